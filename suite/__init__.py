@@ -1,0 +1,1 @@
+"""One process, one reactor: configuration, listeners, supervision, logs, health and pages."""

@@ -1,0 +1,1 @@
+"""Implementations of the data plane that ``turn.data_plane`` describes."""

@@ -1,0 +1,1 @@
+"""Tests, as trial cases: pytest and trial both run them."""
