@@ -1,0 +1,1 @@
+"""What the relay costs and how long it stalls, beside coTURN on the same machine."""

@@ -1,0 +1,192 @@
+"""
+The two servers that are compared: ours and coTURN, from the same turnserver.conf.
+
+Each runs on loopback, on the CPU it is given, in a directory that is thrown away, and is ended by
+its own process id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.stall_probe import answered, request
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+HOST = "127.0.0.1"
+START_LIMIT = 20.0
+TWISTD = "from twisted.scripts.twistd import run; run()"
+
+CONFIGURATION = """\
+listening-ip={host}
+relay-ip={host}
+listening-port={port}
+tls-listening-port={tls_port}
+min-port={first_port}
+max-port={last_port}
+lt-cred-mech
+user=user:pass
+realm=bench.local
+allow-loopback-peers
+no-dtls
+cert={directory}/cert.pem
+pkey={directory}/key.pem
+"""
+
+
+class ServerDidNotStart(Exception):
+    """The server ended, or answered no Binding in time; the text has the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One running server."""
+
+    name: str
+    port: int
+    tls_port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def pids(self) -> list[int]:
+        """Every process of the server, workers included."""
+        return descendants(self.process.pid)
+
+    def resident_kb(self) -> int:
+        """Resident memory of all its processes."""
+        pages = 0
+        for pid in self.pids():
+            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+Start = Callable[[], AbstractContextManager[Server]]
+"""Starts a fresh server, which ends when the block does."""
+
+
+def descendants(pid: int) -> list[int]:
+    """``pid`` and every process below it."""
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += descendants(int(child))
+    return found
+
+
+@contextlib.contextmanager
+def coturn(
+    cpu: int = 0, port: int = 43478, tls_port: int = 45349, first_port: int = 10000
+) -> Iterator[Server]:
+    """Debian's coTURN with one relay thread."""
+    with _directory(port, tls_port, first_port) as directory:
+        command = ["turnserver", "-c", f"{directory}/turnserver.conf", "--relay-threads=1"]
+        command += ["--no-cli", "--no-rfc5780", "--no-multicast-peers", "--simple-log"]
+        command += [f"--pidfile={directory}/pid", f"--userdb={directory}/users.sqlite"]
+        command += ["--no-stdout-log", f"--log-file={directory}/log"]
+        with _running("coturn", command, cpu, port, tls_port, directory) as server:
+            yield server
+
+
+@contextlib.contextmanager
+def ours(cpu: int = 0, port: int = 44478, tls_port: int = 46349) -> Iterator[Server]:
+    """This checkout's relay, under this interpreter."""
+    with _directory(port, tls_port, 20000) as directory:
+        command = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", f"--logfile={directory}/log"]
+        command += ["webrtc-suite", "--turn-config", f"{directory}/turnserver.conf"]
+        with _running("ours", command, cpu, port, tls_port, directory) as server:
+            yield server
+
+
+@contextlib.contextmanager
+def _directory(port: int, tls_port: int, first_port: int) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="relay-bench-") as name:
+        directory = Path(name)
+        _make_certificate(directory)
+        ports = {"first_port": first_port, "last_port": first_port + 9999}
+        text = CONFIGURATION.format(
+            host=HOST, port=port, tls_port=tls_port, directory=name, **ports
+        )
+        (directory / "turnserver.conf").write_text(text)
+        yield directory
+
+
+def _make_certificate(directory: Path) -> None:
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"]
+    command += ["-subj", "/CN=localhost"]
+    command += ["-keyout", f"{directory}/key.pem", "-out", f"{directory}/cert.pem"]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def _running(
+    name: str, command: list[str], cpu: int, port: int, tls_port: int, directory: Path
+) -> Iterator[Server]:
+    output = directory / "output"
+    with output.open("wb") as sink:
+        process = subprocess.Popen(
+            ["taskset", "-c", str(cpu), *command],
+            cwd=CHECKOUT,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+        )
+    try:
+        _await_binding(process, port, [directory / "log", output])
+        yield Server(name, port, tls_port, process, directory / "log")
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _await_binding(process: subprocess.Popen[bytes], port: int, logs: list[Path]) -> None:
+    """Return when the server answers a Binding and its TLS port had a moment to open."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.1)
+        sock.connect((HOST, port))
+        deadline = time.monotonic() + START_LIMIT
+        while process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(ConnectionRefusedError, TimeoutError):
+                sock.send(request(0))
+                if answered(sock.recv(2048)) == 0:
+                    time.sleep(0.5)
+                    return
+            time.sleep(0.05)
+    text = "".join(log.read_text(errors="replace") for log in logs if log.exists())
+    raise ServerDidNotStart(" / ".join(text.strip().splitlines()[-6:]) or "no output")
+
+
+def data_plane(server: Server) -> str:
+    """Which data plane our server says it runs, in the words of its log."""
+    text = server.log.read_text(errors="replace") if server.log.exists() else ""
+    kinds = r"data plane\W+(?:is |runs )?(native|pure[ -]python|twin)"
+    found = re.search(kinds, text, re.IGNORECASE)
+    return found.group(1) if found else "not stated"
+
+
+def coturn_version() -> str:
+    """What ``turnserver --version`` says, or a word for its absence."""
+    if not shutil.which("turnserver"):
+        return "absent"
+    answer = subprocess.run(["turnserver", "--version"], capture_output=True, text=True)
+    found = re.search(r"\d+\.\d+\.\d+", answer.stdout + answer.stderr)
+    return found.group() if found else "unknown"
