@@ -92,7 +92,7 @@ class DataPlane(Protocol):
         """
 
     def release_relay(self, relay: int) -> None:
-        """Close a relay socket that no flow owns (an unused reservation)."""
+        """Close one relay socket: an unused reservation, or one family of a dual allocation."""
 
     def open(self, path: ClientPath, relays: Sequence[int], max_bps: int) -> int:
         """

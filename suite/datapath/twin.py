@@ -1,0 +1,423 @@
+"""
+The data plane in pure Python: the twin of the native one, with the same behaviour.
+
+All sockets sit in one epoll descriptor, and the reactor watches that one. A wake-up reads at most
+``PACKETS_PER_WAKE_UP`` packets over all sockets together, so a flood cannot hold the reactor; what
+is left stays readable. Measured against the loop's own datagram endpoints and readers by
+``benchmarks/udp_readers.py``: as cheap on uvloop, and four times cheaper without it.
+
+The functions marked *per packet* are what ``benchmarks/run.py`` measures.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from zope.interface import implementer
+
+from suite.datapath.flow import Channel, Flow
+from suite.datapath.sockets import (
+    SocketAddress,
+    read_icmp_error,
+    relay_socket,
+    set_dont_fragment,
+    udp_socket,
+)
+from turn.data_plane import ClientPath, ControlReceiver, Counters, PeerPermission
+from turn.five_tuple import Address, FiveTuple, Transport
+from turn.stun.channel_data import HEADER
+from turn.stun.errors import MalformedMessage
+from turn.stun.message import is_message
+from turn.stun.relayed import SendIndication, pack_data, pack_icmp_data, parse_send
+
+PACKETS_PER_WAKE_UP = 256
+PACKETS_PER_LISTENER = 32
+"""Read from one listener before the others and the relay sockets get their turn."""
+LARGEST_DATAGRAM = 65535
+HEADER_SIZE = 4
+TRANSACTION_ID_SIZE = 12
+
+
+class _Socket(Protocol):
+    """A socket in the plane's epoll descriptor."""
+
+    sock: socket.socket
+
+    def receive(self) -> int:
+        """Read what is there, within the socket's share; return how many packets."""
+
+    def report_errors(self) -> None:
+        """Empty the socket's error queue."""
+
+
+class UdpPath:
+    """The way back to a UDP client: the listener it reached and where it is."""
+
+    __slots__ = ("_five_tuple", "listener", "target")
+
+    def __init__(self, listener: _Listener, target: SocketAddress) -> None:
+        self.listener = listener
+        self.target = target
+        self._five_tuple: FiveTuple | None = None
+
+    @property
+    def five_tuple(self) -> FiveTuple:
+        """Where the client is."""
+        if self._five_tuple is None:
+            client = (self.target[0].partition("%")[0], self.target[1])
+            self._five_tuple = FiveTuple(Transport.UDP, client, self.listener.address)
+        return self._five_tuple
+
+    def send_control(self, message: bytes) -> None:
+        """Send a STUN message; what the kernel does not take is lost, as UDP is."""
+        self.listener.send(message, self.target)
+
+    def send_media(self, frame: bytes) -> None:
+        """Send ChannelData or a Data indication."""
+        self.listener.send(frame, self.target)
+
+
+class _Listener:
+    """A UDP address that clients send to."""
+
+    def __init__(self, plane: TwinPlane, address: Address, buffer: int) -> None:
+        self.sock = udp_socket(address, buffer)
+        host, port = self.sock.getsockname()[:2]
+        self.address: Address = (host, port)
+        self.flows: dict[SocketAddress, Flow] = {}
+        self._plane = plane
+        self._buffer = bytearray(LARGEST_DATAGRAM)
+        self._view = memoryview(self._buffer)
+        self._receive_into = self.sock.recvfrom_into
+
+    def receive(self) -> int:
+        """Per packet: ChannelData goes to its peer here, the rest further on."""
+        buffer, flows = self._buffer, self.flows
+        for taken in range(PACKETS_PER_LISTENER):
+            try:
+                size, source = self._receive_into(buffer)
+            except OSError:
+                return taken
+            flow = flows.get(source)
+            if flow is not None and buffer[0] & 0xC0 == 0x40 and size >= HEADER_SIZE:
+                flow.channel_data(self._view[:size])
+            elif size:
+                self._other(bytes(self._view[:size]), source, flow)
+        return PACKETS_PER_LISTENER
+
+    def _other(self, data: bytes, source: SocketAddress, flow: Flow | None) -> None:
+        if is_message(data):
+            if data[:2] == b"\x00\x16":
+                self._plane.send_indication(flow, data)
+            else:
+                self._plane.control(data, UdpPath(self, source))
+        elif data[:2] == b"\x00\x01" and len(data) >= 20:
+            self._plane.control(data, UdpPath(self, source))
+        else:
+            self._plane.ignored += 1
+
+    def send(self, data: bytes | memoryview, target: SocketAddress) -> None:
+        """Per packet: send to a client."""
+        try:
+            self.sock.sendto(data, target)
+        except OSError:
+            self._plane.unsent += 1
+
+    def report_errors(self) -> None:
+        """Nothing asks for errors of a listener; reading the state clears it."""
+        self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+class _Relay:
+    """One relay socket and the channels whose peers it hears."""
+
+    __slots__ = ("_buffer", "_plane", "_receive_into", "_view", "channels", "flow", "sock")
+
+    def __init__(self, plane: TwinPlane, sock: socket.socket) -> None:
+        self.sock = sock
+        self.flow: Flow | None = None
+        self.channels: dict[SocketAddress, Channel] = {}
+        self._plane = plane
+        self._buffer = plane.relay_buffer
+        self._view = plane.relay_view
+        self._receive_into = sock.recvfrom_into
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether this socket reaches IPv6 peers."""
+        return self.sock.family == socket.AF_INET6
+
+    def receive(self) -> int:
+        """Per packet: one datagram of a peer goes to the client."""
+        try:
+            size, source = self._receive_into(self._view[HEADER_SIZE:])
+        except OSError:
+            return 1
+        flow = self.flow
+        if flow is None:
+            return 1
+        channel = self.channels.get(source)
+        if channel is not None and channel.peer.alive:
+            HEADER.pack_into(self._buffer, 0, channel.number, size)
+            flow.to_client(self._view[: HEADER_SIZE + size], size)
+        else:
+            self._indicate(flow, source, size)
+        return 1
+
+    def _indicate(self, flow: Flow, source: SocketAddress, size: int) -> None:
+        peer = flow.heard(source)
+        if peer is None:
+            flow.counters.dropped_packets += 1
+            return
+        payload = bytes(self._view[HEADER_SIZE : HEADER_SIZE + size])
+        shown = (peer.host, source[1])
+        flow.to_client(pack_data(shown, payload, self._plane.transaction_id()), size)
+
+    def send(self, payload: bytes | memoryview, target: SocketAddress) -> bool:
+        """Per packet: send to a peer. An ICMP error of an earlier packet costs one retry."""
+        try:
+            self.sock.sendto(payload, target)
+        except ConnectionRefusedError:
+            return self._send_again(payload, target)
+        except OSError:
+            return False
+        return True
+
+    def _send_again(self, payload: bytes | memoryview, target: SocketAddress) -> bool:
+        try:
+            self.sock.sendto(payload, target)
+        except OSError:
+            return False
+        return True
+
+    def send_unfragmented(self, payload: bytes, target: SocketAddress) -> bool:
+        """Send one datagram with DF set (DONT-FRAGMENT in a Send indication)."""
+        set_dont_fragment(self.sock, True)
+        try:
+            return self.send(payload, target)
+        finally:
+            set_dont_fragment(self.sock, False)
+
+    def report_errors(self) -> None:
+        """Tell the client of ICMP errors from peers that it may talk to (section 11.5)."""
+        while (error := read_icmp_error(self.sock)) is not None:
+            peer = None if self.flow is None else self.flow.heard(error.peer)
+            if peer is None or self.flow is None:
+                continue
+            shown = (peer.host, error.peer[1])
+            tid = self._plane.transaction_id()
+            self.flow.to_client(pack_icmp_data(shown, error.type, error.code, error.mtu, tid), 0)
+
+
+@implementer(IReadDescriptor)
+class TwinPlane:
+    """
+    The data plane of ``turn.data_plane`` without native code.
+
+    ``control`` takes the STUN messages that are not forwarded; it may be replaced until the first
+    listener is open. ``transaction_id`` makes 12 random bytes for Data indications; ``buffer`` is
+    the size of a listener's kernel buffers in bytes.
+    """
+
+    kind = "pure Python"
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        control: ControlReceiver,
+        transaction_id: Callable[[], bytes] | None = None,
+        buffer: int = 0,
+    ) -> None:
+        self.control = control
+        self.transaction_id = random_ids().__next__ if transaction_id is None else transaction_id
+        self.ignored = 0
+        """Datagrams that were neither STUN nor known ChannelData."""
+        self.unsent = 0
+        """Datagrams to clients that the kernel refused."""
+        self.budget_exhausted = 0
+        """Wake-ups that left packets for the next one."""
+        self.relay_buffer = bytearray(LARGEST_DATAGRAM + HEADER_SIZE)
+        self.relay_view = memoryview(self.relay_buffer)
+        self._reactor = reactor
+        self._socket_buffer = buffer
+        self._epoll = select.epoll()
+        self._sockets: dict[int, _Socket] = {}
+        self._listeners: dict[int, _Listener] = {}
+        self._relays: dict[int, _Relay] = {}
+        self._flows: dict[int, Flow] = {}
+        self._stream_flows: dict[ClientPath, Flow] = {}
+        self._limited: set[Flow] = set()
+        self._numbers = count(1)
+        self._refilled: float | None = None
+        reactor.addReader(self)
+
+    # IReadDescriptor
+
+    def fileno(self) -> int:
+        """The one descriptor that the reactor watches."""
+        return self._epoll.fileno()
+
+    def logPrefix(self) -> str:
+        """How Twisted names this reader in its own log."""
+        return "data plane"
+
+    def connectionLost(self, reason: object) -> None:
+        """The reactor has let go of the descriptor."""
+
+    def doRead(self) -> None:
+        """Read from every socket that has something, within the budget of one wake-up."""
+        left = PACKETS_PER_WAKE_UP
+        sockets, poll = self._sockets, self._epoll.poll
+        while left > 0:
+            ready = poll(0, 64)
+            if not ready:
+                return
+            for descriptor, events in ready:
+                found = sockets.get(descriptor)
+                if found is None:
+                    continue
+                if events & select.EPOLLERR:
+                    found.report_errors()
+                    left -= 1
+                if events & select.EPOLLIN:
+                    left -= found.receive()
+        self.budget_exhausted += 1
+
+    # Listeners
+
+    def listen(self, address: Address) -> int:
+        """Receive from clients on a UDP address. Raises OSError."""
+        listener = _Listener(self, address, self._socket_buffer)
+        handle = next(self._numbers)
+        self._listeners[handle] = listener
+        self._watch(listener)
+        return handle
+
+    def listening_on(self, handle: int) -> Address:
+        """Where a listener is bound, the port that the system chose included."""
+        return self._listeners[handle].address
+
+    def stop_listening(self, handle: int) -> None:
+        """Close a listener. Flows of its clients stay until they are closed."""
+        self._forget(self._listeners.pop(handle))
+
+    def shut_down(self) -> None:
+        """Close every socket; the plane is not used again."""
+        self._reactor.removeReader(self)
+        for found in list(self._sockets.values()):
+            self._forget(found)
+        self._epoll.close()
+
+    # Relay sockets and flows
+
+    def bind_relay(self, host: str, port: int) -> int:
+        """See turn.data_plane.DataPlane."""
+        relay = _Relay(self, relay_socket((host, port)))
+        handle = next(self._numbers)
+        self._relays[handle] = relay
+        self._watch(relay)
+        return handle
+
+    def release_relay(self, relay: int) -> None:
+        """See turn.data_plane.DataPlane."""
+        found = self._relays.pop(relay)
+        if found.flow is not None:
+            found.flow.drop_relay(found)
+        self._forget(found)
+
+    def open(self, path: ClientPath, relays: Sequence[int], max_bps: int) -> int:
+        """See turn.data_plane.DataPlane."""
+        handle = next(self._numbers)
+        flow = Flow(handle, path, max_bps)
+        for relay in relays:
+            flow.add_relay(relay, self._relays[relay])
+        self._flows[handle] = flow
+        if isinstance(path, UdpPath):
+            path.listener.flows[path.target] = flow
+        else:
+            self._stream_flows[path] = flow
+        if max_bps:
+            self._limited.add(flow)
+        return handle
+
+    def close(self, flow: int) -> Counters:
+        """See turn.data_plane.DataPlane."""
+        found = self._flows.pop(flow)
+        if isinstance(found.path, UdpPath):
+            found.path.listener.flows.pop(found.path.target, None)
+        else:
+            self._stream_flows.pop(found.path, None)
+        self._limited.discard(found)
+        for relay in found.relay_handles:
+            self._forget(self._relays.pop(relay))
+        found.close()
+        return found.counters
+
+    def counters(self, flow: int) -> Counters:
+        """See turn.data_plane.DataPlane."""
+        return self._flows[flow].snapshot()
+
+    def permit(self, flow: int, permission: PeerPermission, until: float) -> None:
+        """See turn.data_plane.DataPlane."""
+        self._flows[flow].permit(permission, until)
+
+    def bind_channel(
+        self, flow: int, number: int, peer: Address, permission: PeerPermission, until: float
+    ) -> None:
+        """See turn.data_plane.DataPlane."""
+        self._flows[flow].bind_channel(number, peer, permission, until)
+
+    def from_stream(self, path: ClientPath, frame: bytes) -> None:
+        """See turn.data_plane.DataPlane."""
+        flow = self._stream_flows.get(path)
+        if frame[0] & 0xC0 == 0x40:
+            if flow is not None:
+                flow.channel_data(memoryview(frame))
+        else:
+            self.send_indication(flow, frame)
+
+    def send_indication(self, flow: Flow | None, data: bytes) -> None:
+        """Forward a Send indication; what is wrong with it is dropped (section 11.2)."""
+        try:
+            indication: SendIndication = parse_send(data)
+        except MalformedMessage:
+            self.ignored += 1
+            return
+        if flow is None or indication.payload is None or indication.unknown_required:
+            self.ignored += 1
+            return
+        flow.send(indication.peer, indication.payload, indication.dont_fragment)
+
+    def expire(self, now: float) -> None:
+        """See turn.data_plane.DataPlane."""
+        for flow in self._flows.values():
+            flow.expire(now)
+        elapsed = 0.0 if self._refilled is None else now - self._refilled
+        self._refilled = now
+        for flow in self._limited:
+            flow.refill(elapsed)
+
+    def _watch(self, found: _Listener | _Relay) -> None:
+        descriptor = found.sock.fileno()
+        self._sockets[descriptor] = found
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def _forget(self, found: _Socket) -> None:
+        descriptor = found.sock.fileno()
+        self._epoll.unregister(descriptor)
+        del self._sockets[descriptor]
+        found.sock.close()
+
+
+def random_ids() -> Iterator[bytes]:
+    """Transaction ids for indications (RFC 8489, section 5), drawn 256 at a time."""
+    while True:
+        block = os.urandom(256 * TRANSACTION_ID_SIZE)
+        for start in range(0, len(block), TRANSACTION_ID_SIZE):
+            yield block[start : start + TRANSACTION_ID_SIZE]

@@ -1,0 +1,1 @@
+"""Implementations of the data plane, on real sockets of the loopback interface."""
