@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
@@ -48,7 +49,7 @@ class TlsContexts:
         self._now = now
         self._notices = ExpiryNotices()
         self._identity = load(settings)
-        self._context = make_context(self._identity, settings)
+        self._contexts = {(): make_context(self._identity, settings, ())}
         self.reloads = 0
         if now() < self._identity.not_before:
             self._log.error(
@@ -93,8 +94,10 @@ class TlsContexts:
                 f"valid only from {identity.not_before:%Y-%m-%d %H:%M}"
                 f" to {identity.not_after:%Y-%m-%d %H:%M} UTC",
             )
-        context = make_context(identity, settings)
-        self._settings, self._identity, self._context = settings, identity, context
+        contexts = {
+            protocols: make_context(identity, settings, protocols) for protocols in self._contexts
+        }
+        self._settings, self._identity, self._contexts = settings, identity, contexts
         self.reloads += 1
         self._log.info(
             "{path}: loaded, valid until {until:%Y-%m-%d}",
@@ -104,13 +107,14 @@ class TlsContexts:
 
     def offering(self, protocols: Sequence[bytes]) -> ServerConnections:
         """What a listener that serves these ALPN protocols makes its connections with."""
-        return ServerConnections(self, tuple(protocols))
+        key = tuple(protocols)
+        if key not in self._contexts:
+            self._contexts[key] = make_context(self._identity, self._settings, key)
+        return ServerConnections(self, key)
 
     def connection(self, protocols: tuple[bytes, ...]) -> SSL.Connection:
-        """A server's end of a new connection that agrees to one of ``protocols``."""
-        connection = SSL.Connection(self._context, None)
-        connection.set_app_data(protocols)
-        return connection
+        """A server's end of a new connection of a listener that offers ``protocols``."""
+        return SSL.Connection(self._contexts[protocols], None)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -126,8 +130,14 @@ class ServerConnections:
         return self._contexts.connection(self._protocols)
 
 
-def make_context(identity: Identity, settings: TlsSettings) -> SSL.Context:
-    """A context that shows ``identity``; raises CertificateError if OpenSSL refuses it."""
+def make_context(
+    identity: Identity, settings: TlsSettings, protocols: tuple[bytes, ...]
+) -> SSL.Context:
+    """
+    A context that shows ``identity`` and agrees to ``protocols``.
+
+    Raises CertificateError for what OpenSSL refuses.
+    """
     if settings.minimum not in _MINIMUM:
         raise CertificateError(
             settings.certificate, f"TLS {settings.minimum} is not offered, only 1.2 and 1.3"
@@ -136,7 +146,7 @@ def make_context(identity: Identity, settings: TlsSettings) -> SSL.Context:
     context.set_min_proto_version(_MINIMUM[settings.minimum])
     context.set_options(_OPTIONS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_alpn_select_callback(select_protocol)
+    context.set_alpn_select_callback(partial(select_protocol, protocols))
     try:
         context.set_cipher_list((settings.cipher_list or DEFAULT_CIPHERS).encode("ascii"))
     except (SSL.Error, UnicodeEncodeError):
@@ -160,7 +170,7 @@ def _show(context: SSL.Context, identity: Identity) -> None:
 
 
 def select_protocol(
-    connection: SSL.Connection, offered: list[bytes]
+    ours: tuple[bytes, ...], connection: SSL.Connection, offered: list[bytes]
 ) -> bytes | SSL._NoOverlappingProtocols:
     """
     Choose the ALPN protocol (RFC 7301, RFC 7443): the first of ours that the client offers.
@@ -168,7 +178,7 @@ def select_protocol(
     Where there is none, none is agreed on and the handshake goes on: many clients offer what
     they never use. An exception here would end the handshake.
     """
-    for protocol in connection.get_app_data():
+    for protocol in ours:
         if protocol in offered:
-            return bytes(protocol)
+            return protocol
     return SSL.NO_OVERLAPPING_PROTOCOLS

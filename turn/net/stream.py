@@ -153,9 +153,17 @@ class StreamClient(Protocol):
             return
         try:
             frames = self._frames.feed(data)
-        except FramingError:
+        except FramingError as error:
+            self._deliver(error.frames)
             self.close("framing error")
             return
+        self._deliver(frames)
+        if not self._frames.pending:
+            self._partial_since = None
+        elif frames or self._partial_since is None:
+            self._await_frame()
+
+    def _deliver(self, frames: list[bytes]) -> None:
         for frame in frames:
             if frame[0] >= _FIRST_CHANNEL_BYTE or frame[:2] == _SEND_INDICATION:
                 self._service.media(self, frame)
@@ -163,10 +171,6 @@ class StreamClient(Protocol):
                 self._service.control(frame, self)
             if not self._writing:
                 return
-        if not self._frames.pending:
-            self._partial_since = None
-        elif frames or self._partial_since is None:
-            self._await_frame()
 
     def send_control(self, message: bytes) -> None:
         """Send one STUN message; a client that lets 64 KiB of them wait is disconnected."""
@@ -284,6 +288,8 @@ class StreamClient(Protocol):
         self._outlet.unregisterProducer()
 
     def _await_frame(self) -> None:
+        if not self._writing:
+            return
         self._partial_since = self._clock.seconds()
         if self._frame_deadline is None:
             self._frame_deadline = self._clock.callLater(
