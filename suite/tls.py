@@ -49,7 +49,9 @@ class TlsContexts:
         self._now = now
         self._notices = ExpiryNotices()
         self._identity = load(settings)
-        self._contexts = {(): make_context(self._identity, settings, ())}
+        self._contexts: dict[tuple[bytes, ...], SSL.Context] = {
+            (): make_context(self._identity, settings, ())
+        }
         self.reloads = 0
         if now() < self._identity.not_before:
             self._log.error(

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from suite import stream_port
 from suite.stream_port import UNSENT_LOW_WATER, PromptServer, StreamPort, prepare
 from tests.listen.streams import Recording
 
@@ -79,6 +80,8 @@ class PromptServerTests(SynchronousTestCase):
             self.reactor,  # type: ignore[arg-type]
         )
         self.protocol.makeConnection(self.server)
+        self.now = 1.0
+        self.patch(stream_port, "perf_counter", lambda: self.now)
 
     def read(self) -> bytes:
         """What has arrived at the peer."""
@@ -92,6 +95,40 @@ class PromptServerTests(SynchronousTestCase):
         self.server.write(b"one")
         self.assertEqual(self.read(), b"one")
         self.assertEqual(self.reactor.writers, set())
+
+    def test_burst(self) -> None:
+        """The first write of a burst leaves at once, the rest together in the next turn."""
+        for number in range(5):
+            self.server.write(b"%d" % number)
+            self.now += 0.00019
+        self.assertEqual(self.read(), b"0")
+        self.assertEqual(self.reactor.writers, {self.server})
+        self.assertIsNone(self.server.doWrite())
+        self.assertEqual(self.read(), b"1234")
+        self.assertEqual(self.reactor.writers, set())
+        self.now += 0.0002
+        self.server.write(b"next")
+        self.assertEqual(self.read(), b"next")
+
+    def test_order(self) -> None:
+        """A write after a pause does not overtake what still waits."""
+        self.server.write(b"1")
+        self.server.write(b"2")
+        self.now += 1
+        self.server.write(b"3")
+        self.assertEqual(self.read(), b"1")
+        self.assertIsNone(self.server.doWrite())
+        self.assertEqual(self.read(), b"23")
+
+    def test_pause(self) -> None:
+        """A producer is paused when more than 8 KiB wait, not before."""
+        producer = Pausing()
+        self.server.registerProducer(producer, True)
+        self.server.write(b"at once")
+        self.server.write(bytes(8192))
+        self.assertEqual(producer.told, [])
+        self.server.write(b"x")
+        self.assertEqual(producer.told, ["pause"])
 
     def test_rest_waits(self) -> None:
         """What the kernel does not take waits, pauses the producer, and keeps its order."""
@@ -109,6 +146,7 @@ class PromptServerTests(SynchronousTestCase):
         arrived += self.read()
         self.assertEqual(arrived, sent + b"last")
         self.assertEqual(producer.told[-1], "resume")
+        self.now += 1
         self.server.write(b"next")
         self.assertEqual(self.read(), b"next")
 

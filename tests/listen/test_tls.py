@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import ssl
 import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -37,7 +39,7 @@ class OfferTests(SynchronousTestCase):
             client.handshake()
             self.assertEqual(client.connection.get_protocol_version_name(), name)
         client = self.client(maximum=SSL.TLS1_1_VERSION, ciphers=b"ALL:@SECLEVEL=0")
-        self.assertRaises((SSL.Error, AssertionError), client.handshake)
+        self.assertRaises(SSL.Error, client.handshake)
 
     def test_ciphers(self) -> None:
         """TLS 1.2 uses authenticated encryption with forward secrecy and nothing else."""
@@ -49,7 +51,7 @@ class OfferTests(SynchronousTestCase):
         client = self.client(
             maximum=SSL.TLS1_2_VERSION, ciphers=b"ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0"
         )
-        self.assertRaises((SSL.Error, AssertionError), client.handshake)
+        self.assertRaises(SSL.Error, client.handshake)
 
     def test_cipher_list(self) -> None:
         """The operator's list takes the place of ours; one without any cipher is an error."""
@@ -77,17 +79,33 @@ class OfferTests(SynchronousTestCase):
 
     def test_no_session_is_resumed(self) -> None:
         """A client that comes back with its session gets a full handshake."""
-        for version in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
-            setting = Setting()
-            first = TlsClient(*setting.connect(), maximum=version)
-            first.handshake()
-            first.send(BINDING)
-            session = first.connection.get_session()
-            assert session is not None
-            second = TlsClient(*setting.connect(), maximum=version)
-            second.connection.set_session(session)
-            second.handshake()
-            self.assertFalse(second.connection.session_reused())
+        setting = Setting()
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            context.minimum_version = context.maximum_version = version
+            first = self.connect(setting, context, None)
+            second = self.connect(setting, context, first.session)
+            self.assertEqual(first.version(), second.version())
+            self.assertIs(second.session_reused, False)
+
+    def connect(
+        self, setting: Setting, context: ssl.SSLContext, session: ssl.SSLSession | None
+    ) -> ssl.SSLObject:
+        """Connect with the client of Python itself, which can tell a resumed session."""
+        stream, wire = setting.connect()
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = context.wrap_bio(incoming, outgoing, session=session)
+        for _ in range(4):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+                client.read(1)
+            if outgoing.pending:
+                stream.dataReceived(outgoing.read())
+            incoming.write(wire.value())
+            wire.clear()
+        return client
 
 
 class ReloadTests(SynchronousTestCase):
