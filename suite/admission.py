@@ -1,0 +1,85 @@
+"""
+How many strangers all TCP listeners together let in, and how fast their handshakes begin.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+
+from suite.settings import SuiteSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenLimits:
+    """Deadlines in seconds and counts, the same for all listeners."""
+
+    handshake_timeout: float = 10.0
+    """From the accept to the end of the TLS handshake, however slowly bytes come."""
+    identify_timeout: float = 5.0
+    """For the bytes that tell the protocol, and for a PROXY header."""
+    http_head_timeout: float = 10.0
+    """For the head of the first HTTP request, however slowly bytes come."""
+    max_connections: int = 5000
+    """Streams that have not authenticated."""
+    max_handshakes: int = 1000
+    """TLS handshakes begun and not finished."""
+    handshakes_per_turn: int = 8
+    """TLS handshakes begun in one turn of the reactor, about 0.3 ms each."""
+
+    @classmethod
+    def of(cls, settings: SuiteSettings) -> ListenLimits:
+        """The limits that the configuration sets."""
+        return cls(
+            handshake_timeout=settings.handshake_timeout, max_connections=settings.max_connections
+        )
+
+
+class Admission:
+    """
+    The books of all TCP listeners: streams that are strangers yet, handshakes, what was refused.
+
+    A burst of handshakes waits its turn here so that the media of live calls does not wait.
+    """
+
+    def __init__(self, limits: ListenLimits, clock: IReactorTime) -> None:
+        self.limits = limits
+        self.strangers = 0
+        """Streams that are open and have not authenticated, HTTP among them."""
+        self.handshakes = 0
+        """TLS handshakes that are under way."""
+        self.accepted = 0
+        self.identified: Counter[str] = Counter()
+        """Streams by what they carry."""
+        self.refused: Counter[str] = Counter()
+        """Streams that were closed, by a fixed set of reasons."""
+        self._clock = clock
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._begun_this_turn = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next stream must be turned away."""
+        return self.strangers >= self.limits.max_connections
+
+    def begin_handshake(self, begin: Callable[[], None]) -> None:
+        """Call ``begin`` now, or in one of the next turns of the reactor."""
+        if self._begun_this_turn == 0:
+            self._clock.callLater(0, self._next_turn)
+        if self._waiting or self._begun_this_turn >= self.limits.handshakes_per_turn:
+            self._waiting.append(begin)
+            return
+        self._begun_this_turn += 1
+        begin()
+
+    def _next_turn(self) -> None:
+        self._begun_this_turn = 0
+        if not self._waiting:
+            return
+        self._clock.callLater(0, self._next_turn)
+        while self._waiting and self._begun_this_turn < self.limits.handshakes_per_turn:
+            self._begun_this_turn += 1
+            self._waiting.popleft()()
