@@ -69,7 +69,7 @@ class Admission:
         """Call ``begin`` now, or in one of the next turns of the reactor."""
         if self._begun_this_turn == 0:
             self._clock.callLater(0, self._next_turn)
-        if self._waiting or self._begun_this_turn >= self.limits.handshakes_per_turn:
+        if self._begun_this_turn >= self.limits.handshakes_per_turn:
             self._waiting.append(begin)
             return
         self._begun_this_turn += 1

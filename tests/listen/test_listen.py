@@ -292,6 +292,21 @@ class TlsStreamTests(SynchronousTestCase):
             self.assertEqual(setting.admission.refused, {"unknown protocol": 1})
             self.assertEqual(setting.relayed, [])
 
+    def test_relay_says_goodbye(self) -> None:
+        """A stream that the relay closes ends with what was written and TLS's close_notify."""
+        five_tuple = FiveTuple(Transport.TLS, CLIENT, SERVER)
+        relay = StreamClient(five_tuple, Service(), Clock(), StreamLimits())
+        stream, wire = Setting(make_turn=lambda five_tuple: relay).connect()
+        client = TlsClient(stream, wire)
+        client.handshake()
+        client.send(BINDING)
+        relay.send_control(b"last")
+        relay.close("server stopped")
+        client.receive()
+        self.assertEqual(client.received, b"last")
+        self.assertEqual(client.connection.get_shutdown(), SSL.RECEIVED_SHUTDOWN)
+        wire.end()
+
     def test_hello_in_single_bytes(self) -> None:
         """A ClientHello cut anywhere is a ClientHello, and costs no handshake until it is whole."""
         setting = Setting()
