@@ -1,0 +1,215 @@
+"""
+From files and command line to settings: the suite's one way to be configured.
+
+``load`` reads everything, reports every problem in one run and makes ``SuiteSettings`` unless one
+of them is an error. ``check`` does the same without starting anything. Nothing here binds a port.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from suite.chosen import Chosen, Source
+from suite.config_files import Assignment, is_exposed, why_unreadable
+from suite.config_gateway import check_gateway
+from suite.config_listen import (
+    check_ports,
+    status_settings,
+    tcp_listeners,
+    udp_listeners,
+)
+from suite.config_log import log_settings
+from suite.config_summary import summary
+from suite.config_tls import tls_settings
+from suite.config_turn import secrets_on, turn_settings
+from suite.diagnostics import Diagnostic, Findings, Level, Place, exit_code
+from suite.ini import read_ini
+from suite.machine import Machine, this_machine
+from suite.option_kinds import BOOLEAN, COUNT, PATH, SECONDS, TEXT
+from suite.option_table import OPTIONS
+from suite.option_table_turn import BUFFER, PROFILE
+from suite.options import Mark
+from suite.settings import SuiteSettings
+from suite.turnserver_conf import read_turnserver_conf
+from turn.settings import PeerProfile
+
+SUITE = "suite"
+TURN = "turn"
+EMBEDDED = Path(__file__).with_name("run.conf")
+"""What is started when no file is named: everything, for this machine only."""
+
+COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """What the command line says about the configuration."""
+
+    config: Path | None = None
+    turn_config: Path | None = None
+    """A turnserver.conf. Without ``config`` the relay alone is started."""
+    overrides: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """(option, value); the option is one of [turn] or [suite], or written section.option."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings, None if there is an error, and all that was found."""
+
+    settings: SuiteSettings | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def load(arguments: Arguments, *, machine: Machine | None = None) -> Loaded:
+    """Read files, then overrides; never raises for what they hold."""
+    machine = machine or this_machine()
+    findings = Findings()
+    chosen = Chosen(OPTIONS, findings)
+    sources = _read(arguments, chosen, findings)
+    chosen.remark_on_unserved()
+    settings = _settings(arguments, chosen, machine, sources, findings)
+    for path in sources:
+        _check_exposure(path, chosen, findings)
+    return Loaded(None if findings.refused else settings, findings.all())
+
+
+def check(
+    arguments: Arguments,
+    *,
+    machine: Machine | None = None,
+    write: Callable[[str], object] = sys.stdout.write,
+) -> int:
+    """Print all diagnostics and what would be started; give the exit code."""
+    loaded = load(arguments, machine=machine)
+    for each in loaded.diagnostics:
+        write(f"{each}\n")
+    if loaded.settings is None:
+        write("webrtc-suite would not start with this configuration.\n")
+    else:
+        write(summary(loaded.settings))
+    return exit_code(loaded.diagnostics)
+
+
+def _read(arguments: Arguments, chosen: Chosen, findings: Findings) -> tuple[Path, ...]:
+    files: list[Path] = []
+    config = arguments.config
+    if config is None and arguments.turn_config is None:
+        config = EMBEDDED
+        problem = "no configuration is named: this machine only is served"
+        findings.add(Level.NOTICE, Place(str(EMBEDDED)), problem, accepted="--config FILE")
+    if config is not None:
+        chosen.take(read_ini(config, findings), Source(str(config)))
+        files.append(config)
+    if arguments.turn_config is not None:
+        path = arguments.turn_config
+        chosen.take(read_turnserver_conf(path, findings), Source(str(path), lenient=True))
+        files.append(path)
+    chosen.take(_overrides(arguments, findings), Source(COMMAND_LINE))
+    return tuple(files)
+
+
+def _overrides(arguments: Arguments, findings: Findings) -> list[Assignment]:
+    found = []
+    for name, value in arguments.overrides:
+        section, dot, option = name.partition(".")
+        if not (dot and section in OPTIONS.sections):
+            section, option = TURN, name
+            if not OPTIONS.find(TURN, name) and OPTIONS.find(SUITE, name):
+                section = SUITE
+        row = OPTIONS.find(section, option)
+        if row is not None and row.has(Mark.SECRET) and value:
+            problem = "a secret on the command line is seen in the process list"
+            accepted = "write it into a file"
+            findings.add(
+                Level.WARNING, Place(COMMAND_LINE), problem, option=option, accepted=accepted
+            )
+        found.append(Assignment(section, option, value, Place(COMMAND_LINE)))
+    return found
+
+
+def _settings(
+    arguments: Arguments,
+    chosen: Chosen,
+    machine: Machine,
+    sources: tuple[Path, ...],
+    findings: Findings,
+) -> SuiteSettings:
+    coturn_file = arguments.config is None and arguments.turn_config is not None
+    turn = chosen.one(SUITE, "turn", BOOLEAN)
+    web = chosen.one(SUITE, "web", BOOLEAN)
+    if coturn_file and not chosen.is_set(SUITE, "web"):
+        web = False
+    state = chosen.maybe(SUITE, "state-directory", PATH) or machine.state_directory
+    udp = udp_listeners(chosen, machine) if turn else ()
+    tcp = tcp_listeners(chosen, machine, turn=turn, web=web)
+    _check_something(chosen, serves=bool(udp or tcp))
+    status = status_settings(chosen, coturn_file=coturn_file)
+    check_ports(chosen, tcp, udp, status)
+    check_gateway(chosen)
+    folder = sources[-1].parent
+    needs_tls = any(each.tls for each in tcp)
+    if coturn_file:
+        _announce_profile(chosen, findings, sources[-1])
+    return SuiteSettings(
+        name=chosen.one(SUITE, "name", TEXT),
+        state_directory=state,
+        udp=udp,
+        tcp=tcp,
+        tls=tls_settings(chosen, machine, state, folder) if needs_tls else None,
+        turn=turn_settings(chosen, machine, coturn_file=coturn_file) if turn else None,
+        web=web,
+        log=log_settings(chosen, coturn_file=coturn_file),
+        status=status,
+        socket_buffer=chosen.one(TURN, "sock-buf-size", BUFFER),
+        handshake_timeout=float(chosen.one(SUITE, "handshake-timeout", SECONDS)),
+        frame_timeout=float(chosen.one(SUITE, "frame-timeout", SECONDS)),
+        unauthenticated_timeout=float(_unauthenticated_timeout(chosen)),
+        stop_timeout=float(chosen.one(SUITE, "stop-timeout", SECONDS)),
+        max_connections=chosen.one(SUITE, "max-connections", COUNT),
+        sources=sources,
+    )
+
+
+def _unauthenticated_timeout(chosen: Chosen) -> int:
+    given = chosen.maybe(TURN, "max-allocate-timeout", SECONDS)
+    return given or chosen.one(SUITE, "unauthenticated-timeout", SECONDS)
+
+
+def _check_something(chosen: Chosen, *, serves: bool) -> None:
+    if serves:
+        return
+    name = "turn" if chosen.is_set(SUITE, "turn") else "web"
+    problem = "nothing is left to serve: relay and pages are off, or all their transports are"
+    chosen.complain(Level.ERROR, SUITE, name, problem, "turn = true or web = true")
+
+
+def _announce_profile(chosen: Chosen, findings: Findings, path: Path) -> None:
+    """coTURN relays to private addresses; whoever brings its file should know that we do not."""
+    if chosen.is_set(TURN, "profile") or chosen.one(TURN, "profile", PROFILE) != PeerProfile.SAFE:
+        return
+    findings.add(
+        Level.NOTICE,
+        Place(str(path)),
+        "private, shared and multicast peers are denied, which coTURN would allow",
+        accepted="allowed-peer-ip for some, or profile = coturn for its rules",
+        security=True,
+    )
+
+
+def _check_exposure(path: Path, chosen: Chosen, findings: Findings) -> None:
+    if why_unreadable(path) or not secrets_on(chosen, path):
+        return
+    group, everybody = is_exposed(path)
+    if not (group or everybody):
+        return
+    who = "everybody on this machine" if everybody else "the file's group"
+    findings.add(
+        Level.WARNING if everybody else Level.NOTICE,
+        Place(str(path)),
+        f"{who} may read the secrets in this file",
+        accepted="chmod 640, or 600" if everybody else "chmod 600 unless that is meant",
+        security=True,
+    )

@@ -1,0 +1,110 @@
+"""
+The log's settings: section [log], and coTURN's own options where [log] says nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from suite.chosen import Chosen
+from suite.diagnostics import Level
+from suite.option_kinds import BOOLEAN, TEXT
+from suite.option_kinds_gateway import EXPIRY, OUTPUTS, SEGMENT, VERBOSE
+from suite.option_table_gateway import CHECK_POINT, MESSAGE_FORMAT, TIME_CONVERT, TIME_FORMAT
+from suite.option_table_turn import LOG_LEVEL
+from suite.settings import LogLevel, LogOutput, LogSettings, TimeFormat
+
+LOG = "log"
+TURN = "turn"
+
+_LEVEL_OF = {
+    "standard": LogLevel.STANDARD,
+    "interaction": LogLevel.INTERACTION,
+    "trace": LogLevel.TRACE,
+    "debug": LogLevel.DEBUG,
+    "all": LogLevel.DEBUG,
+}
+_CAP = {
+    "debug": LogLevel.DEBUG,
+    "info": LogLevel.TRACE,
+    "warning": LogLevel.INTERACTION,
+    "error": LogLevel.STANDARD,
+}
+
+
+def log_settings(chosen: Chosen, *, coturn_file: bool) -> LogSettings:
+    """Make the log's settings. ``coturn_file``: there is a turnserver.conf and nothing else."""
+    segment = chosen.one(LOG, "segment", SEGMENT)
+    expiry = chosen.one(LOG, "expire", EXPIRY)
+    for_ever = chosen.one(TURN, "simple-log", BOOLEAN) and not chosen.is_set(LOG, "segment")
+    memory = chosen.maybe(LOG, "memory", TEXT)
+    outputs = _outputs(chosen)
+    if any(each.target == "memory" for each in outputs) and memory is None:
+        accepted = "memory = the path of a file"
+        chosen.complain(Level.NOTICE, LOG, "all", "output memory is written to no file", accepted)
+    return LogSettings(
+        verbose=_verbose(chosen, coturn_file=coturn_file),
+        outputs=outputs,
+        json=chosen.one(LOG, "json", BOOLEAN),
+        full_headers=chosen.one(LOG, "message_format", MESSAGE_FORMAT) == "full",
+        time_format=_time_format(chosen),
+        utc=chosen.one(LOG, "time_convert", TIME_CONVERT) == "utc",
+        segment_bytes=0 if for_ever else segment.size,
+        segment_seconds=0 if for_ever else segment.seconds,
+        expire_files=0 if for_ever else expiry.files,
+        expire_days=0 if for_ever else expiry.days,
+        check_point_hours=chosen.one(LOG, "check-point", CHECK_POINT),
+        memory_file=Path(memory) if memory else None,
+    )
+
+
+def _verbose(chosen: Chosen, *, coturn_file: bool) -> LogLevel | None:
+    level = chosen.one(LOG, "verbose", VERBOSE)
+    if chosen.is_set(LOG, "verbose"):
+        return level
+    if chosen.one(TURN, "Verbose", BOOLEAN):
+        level = LogLevel.DEBUG
+    elif chosen.one(TURN, "verbose", BOOLEAN):
+        level = LogLevel.TRACE
+    elif coturn_file:
+        # coTURN shows allocations only with verbose; failures to authenticate stay.
+        level = LogLevel.INTERACTION
+    cap = _CAP[chosen.one(TURN, "log-min-level", LOG_LEVEL)]
+    order = list(LogLevel)
+    return cap if level and order.index(cap) < order.index(level) else level
+
+
+def _outputs(chosen: Chosen) -> tuple[LogOutput, ...]:
+    given = [name for name in _LEVEL_OF if chosen.is_set(LOG, name)]
+    if not given:
+        return _coturn_outputs(chosen)
+    found: list[LogOutput] = []
+    for name in given:
+        for target in chosen.one(LOG, name, OUTPUTS):
+            if target.lower() == "network":
+                accepted = "stdout, stderr, syslog, memory or a file"
+                problem = "there is no Message Server; the output network is left out"
+                chosen.complain(Level.NOTICE, LOG, name, problem, accepted, "network")
+            else:
+                found.append(LogOutput(level=_LEVEL_OF[name], target=_target(target)))
+    return tuple(dict.fromkeys(found))
+
+
+def _coturn_outputs(chosen: Chosen) -> tuple[LogOutput, ...]:
+    target = chosen.maybe(TURN, "log-file", TEXT)
+    if chosen.one(TURN, "syslog", BOOLEAN):
+        target = "syslog"
+    targets = [_target("stdout" if target == "-" else target)] if target else []
+    if targets != ["syslog"] and (not targets or not chosen.one(TURN, "no-stdout-log", BOOLEAN)):
+        targets.append("stdout")
+    return tuple(LogOutput(level=LogLevel.DEBUG, target=each) for each in dict.fromkeys(targets))
+
+
+def _target(text: str) -> str:
+    return text.lower() if text.lower() in ("stdout", "stderr", "syslog", "memory") else text
+
+
+def _time_format(chosen: Chosen) -> TimeFormat:
+    if not chosen.is_set(LOG, "time_format") and not chosen.one(TURN, "new-log-timestamp", BOOLEAN):
+        return TimeFormat.TIME
+    return chosen.one(LOG, "time_format", TIME_FORMAT)

@@ -1,0 +1,87 @@
+"""
+The certificate that TLS listeners show: the one that is named, or this install's own.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from suite.chosen import Chosen
+from suite.config_files import is_exposed, why_unreadable
+from suite.diagnostics import Level
+from suite.machine import Machine
+from suite.option_kinds import BOOLEAN, CIPHERS, PEM, SECRET
+from suite.settings import TlsSettings
+
+TURN = "turn"
+OWN_CERTIFICATE = "certificate.pem"
+OWN_KEY = "key.pem"
+
+_CERTIFICATE = re.compile(rb"-----BEGIN (TRUSTED )?CERTIFICATE-----")
+_KEY = re.compile(rb"-----BEGIN ([A-Z]+ )?PRIVATE KEY-----")
+_ENCRYPTED = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED")
+
+
+def tls_settings(chosen: Chosen, machine: Machine, state: Path, folder: Path) -> TlsSettings:
+    """The named pair, checked; without one, the pair that the suite makes in ``state``."""
+    certificate = _found(chosen, machine, "cert", folder)
+    key = _found(chosen, machine, "pkey", folder)
+    password = chosen.maybe(TURN, "pkey-pwd", SECRET)
+    if certificate:
+        _check_pem(chosen, "cert", certificate, _CERTIFICATE, "certificate")
+    if key:
+        _check_pem(chosen, "pkey", key, _KEY, "private key")
+        _check_key(chosen, key, password)
+    if bool(certificate) != bool(key):
+        name, other = ("cert", "pkey") if certificate else ("pkey", "cert")
+        chosen.complain(
+            Level.ERROR, TURN, name, f"{other} is missing", f"set both cert and {other}"
+        )
+    elif not certificate:
+        problem = f"clients see the certificate that this install made itself, in {state}"
+        accepted = "set cert and pkey to one that clients trust"
+        chosen.complain(Level.NOTICE, TURN, "cert", problem, accepted)
+    return TlsSettings(
+        certificate=certificate or state / OWN_CERTIFICATE,
+        private_key=key or state / OWN_KEY,
+        key_password=password,
+        cipher_list=chosen.maybe(TURN, "cipher-list", CIPHERS),
+        minimum="1.3" if chosen.one(TURN, "no-tlsv1_2", BOOLEAN) else "1.2",
+    )
+
+
+def _found(chosen: Chosen, machine: Machine, name: str, folder: Path) -> Path | None:
+    """The file as named; without a leading / it is looked for like coTURN does."""
+    path = chosen.maybe(TURN, name, PEM)
+    if path is None or path.is_absolute():
+        return path
+    candidates = [place / path for place in (folder, Path(), *machine.certificate_folders)]
+    return next((each for each in candidates if not why_unreadable(each)), folder / path)
+
+
+def _check_pem(chosen: Chosen, name: str, path: Path, marker: re.Pattern[bytes], what: str) -> None:
+    fault = why_unreadable(path)
+    if not fault and not _holds(path, marker):
+        fault = f"it holds no {what} in PEM form"
+    if fault:
+        accepted = f"a PEM file with a {what} that this user may read"
+        chosen.complain(Level.ERROR, TURN, name, fault, accepted, str(path))
+
+
+def _check_key(chosen: Chosen, path: Path, password: str | None) -> None:
+    if why_unreadable(path):
+        return
+    if any(is_exposed(path)):
+        accepted = f"chmod 600 {path}, owned by the user that runs this server"
+        problem = "others than its owner may read the private key"
+        chosen.complain(Level.ERROR, TURN, "pkey", problem, accepted, str(path))
+    if not password and _holds(path, _ENCRYPTED):
+        problem = "the private key is encrypted and pkey-pwd is missing"
+        accepted = "pkey-pwd = its password"
+        chosen.complain(Level.ERROR, TURN, "pkey", problem, accepted, str(path))
+
+
+def _holds(path: Path, marker: re.Pattern[bytes]) -> bool:
+    with path.open("rb") as file:
+        return marker.search(file.read(1024 * 1024)) is not None

@@ -1,0 +1,256 @@
+"""
+The gateway's options, with the names and defaults of its guide: [log], [rsmp], [ems], [snmp].
+
+[log] is served. The others are known and checked, so that a file written for the gateway can be
+checked today, and say that they have no effect yet.
+"""
+
+from __future__ import annotations
+
+from suite.option_kinds import (
+    BOOLEAN,
+    ENDPOINT,
+    HOST,
+    PEM,
+    PORT,
+    PORT_OR_OFF,
+    SECRET,
+    TEXT,
+    Kind,
+    choices,
+    host_or_name,
+    integers,
+    words,
+)
+from suite.option_kinds_gateway import (
+    CODECS,
+    DIAL_NUMBERS,
+    DOMAINS,
+    EXPIRY,
+    HOSTS,
+    LOG_FILTER,
+    METRICS,
+    OUTPUTS,
+    SEGMENT,
+    SIP_SERVERS,
+    STARTUP_FILE,
+    VERBOSE,
+)
+from suite.options import NO_MARK, Mark, Option, Status
+from suite.settings import TimeFormat
+
+LIVE = Mark.LIVE
+SECURITY = Mark.SECURITY
+SECRET_MARKS = Mark.SECURITY | Mark.SECRET
+
+CHECK_POINT = integers(0, 24, 1, "hours")
+MESSAGE_FORMAT = words("short", "full")
+TIME_CONVERT = words("local", "utc")
+TIME_FORMAT = choices(TimeFormat, "ISO8601")
+NAME = Kind("a DNS name", "sip.example.com", host_or_name)
+
+_DEFAULT_OUTPUT = "../logs/rsmplog"
+_NO_MESSAGE_SERVER = "there is no Message Server; records go to files, syslog or stdout"
+
+
+def _log(
+    name: str,
+    kind: Kind[object],
+    default: str,
+    meaning: str,
+    unset: str | None = None,
+    status: Status = Status.SERVED,
+    reason: str = "",
+) -> Option:
+    return Option(
+        section="log",
+        name=name,
+        kind=kind,
+        default=default,
+        meaning=meaning,
+        unset=unset,
+        status=status,
+        reason=reason,
+        marks=NO_MARK if name == "keep-startup-file" else LIVE,
+    )
+
+
+LOG = (
+    _log("verbose", VERBOSE, "debug", "The most detailed level that is written.", "trace"),
+    _log("all", OUTPUTS, _DEFAULT_OUTPUT, "Where all records go.", "stdout"),
+    _log("standard", OUTPUTS, _DEFAULT_OUTPUT, "Where records of level standard go.", ""),
+    _log("interaction", OUTPUTS, _DEFAULT_OUTPUT, "Where interaction and rarer records go.", ""),
+    _log("trace", OUTPUTS, _DEFAULT_OUTPUT, "Where trace and rarer records go.", ""),
+    _log("debug", OUTPUTS, _DEFAULT_OUTPUT, "Where debug and rarer records go.", ""),
+    _log("segment", SEGMENT, "10000", "When a log file is closed: size or hours; false: never."),
+    _log("expire", EXPIRY, "20", "How many old log files stay, or for how many days."),
+    _log("check-point", CHECK_POINT, "1", "Hours between check-point records; 0: none."),
+    _log("memory", TEXT, "", "The file that the output memory is written to."),
+    _log("message_format", MESSAGE_FORMAT, "short", "short or full record headers."),
+    _log("time_format", TIME_FORMAT, "time", "How a record's time is written.", "ISO8601"),
+    _log("time_convert", TIME_CONVERT, "local", "local time or utc."),
+    _log(
+        "compatible-output-priority",
+        BOOLEAN,
+        "false",
+        "Send each level to its own outputs only.",
+        status=Status.NOT_YET,
+    ),
+    _log(
+        "keep-startup-file",
+        STARTUP_FILE,
+        "false",
+        "Keep the first log file.",
+        status=Status.NOT_YET,
+    ),
+    _log(
+        "print-attributes",
+        BOOLEAN,
+        "false",
+        "Write extended attributes.",
+        status=Status.NOT_YET,
+    ),
+    _log(
+        "messagefile",
+        TEXT,
+        "",
+        "The *.lms file with the texts of log events.",
+        status=Status.NO_MEANING,
+        reason="the texts are built in",
+    ),
+    _log(
+        "spool",
+        TEXT,
+        "",
+        "Folder for the temporary files of network output.",
+        status=Status.NO_MEANING,
+        reason=_NO_MESSAGE_SERVER,
+    ),
+    Option(
+        section="log",
+        name="json",
+        kind=BOOLEAN,
+        default="false",
+        meaning="Write each record as one JSON object.",
+        marks=LIVE,
+    ),
+)
+
+
+def _rsmp(
+    name: str, kind: Kind[object], default: str, meaning: str, marks: Mark = NO_MARK
+) -> Option:
+    return Option(
+        section="rsmp",
+        name=name,
+        kind=kind,
+        default=default,
+        meaning=meaning,
+        marks=marks,
+        status=Status.NOT_YET,
+        reason="the gateway is not served yet",
+    )
+
+
+RSMP = (
+    _rsmp("allow-anonymous-user", BOOLEAN, "true", "Anonymous users may sign in.", SECURITY),
+    _rsmp("allow-ipv6", BOOLEAN, "false", "Use IPv6."),
+    _rsmp(
+        "codecs",
+        CODECS,
+        "(g722,pcmu,pcma,opus,g729,telephone-event=126,vp8=100,"
+        'h264=(pt=108,fmtp="[profile-level-id=42000B;packetization-mode=1]"))',
+        "Codecs that may be negotiated.",
+    ),
+    _rsmp("domain-whitelist", DOMAINS, "", "Origins that may sign in; none: all.", SECURITY),
+    _rsmp("enable-https", BOOLEAN, "false", "HTTPS only.", SECURITY),
+    _rsmp("enable-transcoding", BOOLEAN, "true", "Transcode where no codec is common."),
+    _rsmp("http-port", PORT, "8086", "Port of the browsers' requests.", SECURITY),
+    _rsmp("https-cert", PEM, "", "The host's certificate.", SECURITY),
+    _rsmp("https-cert-key", PEM, "", "Its private key.", SECURITY),
+    _rsmp("https-trusted-ca", PEM, "", "The certificate authority.", SECURITY),
+    _rsmp("http-trace", BOOLEAN, "false", "Log requests and responses."),
+    _rsmp("reporting-service-type", TEXT, "WebRTC", "Service type in reports; none: not sent."),
+    _rsmp("rtp-address", HOST, "", "Address in SDP on the SIP side."),
+    _rsmp("rtp-trace-level", integers(0, 4, 1), "1", "How many packets are logged."),
+    _rsmp("sip-added-codecs", CODECS, "(vp8,h264)", "Codecs added to offers to the SIP side."),
+    _rsmp("sip-address", HOST, "", "Address in Via and Contact."),
+    _rsmp("sip-disallowed-codecs", CODECS, "", "Codecs never used on the SIP side."),
+    _rsmp("sip-no-avpf", BOOLEAN, "true", "No AVPF on the SIP side."),
+    _rsmp("sip-no-rtcpfb", BOOLEAN, "false", "Keep RTCP feedback from the SIP side."),
+    _rsmp("sip-port", PORT, "5066", "Local SIP port.", SECURITY),
+    _rsmp("sip-preferred-ipversion", words("ipv4", "ipv6"), "ipv4", "IP version of SIP."),
+    _rsmp("sip-proxy", SIP_SERVERS, "127.0.0.1", "One or two SIP Servers."),
+    _rsmp("sip-proxy-srv", NAME, "", "SRV name of the pair of SIP Servers."),
+    _rsmp("sip-register", DIAL_NUMBERS, "", "DNs that are registered with the SIP Server."),
+    _rsmp("sip-rtp-max-port", PORT, "9999", "Last RTP port of the SIP side.", SECURITY),
+    _rsmp("sip-rtp-min-port", PORT, "9000", "First RTP port of the SIP side.", SECURITY),
+    _rsmp(
+        "sip-srtp-mode",
+        words("none", "optional", "strict"),
+        "none",
+        "SRTP on the SIP side.",
+        SECURITY,
+    ),
+    _rsmp("sip-tls-cert", PEM, "", "Certificate of SIP over TLS.", SECURITY),
+    _rsmp("sip-tls-cert-key", PEM, "", "Its private key.", SECURITY),
+    _rsmp("sip-tls-port", PORT_OR_OFF, "0", "Port of SIP over TLS; 0: none.", SECURITY),
+    _rsmp("sip-tls-trusted-ca", PEM, "", "The certificate authority.", SECURITY),
+    _rsmp("stun-server", ENDPOINT, "", "STUN server for gathering addresses."),
+    _rsmp("turn-passwd", SECRET, "", "Password at the TURN server.", SECRET_MARKS),
+    _rsmp("turn-relay-type", integers(0, 1, 0), "0", "Relay over UDP (0) or TCP (1)."),
+    _rsmp("turn-server", ENDPOINT, "", "TURN server for gathering addresses."),
+    _rsmp("turn-user", TEXT, "", "User at the TURN server."),
+    _rsmp("use-sid-from-url", BOOLEAN, "true", "Sessions by URL, else by cookie only."),
+    _rsmp("web-added-codecs", CODECS, "(g722,pcmu,vp8)", "Codecs added to offers to browsers."),
+    _rsmp("web-disable-sdes", BOOLEAN, "true", "Do not offer SDES to browsers.", SECURITY),
+    _rsmp("web-disallowed-codecs", CODECS, "(h264)", "Codecs never used with browsers."),
+    _rsmp(
+        "web-dtls-certificate",
+        PEM,
+        "../config/x509_certificate.pem",
+        "Certificate of DTLS.",
+        SECURITY,
+    ),
+    _rsmp("web-dtls-cipherlist", TEXT, "", "Ciphers of DTLS.", SECURITY),
+    _rsmp("web-dtls-keypassword", SECRET, "", "Password of the private key.", SECRET_MARKS),
+    _rsmp("web-dtls-privatekey", PEM, "", "Private key of DTLS.", SECURITY),
+    _rsmp("web-enable-dtls", BOOLEAN, "true", "DTLS-SRTP with browsers.", SECURITY),
+    _rsmp("web-ice-addresses", HOSTS, "", "Local addresses for ICE."),
+    _rsmp("web-media-bundle", BOOLEAN, "true", "One port for audio and video."),
+    _rsmp("web-nack-enabled", BOOLEAN, "true", "Send NACK."),
+    _rsmp("web-offer-bundle-only", BOOLEAN, "true", "Offer bundle-only media."),
+    _rsmp("web-pli-always", BOOLEAN, "true", "Ask for key frames at intervals."),
+    _rsmp("web-pli-mintime", integers(0, 3_600_000, 1000), "1000", "That interval, ms; 0: never."),
+    _rsmp("web-rtcp-mux", BOOLEAN, "true", "RTP and RTCP on one port."),
+    _rsmp("web-rtp-max-port", PORT, "36999", "Last ICE port.", SECURITY),
+    _rsmp("web-rtp-min-port", PORT, "36000", "First ICE port.", SECURITY),
+)
+
+EMS = tuple(
+    Option(
+        section="ems",
+        name=name,
+        kind=kind,
+        default=default,
+        meaning=meaning,
+        status=Status.NO_MEANING,
+        reason="there is no MF sink; read the log and the metrics instead",
+    )
+    for name, kind, default, meaning in (
+        ("logconfig.MFSINK", LOG_FILTER, "* * *", "Records for the MF sink."),
+        ("metricsconfig.MFSINK", METRICS, "*", "Metrics for the MF sink."),
+    )
+)
+
+SNMP = (
+    Option(
+        section="snmp",
+        name="timeout",
+        kind=integers(1, 10**9, 100, "ms"),
+        default="100",
+        meaning="The longest wait for an SNMP task.",
+        status=Status.NO_MEANING,
+        reason="there is no SNMP; read the metrics instead",
+    ),
+)

@@ -1,0 +1,536 @@
+"""
+Options of section [turn], under coTURN's names: those of ``turnserver.conf``, and a few of ours.
+
+Everything here up to ``TURN``'s end is a table. What was renamed or dropped between coTURN 4.6 and
+4.17 stands in ``option_table_turn_old``.
+"""
+
+from __future__ import annotations
+
+from suite.option_kinds import (
+    ADDRESS_RANGE,
+    BOOLEAN,
+    BYTES_PER_SECOND,
+    CIPHERS,
+    COUNT,
+    ENDPOINT,
+    EXTERNAL,
+    HOST,
+    LISTEN_ENDPOINT,
+    LISTEN_HOST,
+    NETWORKS,
+    PATH,
+    PEM,
+    PORT,
+    PORT_OR_OFF,
+    PORTS,
+    SECONDS,
+    SECONDS_OR_NEVER,
+    SECRET,
+    SEPARATOR,
+    TEXT,
+    URL_PATH,
+    USER,
+    Kind,
+    choices,
+    integers,
+    words,
+)
+from suite.option_table_turn_old import OLD
+from suite.options import NO_MARK, Mark, Option, Status
+from turn.settings import PeerProfile, SecretDigest
+
+SECURITY, LIVE, REPEAT = Mark.SECURITY, Mark.LIVE, Mark.REPEAT
+SECRET_MARKS = Mark.SECURITY | Mark.SECRET
+
+PROFILE = choices(PeerProfile, "safe")
+DIGEST = choices(SecretDigest, "sha256")
+LOG_LEVEL = words("debug", "info", "warning", "error")
+FAMILY = words("ipv4", "ipv6", "keep")
+CHANNELS = integers(1, 4096, 256)
+PERMISSIONS = integers(1, 4096, 256)
+BUFFER = integers(4096, 2**30, 2 * 1024 * 1024, "bytes")
+
+
+def _row(
+    name: str,
+    kind: Kind[object],
+    default: str,
+    meaning: str,
+    marks: Mark = NO_MARK,
+    bare: str | None = None,
+) -> Option:
+    return Option(
+        section="turn",
+        name=name,
+        kind=kind,
+        default=default,
+        meaning=meaning,
+        marks=marks,
+        bare="true" if kind is BOOLEAN else bare,
+    )
+
+
+def _later(
+    name: str,
+    kind: Kind[object],
+    default: str,
+    meaning: str,
+    reason: str = "",
+    marks: Mark = NO_MARK,
+) -> Option:
+    return Option(
+        section="turn",
+        name=name,
+        kind=kind,
+        default=default,
+        meaning=meaning,
+        reason=reason,
+        marks=marks,
+        status=Status.NOT_YET,
+        bare="true" if kind is BOOLEAN else None,
+    )
+
+
+def _never(
+    name: str, kind: Kind[object], default: str, reason: str, marks: Mark = NO_MARK
+) -> Option:
+    return Option(
+        section="turn",
+        name=name,
+        kind=kind,
+        default=default,
+        meaning=reason,
+        reason=reason,
+        marks=marks,
+        status=Status.NO_MEANING,
+        bare="true" if kind is BOOLEAN else None,
+    )
+
+
+_LISTEN = (
+    _row(
+        "listening-ip",
+        LISTEN_HOST,
+        "",
+        "An address to listen on; repeat for more. Unset: every IPv4 address of this machine. "
+        "0.0.0.0 and :: stand for every address of their family.",
+        REPEAT,
+    ),
+    _row("listening-port", PORT, "3478", "UDP and TCP, and TLS too where it is on.", SECURITY),
+    _row("tls-listening-port", PORT, "5349", "A second port, the usual one of turns:.", SECURITY),
+    _row(
+        "aux-server",
+        LISTEN_ENDPOINT,
+        "",
+        "One more address:port to listen on, such as 0.0.0.0:443; repeat for more.",
+        SECURITY | REPEAT,
+    ),
+    _row(
+        "tcp-proxy-port",
+        PORT,
+        "",
+        "A TCP port whose connections begin with a PROXY protocol header; no TLS on it.",
+        SECURITY,
+    ),
+    _row(
+        "proxy-port",
+        PORTS,
+        "",
+        "TCP ports whose connections begin with a PROXY protocol header; TLS and plain follow.",
+        SECURITY,
+    ),
+    _row(
+        "proxy-from",
+        NETWORKS,
+        "",
+        "Networks whose PROXY header is believed; others are refused. Unset: this machine only.",
+        SECURITY | REPEAT,
+    ),
+    _row("no-udp", BOOLEAN, "false", "Do not listen on UDP."),
+    _row("no-tcp", BOOLEAN, "false", "Do not accept TURN over plain TCP."),
+    _row("no-tls", BOOLEAN, "false", "Do not accept TURN over TLS."),
+    _row("sock-buf-size", BUFFER, "2097152", "Kernel buffers of the UDP sockets, bytes."),
+)
+
+_RELAY = (
+    _row(
+        "relay-ip",
+        LISTEN_HOST,
+        "",
+        "A local address of relay sockets; repeat for more. Unset: the listening-ip that were "
+        "given, else the address the client reached.",
+        REPEAT,
+    ),
+    _row(
+        "external-ip",
+        EXTERNAL,
+        "",
+        "The public address of a server behind NAT: public, public/private, or auto (ask "
+        "external-stun-server); repeat, at most one without /private per family.",
+        REPEAT,
+    ),
+    _row(
+        "external-stun-server",
+        ENDPOINT,
+        "",
+        "The STUN server that external-ip = auto asks.",
+    ),
+    _row("min-port", PORT, "49152", "First port of relay addresses.", SECURITY),
+    _row("max-port", PORT, "65535", "Last port of relay addresses.", SECURITY),
+)
+
+_ACCESS = (
+    _row("realm", TEXT, "webrtc-suite", "The realm of users and of ready-made keys.", SECURITY),
+    _row("lt-cred-mech", BOOLEAN, "false", "Long-term credentials; on by itself with users."),
+    _row(
+        "user",
+        USER,
+        "",
+        "A user: name:password, or name:0x and the MD5 key; repeat for more.",
+        SECRET_MARKS | REPEAT | LIVE,
+    ),
+    _row(
+        "use-auth-secret",
+        BOOLEAN,
+        "false",
+        "Time-limited credentials made of a shared secret; users are then not looked at.",
+        SECURITY | LIVE,
+    ),
+    _row(
+        "static-auth-secret",
+        SECRET,
+        "",
+        "The shared secret; repeat while rotating it. random: a new one at every start.",
+        SECRET_MARKS | REPEAT | LIVE,
+    ),
+    _row(
+        "secret-digest",
+        DIGEST,
+        "sha1",
+        "The HMAC that makes passwords of the shared secret; sha1 is what coTURN's users have.",
+        SECURITY | LIVE,
+    ),
+    _row(
+        "rest-api-separator",
+        SEPARATOR,
+        ":",
+        "Between expiry time and name in time-limited user names.",
+        SECURITY | LIVE,
+    ),
+    _row("userdb", PATH, "", "coTURN's SQLite user database.", SECURITY),
+    _row("db", PATH, "", "The same as userdb.", SECURITY),
+    _row(
+        "no-auth",
+        BOOLEAN,
+        "false",
+        "Relay for everybody: an OPEN RELAY, which strangers will find and use.",
+        SECURITY,
+    ),
+    _row("secure-stun", BOOLEAN, "false", "Ask for credentials for Binding too.", SECURITY),
+    _row(
+        "stale-nonce",
+        SECONDS_OR_NEVER,
+        "600",
+        "Seconds that a nonce is good for; 0: for ever.",
+        SECURITY,
+        bare="600",
+    ),
+    _row(
+        "stateless-nonce-secret",
+        SECRET,
+        "",
+        "Shared by servers that accept each other's nonces. Unset: random at start.",
+        SECRET_MARKS,
+    ),
+    _row(
+        "unauthorized-ratelimit",
+        BOOLEAN,
+        "true",
+        "Limit 401 replies over UDP (always on here unless set to false).",
+        SECURITY | LIVE,
+    ),
+    _row(
+        "unauthorized-ratelimit-rps",
+        COUNT,
+        "10",
+        "401 replies per second to one source.",
+        SECURITY | LIVE,
+    ),
+    _row(
+        "binding-ratelimit-rps",
+        COUNT,
+        "100",
+        "Binding replies over UDP per second to one source; 0: no limit.",
+        SECURITY | LIVE,
+    ),
+)
+
+_PEERS = (
+    _row(
+        "profile",
+        PROFILE,
+        "safe",
+        "Built-in peer rules. safe: only addresses routable on the Internet; coturn: private and "
+        "multicast peers too, as coTURN has it.",
+        SECURITY | LIVE,
+    ),
+    _row(
+        "allowed-peer-ip",
+        ADDRESS_RANGE,
+        "",
+        "Peers to allow, before every denial: address, first-last or CIDR; repeat for more.",
+        SECURITY | REPEAT | LIVE,
+    ),
+    _row(
+        "denied-peer-ip",
+        ADDRESS_RANGE,
+        "",
+        "Peers to deny: address, first-last or CIDR; repeat for more.",
+        SECURITY | REPEAT | LIVE,
+    ),
+    _row(
+        "allow-loopback-peers",
+        BOOLEAN,
+        "false",
+        "Let clients reach this machine's own services. For tests.",
+        SECURITY | LIVE,
+    ),
+    _row(
+        "no-multicast-peers",
+        BOOLEAN,
+        "false",
+        "Deny multicast peers (profile safe always does).",
+        SECURITY | LIVE,
+    ),
+)
+
+_LIMITS = (
+    _row("user-quota", COUNT, "0", "Allocations per user; 0: no limit.", SECURITY | LIVE),
+    _row("total-quota", COUNT, "0", "Allocations in all; 0: no limit.", SECURITY | LIVE),
+    _row(
+        "max-bps",
+        BYTES_PER_SECOND,
+        "0",
+        "Bytes per second of one allocation, each way; 0: no limit.",
+        SECURITY | LIVE,
+    ),
+    _row(
+        "bps-capacity",
+        BYTES_PER_SECOND,
+        "0",
+        "Bytes per second that all allocations may be promised; needs max-bps; 0: no limit.",
+        SECURITY | LIVE,
+    ),
+    _row(
+        "max-allocate-lifetime",
+        SECONDS,
+        "3600",
+        "The longest lifetime of an allocation between two refreshes.",
+        LIVE,
+        bare="3600",
+    ),
+    _row("permission-lifetime", SECONDS, "300", "Leave as it is (RFC 8656).", LIVE, bare="300"),
+    _row("channel-lifetime", SECONDS, "600", "Leave as it is (RFC 8656).", LIVE, bare="600"),
+    _row(
+        "max-allocate-timeout",
+        SECONDS,
+        "",
+        "coTURN's name for [suite] unauthenticated-timeout, which it replaces when set.",
+    ),
+    _row("max-permissions", PERMISSIONS, "256", "Permissions of one allocation.", SECURITY | LIVE),
+    _row("max-channels", CHANNELS, "256", "Channels of one allocation.", SECURITY | LIVE),
+)
+
+_TLS = (
+    _row(
+        "cert",
+        PEM,
+        "",
+        "The certificate chain, PEM. Unset: the certificate that this install made itself.",
+        SECURITY | LIVE,
+    ),
+    _row("pkey", PEM, "", "Its private key, PEM, readable by its owner only.", SECURITY | LIVE),
+    _row("pkey-pwd", SECRET, "", "The password of the private key.", SECRET_MARKS | LIVE),
+    _row(
+        "cipher-list",
+        CIPHERS,
+        "",
+        "OpenSSL's cipher list for TLS 1.2. Unset: AEAD with forward secrecy.",
+        SECURITY | LIVE,
+    ),
+    _row("no-tlsv1_2", BOOLEAN, "false", "Accept nothing older than TLS 1.3.", SECURITY),
+)
+
+_PROTOCOL = (
+    _row("stun-only", BOOLEAN, "false", "Answer STUN and relay nothing.", SECURITY),
+    _row("no-stun", BOOLEAN, "false", "Do not answer Binding."),
+    _row("fingerprint", BOOLEAN, "false", "Add FINGERPRINT to every reply, asked for or not."),
+    _row("software-attribute", BOOLEAN, "false", "Send SOFTWARE."),
+    _row("no-software-attribute", BOOLEAN, "true", "The older spelling of the opposite."),
+    _row("include-reason-string", BOOLEAN, "false", "Say in error replies what is wrong."),
+    _row(
+        "rfc3489-compatibility",
+        BOOLEAN,
+        "true",
+        "Answer the classic Binding without a cookie.",
+    ),
+    _row(
+        "rfc5766-channel-numbers",
+        BOOLEAN,
+        "false",
+        "Accept channel numbers 0x5000 to 0x7FFF.",
+    ),
+)
+
+_LOG = (
+    _row("verbose", BOOLEAN, "false", "Log allocations as they come and go.", LIVE),
+    _row("Verbose", BOOLEAN, "false", "Log everything.", LIVE),
+    _row("log-min-level", LOG_LEVEL, "debug", "The least grave records that are written.", LIVE),
+    _row("log-file", TEXT, "", "A log file; stdout, - and syslog are understood.", LIVE),
+    _row("no-stdout-log", BOOLEAN, "false", "Log to the file only.", LIVE),
+    _row("syslog", BOOLEAN, "false", "Log to syslog instead of a file.", LIVE),
+    _row("simple-log", BOOLEAN, "false", "One log file for ever (logrotate and SIGHUP).", LIVE),
+    _row("new-log-timestamp", BOOLEAN, "true", "ISO 8601 times; false: time of day.", LIVE),
+    _row("prometheus", BOOLEAN, "false", "Serve metrics on prometheus-address.", SECURITY),
+    _row("prometheus-port", PORT, "9641", "Its port.", SECURITY),
+    _row("prometheus-address", HOST, "", "Its address. Unset: every IPv4 address.", SECURITY),
+    _row("prometheus-path", URL_PATH, "/metrics", "The path of the metrics."),
+)
+
+_NO_SQL = "only SQLite is served so far: put the users into userdb"
+_WORKERS = "packets are moved by one loop, without relay threads"
+_BATCHED = "batched sending and receiving need no option here"
+_TWISTD = "twistd does that"
+_NO_CONSOLE = "there is no telnet console and none will come"
+_NO_WEB_ADMIN = "there are no administration pages over the network"
+_NO_DTLS = "DTLS is not served yet; TURN over UDP, TCP and TLS is"
+_NO_RFC5780 = "NAT behaviour discovery is not served yet"
+_NO_TCP_RELAY = "TCP relaying (RFC 6062) is not served yet"
+_OPENSSL = "OpenSSL chooses the groups of TLS 1.2 and 1.3"
+
+_NOT_YET = (
+    _later("listening-device", TEXT, "", "Bind listeners to a device.", "use listening-ip"),
+    _later("relay-device", TEXT, "", "Bind relay sockets to a device.", "use relay-ip"),
+    _later("alt-listening-port", PORT_OR_OFF, "0", "Second port of RFC 5780.", _NO_RFC5780),
+    _later("alt-tls-listening-port", PORT_OR_OFF, "0", "Second port of RFC 5780.", _NO_RFC5780),
+    _later("rfc5780", BOOLEAN, "false", "NAT behaviour discovery.", _NO_RFC5780),
+    _later("dtls", BOOLEAN, "false", "TURN over DTLS.", _NO_DTLS),
+    _later(
+        "no-udp-relay",
+        BOOLEAN,
+        "false",
+        "Relay over TCP only.",
+        "UDP is the only relaying there is: nothing would be left",
+        Mark.VITAL | SECURITY,
+    ),
+    _later("mobility", BOOLEAN, "false", "Mobility of allocations (RFC 8016)."),
+    _later("oauth", BOOLEAN, "false", "Third-party authorization (RFC 7635)."),
+    _later("server-name", TEXT, "", "The audience of OAuth tokens.", "there is no OAuth yet"),
+    _later("check-origin-consistency", BOOLEAN, "false", "One ORIGIN per session."),
+    _later(
+        "CA-file",
+        PATH,
+        "",
+        "Ask clients for certificates of this authority.",
+        "client certificates are not asked for yet, so the server would be more open than meant",
+        Mark.VITAL | SECURITY,
+    ),
+    _later("raw-public-keys", BOOLEAN, "false", "Raw public keys in TLS (RFC 7250)."),
+    _later("udp-self-balance", BOOLEAN, "false", "Send UDP clients to the aux-servers."),
+    _later("alternate-server", TEXT, "", "Redirect clients.", marks=REPEAT),
+    _later("tls-alternate-server", TEXT, "", "Redirect TLS clients.", marks=REPEAT),
+    _later("udp-alternate-server", TEXT, "", "Redirect UDP clients.", marks=REPEAT),
+    _later("tcp-alternate-server", TEXT, "", "Redirect TCP clients.", marks=REPEAT),
+    _later("drain-min-allocations", COUNT, "0", "Where a drain ends."),
+    _later("multiplex-peer", BOOLEAN, "false", "Relay on a few shared ports."),
+    _later("multiplex-peer-port", PORT, "3480", "First of the shared ports."),
+    _later("multiplex-peer-max-peers", COUNT, "256", "Peers of one allocation on shared ports."),
+    _later("psql-userdb", SECRET, "", "PostgreSQL user database.", _NO_SQL, SECRET_MARKS),
+    _later("sql-userdb", SECRET, "", "PostgreSQL user database.", _NO_SQL, SECRET_MARKS),
+    _later("mysql-userdb", SECRET, "", "MySQL user database.", _NO_SQL, SECRET_MARKS),
+    _later("secret-key-file", PATH, "", "Key of the MySQL password.", _NO_SQL),
+    _later("mongo-userdb", SECRET, "", "MongoDB user database.", _NO_SQL, SECRET_MARKS),
+    _later("redis-userdb", SECRET, "", "Redis user database.", _NO_SQL, SECRET_MARKS),
+    _later(
+        "redis-statsdb",
+        SECRET,
+        "",
+        "Redis statistics.",
+        "read the metrics instead",
+        SECRET_MARKS,
+    ),
+    _later("log-binding", BOOLEAN, "false", "Log Binding requests.", "they are counted"),
+    _later("syslog-facility", TEXT, "", "The facility of syslog records."),
+    _later("new-log-timestamp-format", TEXT, "%FT%T.%f%z", "Form of times in the log."),
+    _later("acme-redirect", TEXT, "", "Redirect ACME challenges."),
+    _later("allocation-default-address-family", FAMILY, "ipv4", "Family when none is asked for."),
+    _later(
+        "prometheus-username-labels",
+        BOOLEAN,
+        "false",
+        "User names in metrics.",
+        "labels of users would grow without bound",
+    ),
+    _later("prometheus-tls", BOOLEAN, "false", "Metrics over HTTPS.", marks=SECURITY | Mark.VITAL),
+    _later("prometheus-cert", PATH, "", "Certificate of the metrics.", "they are plain HTTP"),
+    _later("prometheus-key", PATH, "", "Key of the metrics.", "they are plain HTTP"),
+)
+
+_NO_MEANING = (
+    _never("stateless-nonce", BOOLEAN, "true", "nonces are always stateless here"),
+    _never("drop-invalid-packets", BOOLEAN, "true", "what is not STUN is always dropped"),
+    _never("drop-invalid-packets-log", BOOLEAN, "false", "it is counted, not logged"),
+    _never("relay-threads", integers(0, 128, 0), "", _WORKERS),
+    _never("cpus", integers(1, 4096, 1), "", _WORKERS),
+    _never("udp-gso", BOOLEAN, "false", _BATCHED),
+    _never("udp-recvmmsg", BOOLEAN, "true", _BATCHED),
+    _never("udp-recvmmsg-log", BOOLEAN, "false", _BATCHED),
+    _never("udp-sendmmsg-log", BOOLEAN, "false", _BATCHED),
+    _never("no-tcp-relay", BOOLEAN, "true", _NO_TCP_RELAY),
+    _never("stun-backward-compatibility", BOOLEAN, "false", "MAPPED-ADDRESS is never doubled"),
+    _never("tlsv1", BOOLEAN, "false", "TLS 1.0 is never accepted"),
+    _never("tlsv1_1", BOOLEAN, "false", "TLS 1.1 is never accepted"),
+    _never("dh566", BOOLEAN, "false", _OPENSSL),
+    _never("dh1066", BOOLEAN, "false", _OPENSSL),
+    _never("dh-file", PATH, "", _OPENSSL),
+    _never("ec-curve-name", TEXT, "", _OPENSSL),
+    _never("no-auth-pings", BOOLEAN, "false", "the user database is a file"),
+    _never("no-dynamic-ip-list", BOOLEAN, "true", "peer rules come from the configuration only"),
+    _never("no-dynamic-realms", BOOLEAN, "true", "there is one realm"),
+    _never("respond-http-unsupported", BOOLEAN, "false", "HTTP is answered where pages are on"),
+    _never("server-relay", BOOLEAN, "false", "it would skip permissions and is never done"),
+    _never("daemon", BOOLEAN, "false", f"{_TWISTD}: without --nodaemon"),
+    _never("pidfile", TEXT, "", f"{_TWISTD}: --pidfile"),
+    _never("proc-user", TEXT, "", f"{_TWISTD}: --uid"),
+    _never("proc-group", TEXT, "", f"{_TWISTD}: --gid"),
+    _never("cli", BOOLEAN, "false", _NO_CONSOLE),
+    _never("cli-ip", HOST, "127.0.0.1", _NO_CONSOLE),
+    _never("cli-port", PORT, "5766", _NO_CONSOLE),
+    _never("cli-password", SECRET, "", _NO_CONSOLE, SECRET_MARKS),
+    _never("cli-max-output-sessions", COUNT, "256", _NO_CONSOLE),
+    _never("web-admin", BOOLEAN, "false", _NO_WEB_ADMIN),
+    _never("web-admin-ip", HOST, "127.0.0.1", _NO_WEB_ADMIN),
+    _never("web-admin-port", PORT, "8080", _NO_WEB_ADMIN),
+    _never("web-admin-listen-on-workers", BOOLEAN, "false", _NO_WEB_ADMIN),
+    _never("version", BOOLEAN, "false", "it belongs on the command line: twistd --version"),
+    _never("no-dtls", BOOLEAN, "true", "DTLS is off"),
+    _never("no-cli", BOOLEAN, "true", _NO_CONSOLE),
+    _never("no-rfc5780", BOOLEAN, "true", _NO_RFC5780),
+    _never("keep-address-family", BOOLEAN, "false", "the family is IPv4 unless asked for"),
+    _never("response-origin-only-with-rfc5780", BOOLEAN, "true", "RESPONSE-ORIGIN is not sent"),
+)
+
+TURN = (
+    *_LISTEN,
+    *_RELAY,
+    *_ACCESS,
+    *_PEERS,
+    *_LIMITS,
+    *_TLS,
+    *_PROTOCOL,
+    *_LOG,
+    *_NOT_YET,
+    *_NO_MEANING,
+    *OLD,
+)
