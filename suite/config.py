@@ -46,7 +46,12 @@ COMMAND_LINE = "command line"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """What the command line says about the configuration."""
+    """
+    What the command line says about the configuration.
+
+    Of a single option the last word counts: ``config``, then ``turn_config``, then ``overrides``.
+    Repeated options add up over all three.
+    """
 
     config: Path | None = None
     turn_config: Path | None = None

@@ -226,7 +226,10 @@ def listed(kind: Kind[T]) -> Kind[tuple[T, ...]]:
     """Several values in one, parted by commas or blanks."""
 
     def parse(text: str) -> tuple[T, ...]:
-        return tuple(kind.parse(part) for part in re.split(r"[,\s]+", text) if part)
+        parts = [part for part in re.split(r"[,\s]+", text) if part]
+        if not parts:
+            raise BadValue("an empty list")
+        return tuple(kind.parse(part) for part in parts)
 
     return Kind(f"a list of: {kind.accepted}", kind.example, parse)
 
