@@ -49,15 +49,16 @@ class Chosen:
         self._findings = findings
         self._written: dict[tuple[str, str], list[Written]] = {}
         self._sections_reported: set[str] = set()
+        self._somewhere = Place("configuration")
 
     def is_set(self, section: str, name: str) -> bool:
         """Whether the option was given a valid value anywhere."""
         return (section, name) in self._written
 
     def place(self, section: str, name: str) -> Place:
-        """Where the option was last set; an unnamed place if it was not."""
+        """Where the option was last set; the last source of all if it was not."""
         written = self._written.get((section, name))
-        return written[-1].place if written else Place("configuration")
+        return written[-1].place if written else self._somewhere
 
     def one(self, section: str, name: str, kind: Kind[T]) -> T:
         """The value that holds: as given, else the default, which must exist."""
@@ -106,6 +107,7 @@ class Chosen:
 
     def take(self, assignments: Iterable[Assignment], source: Source) -> None:
         """Check assignments in order and keep the good ones."""
+        self._somewhere = Place(source.label)
         for assignment in assignments:
             row = self._table.find(assignment.section, assignment.name)
             if row is None:
@@ -171,7 +173,8 @@ class Chosen:
             text = row.bare
         if source.lenient and row.kind.numeric:
             text = text.rstrip("; \t")
-        if not text and not row.default and not row.has(Mark.SECRET) and assignment.value == "":
+        unset = assignment.value == "" and not row.effective_default
+        if unset and not text and not row.has(Mark.SECRET):
             return None
         try:
             row.kind.parse(text)
@@ -184,7 +187,8 @@ class Chosen:
     def _malformed(self, assignment: Assignment, row: Option, problem: str, source: Source) -> None:
         # coTURN itself stops at a boolean that it does not understand.
         goes_on = source.lenient and not row.has(Mark.SECURITY) and row.bare != "true"
-        accepted = f"accepted: {row.kind.accepted} (example: {row.name} = {row.kind.example})"
+        example = row.default or row.kind.example
+        accepted = f"accepted: {row.kind.accepted} (example: {row.name} = {example})"
         if goes_on:
             problem += f"; the default holds ({row.effective_default or 'unset'})"
         self._findings.add(

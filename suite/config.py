@@ -112,7 +112,8 @@ def _read(arguments: Arguments, chosen: Chosen, findings: Findings) -> tuple[Pat
         path = arguments.turn_config
         chosen.take(read_turnserver_conf(path, findings), Source(str(path), lenient=True))
         files.append(path)
-    chosen.take(_overrides(arguments, findings), Source(COMMAND_LINE))
+    if arguments.overrides:
+        chosen.take(_overrides(arguments, findings), Source(COMMAND_LINE))
     return tuple(files)
 
 

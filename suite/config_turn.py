@@ -276,15 +276,14 @@ def _database(chosen: Chosen, machine: Machine, *, wanted: bool) -> str:
 
 
 def _check_anonymous(chosen: Chosen) -> None:
-    for name in ("lt-cred-mech", "use-auth-secret", "static-auth-secret", "user"):
-        wanted = chosen.is_set(TURN, name)
-        if name in ("lt-cred-mech", "use-auth-secret"):
-            wanted = chosen.one(TURN, name, BOOLEAN)
-        if wanted:
-            accepted = "remove no-auth, or everything about credentials"
-            chosen.complain(Level.ERROR, TURN, "no-auth", f"contradicts {name}", accepted)
-            return
-    if not chosen.one(TURN, "stun-only", BOOLEAN):
+    flags = ("lt-cred-mech", "use-auth-secret")
+    against = [name for name in flags if chosen.one(TURN, name, BOOLEAN)]
+    against += [name for name in ("static-auth-secret", "user") if chosen.is_set(TURN, name)]
+    if against:
+        accepted = "remove no-auth, or everything about credentials"
+        problem = f"contradicts {', '.join(against)}"
+        chosen.complain(Level.ERROR, TURN, "no-auth", problem, accepted)
+    elif not chosen.one(TURN, "stun-only", BOOLEAN):
         problem = "an OPEN RELAY: everybody may send through this server under its name"
         accepted = "use-auth-secret or user lines"
         chosen.complain(Level.WARNING, TURN, "no-auth", problem, accepted)

@@ -73,7 +73,7 @@ def printable(text: str) -> str:
 
 
 class Findings:
-    """Diagnostics in the order they were made."""
+    """The diagnostics of one reading."""
 
     def __init__(self) -> None:
         self._found: dict[Diagnostic, None] = {}
@@ -108,8 +108,9 @@ class Findings:
         return any(each.level is Level.ERROR for each in self._found)
 
     def all(self) -> tuple[Diagnostic, ...]:
-        """Everything found so far."""
-        return tuple(self._found)
+        """Everything found so far, file by file and line by line."""
+        files = list(dict.fromkeys(each.file for each in self._found))
+        return tuple(sorted(self._found, key=lambda each: (files.index(each.file), each.line)))
 
 
 def exit_code(diagnostics: Iterable[Diagnostic]) -> int:

@@ -222,7 +222,7 @@ def _external(text: str) -> ExternalAddress | None:
     return ExternalAddress(public=hosts[0], local=hosts[1] if slash else None)
 
 
-def listed(kind: Kind[T]) -> Kind[tuple[T, ...]]:
+def listed(kind: Kind[T], example: str) -> Kind[tuple[T, ...]]:
     """Several values in one, parted by commas or blanks."""
 
     def parse(text: str) -> tuple[T, ...]:
@@ -231,7 +231,7 @@ def listed(kind: Kind[T]) -> Kind[tuple[T, ...]]:
             raise BadValue("an empty list")
         return tuple(kind.parse(part) for part in parts)
 
-    return Kind(f"a list of: {kind.accepted}", kind.example, parse)
+    return Kind(f"a list of: {kind.accepted}", example, parse)
 
 
 def _separator(text: str) -> str:
@@ -281,8 +281,8 @@ EXTERNAL = Kind("public, public/private, or auto", "198.51.100.7/10.0.0.7", _ext
 USER = Kind("name:password or name:0x and 32 hex digits", "alice:her password", _user)
 ADDRESS_RANGE = Kind("an address, first-last, or CIDR", "10.0.0.0-10.255.255.255", _address_range)
 NETWORK = Kind("a network in CIDR form", "10.1.0.0/16", _network)
-NETWORKS = listed(NETWORK)
-PORTS = listed(PORT)
+NETWORKS = listed(NETWORK, "10.1.0.0/16, 2001:db8::/32")
+PORTS = listed(PORT, "443, 8443")
 SEPARATOR = Kind("one character that is no digit", ":", _separator)
 CIPHERS = Kind("OpenSSL's cipher list", "ECDHE+AESGCM", _ciphers)
 URL_PATH = Kind("a path that begins with /", "/metrics", _metrics_path)

@@ -190,11 +190,11 @@ VERBOSE = Kind("all, debug, trace, interaction, standard, none", "trace", _verbo
 OUTPUTS = Kind("stdout, stderr, syslog, memory or a file, parted by commas", "stdout", _outputs)
 CODECS = Kind("codecs within brackets, parted by commas", "(g722,pcmu,vp8=100)", _codecs)
 DOMAIN = Kind("scheme://domain:port, each may be *", "https://*.example.com:443", _domain)
-DOMAINS = listed(DOMAIN)
+DOMAINS = listed(DOMAIN, "https://*.example.com:443")
 DIAL_NUMBERS = Kind(
     "DNs, first-last, or with * and ?, parted by commas", "1020,2020-2050,556*", _dial_numbers
 )
 SIP_SERVERS = Kind("one or two address:port", "sip-a:5060,sip-b:5060", _sip_servers)
-HOSTS = listed(HOST)
+HOSTS = listed(HOST, "192.0.2.10,2001:db8::10")
 LOG_FILTER = Kind("levels modules specifiers, as ranges or *", "* * *", _log_filter)
 METRICS = Kind("*, nothing, or numbers from 0 to 141 and ranges", "5-10,70", _metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,12 +26,12 @@ class ConfigTestCase(SynchronousTestCase):
 
     def write(self, content: str | bytes, name: str = "suite.conf", mode: int = 0o600) -> Path:
         """Make a file and give its path."""
-        folder = Path(self.mktemp())
-        folder.mkdir(parents=True)
-        path = folder / name
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name) / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         path.chmod(mode)
-        return path.absolute()
+        return path
 
     def load(self, content: str | bytes, *overrides: tuple[str, str]) -> Loaded:
         """Load a suite.conf."""

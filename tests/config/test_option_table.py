@@ -38,24 +38,24 @@ tcp-alternate-server fingerprint software-attribute include-reason-string allowe
 denied-peer-ip no-multicast-peers allow-loopback-peers drop-invalid-packets
 drop-invalid-packets-log server-relay no-dtls no-cli no-rfc5780 no-software-attribute
 keep-address-family response-origin-only-with-rfc5780
-""".split()
+"""
 """Names that coTURN 4.17 knows."""
 
 GONE = """
 ne prod no-sslv2 no-sslv3 no-tlsv1 no-tlsv1_1 no-stun-backward-compatibility secret-ts-exp-time
 no-loopback-peers
-""".split()
+"""
 """Names that only older ones know."""
 
 SECRETS = """
 user static-auth-secret stateless-nonce-secret pkey-pwd psql-userdb sql-userdb mysql-userdb
 mongo-userdb redis-userdb redis-statsdb cli-password turn-passwd web-dtls-keypassword
-""".split()
+"""
 
 GUARDS = """
 allowed-peer-ip denied-peer-ip user static-auth-secret cert pkey listening-port tls-listening-port
 min-port max-port proxy-from user-quota total-quota max-bps bps-capacity domain-whitelist http-port
-""".split()
+"""
 
 
 def row(name: str) -> Option:
@@ -69,9 +69,9 @@ class OptionTableTests(SynchronousTestCase):
     def test_coturn_names(self) -> None:
         """Every name that coTURN 4.17 or 4.6 has is known; the old ones are marked so."""
         known = {each.name for each in OPTIONS.rows if each.section == "turn"}
-        self.assertEqual([], sorted(set(COTURN + GONE) - known))
+        self.assertEqual([], sorted(set((COTURN + GONE).split()) - known))
         old = {each.name for each in OPTIONS.rows if each.has(Mark.OLD)}
-        self.assertEqual(set(GONE), old)
+        self.assertEqual(set(GONE.split()), old)
 
     def test_gateway_names_and_defaults(self) -> None:
         """All options of the gateway's guide are known, with the guide's defaults."""
@@ -110,11 +110,11 @@ class OptionTableTests(SynchronousTestCase):
     def test_secrets_are_marked(self) -> None:
         """Exactly the options with passwords or secrets are hidden."""
         marked = sorted(each.name for each in OPTIONS.rows if each.has(Mark.SECRET))
-        self.assertEqual(sorted(SECRETS), marked)
+        self.assertEqual(sorted(SECRETS.split()), marked)
 
     def test_guards_are_marked(self) -> None:
         """Options that guard the server count as such."""
-        for name in GUARDS:
+        for name in GUARDS.split():
             self.assertTrue(row(name).has(Mark.SECURITY), name)
 
     def test_nearest(self) -> None:
