@@ -127,10 +127,14 @@ def _overrides(arguments: Arguments, findings: Findings) -> list[Assignment]:
                 section = SUITE
         row = OPTIONS.find(section, option)
         if row is not None and row.has(Mark.SECRET) and value:
-            problem = "a secret on the command line is seen in the process list"
-            accepted = "write it into a file"
             findings.add(
-                Level.WARNING, Place(COMMAND_LINE), problem, option=option, accepted=accepted
+                Level.WARNING,
+                Place(COMMAND_LINE),
+                "a secret on the command line is seen in the process list",
+                section=section,
+                option=option,
+                accepted="write it into a file",
+                security=True,
             )
         found.append(Assignment(section, option, value, Place(COMMAND_LINE)))
     return found

@@ -56,6 +56,7 @@ class Diagnostic:
     problem: str
     accepted: str = ""
     security: bool = False
+    section: str = ""
 
     def __str__(self) -> str:
         text = f"{Place(self.file, self.line)}: {self.level}: "
@@ -88,6 +89,7 @@ class Findings:
         value: str = "",
         accepted: str = "",
         security: bool = False,
+        section: str = "",
     ) -> None:
         """Note one finding, once. ``value`` must have been masked where it is a secret."""
         found = Diagnostic(
@@ -99,6 +101,7 @@ class Findings:
             problem=printable(problem),
             accepted=accepted,
             security=security,
+            section=printable(section),
         )
         self._found[found] = None
 

@@ -1,5 +1,5 @@
 """
-What an option's text may be: parsers that say what is wrong without repeating the value.
+What an option's text may be: parsers that say what is wrong with a text.
 
 A ``Kind`` is shared by the option table, which checks with it, and by whoever makes settings of
 the checked text, so both read a value alike.
@@ -17,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from turn.address_range import parse_address_range
 from turn.five_tuple import Address
 from turn.settings import AddressRange, ExternalAddress, Network, StaticUser
 
@@ -31,7 +32,7 @@ RANDOM = "random"
 
 
 class BadValue(ValueError):
-    """The text is not a value of its kind. The message never holds the text itself."""
+    """The text is not a value of its kind. No message of a secret's kind holds the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +169,6 @@ def _user(text: str) -> StaticUser:
     return StaticUser(name, md5_key=key)
 
 
-def _number_of(text: str) -> tuple[int, int]:
-    address = ipaddress.ip_address(canonical_host(text))
-    return address.version, int(address)
-
-
 def _network(text: str) -> Network:
     try:
         network = ipaddress.ip_network(text)
@@ -196,18 +192,18 @@ def _unwrapped(network: Network) -> Network:
 
 
 def _address_range(text: str) -> AddressRange:
+    if "%" in text:
+        raise BadValue("a zone is not accepted")
     if "/" in text:
-        network = _network(text)
-        ends = int(network.network_address), int(network.broadcast_address)
-        return AddressRange(network.version, *ends, text)
-    first, dash, last = (part.strip() for part in text.partition("-"))
-    version, low = _number_of(first)
-    last_version, high = _number_of(last) if dash else (version, low)
-    if version != last_version:
-        raise BadValue("the ends are of different families")
-    if low > high:
-        raise BadValue("the first address is above the last")
-    return AddressRange(version, low, high, text)
+        _network(text)
+    try:
+        found = parse_address_range(text)
+    except ValueError as wrong:
+        raise BadValue(str(wrong)) from None
+    low, high = ipaddress.IPv6Address(found.first), ipaddress.IPv6Address(found.last)
+    if found.version == 6 and low.ipv4_mapped and high.ipv4_mapped:
+        return AddressRange(4, int(low.ipv4_mapped), int(high.ipv4_mapped), text)
+    return found
 
 
 def _external(text: str) -> ExternalAddress | None:

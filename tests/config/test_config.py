@@ -178,6 +178,84 @@ class ListenTests(ConfigTestCase):
         self.settings(self.load(f"{head}127.0.0.1\n{USER}listening-ip = 192.0.2.1\n"))
 
 
+class RelayTests(ConfigTestCase):
+    """Ports, external addresses and switches of the relay."""
+
+    def test_external_auto(self) -> None:
+        """auto needs a server to ask and stands beside no address."""
+        loaded = self.load(USER + "external-ip = auto\nexternal-stun-server = stun.example.org\n")
+        turn = self.turn(loaded)
+        self.assertTrue(turn.external_auto)
+        self.assertEqual(("stun.example.org", 3478), turn.external_stun_server)
+        self.refused(self.load(USER + "external-ip = auto\n"), "external-stun-server")
+
+    def test_every_option_arrives(self) -> None:
+        """Numbers and switches reach the setting that they name."""
+        turn = self.turn(
+            self.load(
+                USER + "min-port = 50000\nmax-port = 50100\nuser-quota = 3\ntotal-quota = 9\n"
+                "max-bps = 100\nbps-capacity = 1000\nmax-allocate-lifetime = 7200\n"
+                "max-permissions = 7\nmax-channels = 8\nstale-nonce = 60\nsecure-stun\n"
+                "stateless-nonce-secret = fleet\nunauthorized-ratelimit-rps = 5\nno-stun\n"
+                "binding-ratelimit-rps = 6\nfingerprint\ninclude-reason-string\n"
+                "rfc5766-channel-numbers\nrfc3489-compatibility = no\nsoftware-attribute\n"
+                "no-multicast-peers\nprofile = coturn\nallow-loopback-peers\n"
+                "allowed-peer-ip = 10.0.0.1\ndenied-peer-ip = 10.0.0.0/8\n"
+            )
+        )
+        self.assertEqual((50000, 50100), (turn.min_port, turn.max_port))
+        self.assertEqual((3, 9), (turn.user_quota, turn.total_quota))
+        self.assertEqual((100, 1000), (turn.max_bps, turn.bps_capacity))
+        self.assertEqual((7200, 7, 8), (turn.max_lifetime, turn.max_permissions, turn.max_channels))
+        self.assertEqual((60, "fleet"), (turn.nonce_lifetime, turn.nonce_secret))
+        self.assertEqual((5, 6), (turn.unauthorized_rate, turn.binding_rate))
+        self.assertTrue(turn.authenticate_binding and turn.fingerprint and turn.reason_phrases)
+        self.assertTrue(turn.legacy_channel_numbers and turn.software)
+        self.assertFalse(turn.stun or turn.classic_stun)
+        self.assertTrue(turn.peers.deny_multicast and turn.peers.allow_loopback)
+        self.assertEqual(
+            (["10.0.0.1"], ["10.0.0.0/8"]),
+            ([each.text for each in turn.peers.allowed], [each.text for each in turn.peers.denied]),
+        )
+
+    def test_rate_limit_off(self) -> None:
+        """unauthorized-ratelimit = false means no limit."""
+        turn = self.turn(self.load(USER + "unauthorized-ratelimit = false\n"))
+        self.assertEqual(0, turn.unauthorized_rate)
+
+    def test_software(self) -> None:
+        """The older spelling forbids, and permits when it is false."""
+        both = "software-attribute\nno-software-attribute\n"
+        self.assertFalse(self.turn(self.load(USER + both)).software)
+        self.assertTrue(self.turn(self.load(USER + "no-software-attribute = no\n")).software)
+
+    def test_process(self) -> None:
+        """Limits of the process, and coTURN's names for two of them."""
+        settings = self.settings(
+            self.load(
+                "[suite]\nname = here\nstate-directory = /elsewhere\nstop-timeout = 3\n"
+                "handshake-timeout = 4\nframe-timeout = 5\nmax-connections = 6\n"
+                + USER
+                + "sock-buf-size = 65536\nmax-allocate-timeout = 60\n"
+            )
+        )
+        self.assertEqual(("here", Path("/elsewhere")), (settings.name, settings.state_directory))
+        self.assertEqual((3.0, 4.0), (settings.stop_timeout, settings.handshake_timeout))
+        self.assertEqual((5.0, 6), (settings.frame_timeout, settings.max_connections))
+        self.assertEqual((65536, 60.0), (settings.socket_buffer, settings.unauthenticated_timeout))
+
+    def test_short_and_privileged(self) -> None:
+        """A lifetime below the standard one is raised; privileged relay ports are warned of."""
+        loaded = self.load(USER + "max-allocate-lifetime = 60\nmin-port = 500\n")
+        self.assertEqual(600, self.turn(loaded).max_lifetime)
+        self.said(loaded, "warning", "max-allocate-lifetime")
+        self.said(loaded, "warning", "privileged")
+
+    def test_gateway_contradictions(self) -> None:
+        """A certificate of [rsmp] without its key is refused."""
+        self.refused(self.load(USER + "[rsmp]\nhttps-cert = /c.pem\n"), "https-cert-key")
+
+
 class CredentialTests(ConfigTestCase):
     """Who may relay."""
 
@@ -346,6 +424,12 @@ class LogTests(ConfigTestCase):
         self.assertEqual(TimeFormat.LOCALE, log.time_format)
         self.assertEqual(Path("/tmp/snapshot"), log.memory_file)
 
+    def test_memory_without_a_file(self) -> None:
+        """Output to memory that is written nowhere is mentioned."""
+        loaded = self.load("[log]\nall = memory\n" + USER)
+        self.settings(loaded)
+        self.said(loaded, "notice", "memory = the path of a file")
+
     def test_log_section_wins(self) -> None:
         """[log] counts before coTURN's log options."""
         log = self.settings(
@@ -397,6 +481,12 @@ class PrecedenceTests(ConfigTestCase):
         self.assertTrue(self.settings(loaded).web)
         self.assertEqual((config, turn_config), self.settings(loaded).sources)
 
+    def test_comments_and_quotes(self) -> None:
+        """Both marks begin comments of whole lines; quotes keep what they hold."""
+        loaded = self.load("; one\n# two\n" + USER + 'realm = "a # b; c"\n')
+        self.assertEqual("a # b; c", self.turn(loaded).realm)
+        self.silent(loaded, "'realm'")
+
     def test_section_names(self) -> None:
         """The guide's other spelling of [rsmp], and capitals, are understood."""
         loaded = self.load("[RSM]\nhttp-port = 9000\n" + USER)
@@ -417,6 +507,21 @@ class CheckTests(ConfigTestCase):
         self.assertIn("[2001:db8::1]:3478 UDP: TURN", text)
         self.assertIn("1 users", text)
         self.assertIn("profile safe", text)
+
+    def test_other_services(self) -> None:
+        """A balancer's port, an open relay and a STUN server are told as what they are."""
+        for content, words in (
+            ("[turn]\nno-auth\ntcp-proxy-port = 5555\n", ("OPEN TO EVERYBODY", "PROXY header")),
+            ("[turn]\nstun-only\nno-tls\n", ("STUN only",)),
+            ("[turn]\nstatic-auth-secret = x\n", ("1 shared secrets",)),
+        ):
+            written: list[str] = []
+            path = self.write(content)
+            self.assertEqual(
+                0, check(Arguments(config=path), machine=MACHINE, write=written.append)
+            )
+            for word in words:
+                self.assertIn(word, written[-1])
 
     def test_bad(self) -> None:
         """An error gives 78 and no summary."""

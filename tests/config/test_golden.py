@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from suite.config import Arguments, load
-from suite.diagnostics import EX_CONFIG, exit_code
+from suite.diagnostics import EX_CONFIG, Level, exit_code
 from tests.config.machines import MACHINE, ConfigTestCase
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -32,6 +32,12 @@ class GoldenTests(ConfigTestCase):
             copy = self.write(source.read_bytes(), source.name)
             expected = source.with_suffix(".expected").read_text()
             self.assertEqual(expected, said_about(copy, source.name), source.name)
+
+    def test_section_of_an_option(self) -> None:
+        """A diagnostic names the section, for logs that speak of [section]:[option]."""
+        loaded = self.load("[rsmp]\nhttp-port = x\n[turn]\nuser = a:b c\n")
+        errors = [each for each in loaded.diagnostics if each.level is Level.ERROR]
+        self.assertEqual([("rsmp", "http-port")], [(e.section, e.option) for e in errors])
 
     def test_no_secret_in_any(self) -> None:
         """The password that stands in the golden files stands in no expectation."""

@@ -92,8 +92,11 @@ class KindTests(SynchronousTestCase):
         self.assertEqual((4, ten.first, ten.last), (mapped.version, mapped.first, mapped.last))
         mapped = ADDRESS_RANGE.parse("::ffff:10.0.0.0-::ffff:10.255.255.255")
         self.assertEqual((4, ten.first, ten.last), (mapped.version, mapped.first, mapped.last))
+        crossing = ADDRESS_RANGE.parse("::-::ffff:10.0.0.1")
+        self.assertEqual((6, 0), (crossing.version, crossing.first))
         self.refuses(
             ADDRESS_RANGE,
+            "fe80::1%eth0",
             "10.0.0.1/8",
             "10.0.0.0/33",
             "10.0.0.2-10.0.0.1",
