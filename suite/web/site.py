@@ -1,0 +1,239 @@
+"""
+The suite's pages over HTTP: the check page, its scripts, its ICE servers, and ``/ping``.
+
+Nothing here asks another host for anything, and the policy sent with every answer forbids the
+browser to. Requests carry no body that is looked at, so a large one ends the connection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import re
+from collections.abc import Callable
+from importlib import resources
+from io import BytesIO
+from typing import cast
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web import http, server
+from twisted.web.resource import Resource
+
+from suite.web.ice_servers import IceServers
+
+MAX_BODY = 64 * 1024
+IDLE_TIMEOUT = 30
+
+SECURITY_HEADERS = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+)
+
+STATIC_TYPES = {
+    ".html": b"text/html; charset=utf-8",
+    ".css": b"text/css; charset=utf-8",
+    ".js": b"text/javascript; charset=utf-8",
+    ".svg": b"image/svg+xml",
+}
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
+
+
+class Page(Resource):
+    """
+    What all pages share: GET and HEAD only, the security headers, and 404 below a leaf.
+
+    The name of the server software is not told.
+    """
+
+    cache_control = b"no-cache"
+
+    def getChild(self, path: bytes, request: server.Request) -> Resource:
+        """Answer 404 for every path that nobody put here."""
+        return Missing()
+
+    def render(self, request: server.Request) -> bytes:
+        """Check the method, set the headers, then ask ``answer`` for the content."""
+        request.responseHeaders.removeHeader(b"server")
+        for name, value in SECURITY_HEADERS:
+            request.setHeader(name, value)
+        request.setHeader(b"cache-control", self.cache_control)
+        if request.method not in (b"GET", b"HEAD"):
+            request.setHeader(b"allow", b"GET, HEAD")
+            return plain(request, http.NOT_ALLOWED, "This address is for reading only.")
+        return self.answer(request)
+
+    def answer(self, request: server.Request) -> bytes:
+        """Give the body; status and content type are set on ``request``."""
+        return plain(request, http.NOT_FOUND, "There is no such page here.")
+
+
+def plain(request: server.Request, code: int, sentence: str) -> bytes:
+    """Answer with a sentence and nothing of what the client sent."""
+    request.setResponseCode(code)
+    return content(request, b"text/plain; charset=utf-8", sentence.encode() + b"\n")
+
+
+def content(request: server.Request, content_type: bytes, body: bytes) -> bytes:
+    """Set type and length of ``body``; HEAD gets the headers only."""
+    request.setHeader(b"content-type", content_type)
+    request.setHeader(b"content-length", b"%d" % len(body))
+    return b"" if request.method == b"HEAD" else body
+
+
+class Missing(Page):
+    """Every address that is not served."""
+
+    cache_control = b"no-store"
+
+
+class Ping(Page):
+    """``/ping``: "up", for load balancers and for people."""
+
+    cache_control = b"no-store"
+
+    def answer(self, request: server.Request) -> bytes:
+        """Say that the process serves pages."""
+        return content(request, b"text/plain; charset=utf-8", b"up")
+
+
+class StaticFile(Page):
+    """One file of ours, kept in memory: the set is small, and no path of a request is opened."""
+
+    def __init__(self, content_type: bytes, body: bytes) -> None:
+        super().__init__()
+        self._type = content_type
+        self._body = body
+        self._etag = b'"%s"' % hashlib.sha256(body).hexdigest()[:32].encode("ascii")
+
+    def answer(self, request: server.Request) -> bytes:
+        """Give the file, or 304 to a browser that has it."""
+        if request.setETag(self._etag) is http.CACHED:
+            return b""
+        return content(request, self._type, self._body)
+
+
+class IceServersPage(Page):
+    """
+    ``/api/ice-servers``: our relay's URLs with a credential made for this answer.
+
+    Only our own page may ask: a browser that says the request comes from another site is
+    refused, so no other site can use this address as its source of credentials.
+    """
+
+    cache_control = b"no-store"
+
+    def __init__(self, ice_servers: Callable[[str], IceServers]) -> None:
+        super().__init__()
+        self._ice_servers = ice_servers
+
+    def answer(self, request: server.Request) -> bytes:
+        """Give the JSON that the page fills its form from."""
+        if request.getHeader("sec-fetch-site") not in (None, "same-origin", "none"):
+            return plain(request, http.FORBIDDEN, "Only the check page itself may ask for this.")
+        host = requested_host(request.getHeader("host"))
+        if host is None:
+            return plain(request, http.BAD_REQUEST, "The Host header is not a host name.")
+        body = json.dumps(self._ice_servers(host).as_json()).encode()
+        return content(request, b"application/json", body)
+
+
+def requested_host(header: str | None) -> str | None:
+    """
+    Take the host out of a Host header: a name or an IP address, without port and brackets.
+
+    None if it is neither; what is returned is safe in a URL.
+    """
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(:[0-9]{1,5})?", (header or "").strip())
+    if match is None:
+        return None
+    host = match[1]
+    if host.startswith("["):
+        try:
+            return ipaddress.IPv6Address(host[1:-1]).compressed
+        except ValueError:
+            return None
+    return host if _HOST_NAME.fullmatch(host) else None
+
+
+class PageRequest(server.Request):
+    """A request whose body may not exceed ``MAX_BODY`` bytes."""
+
+    _body = 0
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep the body, and end the connection of a client that sends too much."""
+        self._body += len(data)
+        if self._body > MAX_BODY:
+            self.channel.loseConnection()
+            return
+        super().handleContentChunk(data)
+
+
+class PageSite(server.Site):
+    """
+    A site that logs no request line, because a query string may carry a session or a password.
+    """
+
+    requestFactory = PageRequest
+    displayTracebacks = False
+
+    def startFactory(self) -> None:
+        """Start without an access log and without the clock that only it needs."""
+
+    def stopFactory(self) -> None:
+        """There is nothing to stop, see ``startFactory``."""
+
+    def log(self, request: http.Request) -> None:
+        """Write nothing about a request."""
+
+    def getContentFile(self, length: int | None) -> BytesIO:
+        """Keep bodies in memory: their size is bounded, and a disk is not a client's to fill."""
+        return BytesIO()
+
+
+def static_files() -> dict[str, StaticFile]:
+    """Read the page's files, by name."""
+    folder = resources.files("suite.web") / "static"
+    files = {}
+    for entry in folder.iterdir():
+        suffix = "." + entry.name.rpartition(".")[2]
+        if entry.is_file() and suffix in STATIC_TYPES:
+            files[entry.name] = StaticFile(STATIC_TYPES[suffix], entry.read_bytes())
+    return files
+
+
+def build_root(ice_servers: Callable[[str], IceServers]) -> Page:
+    """
+    Make the tree of pages; other parts of the suite may put their own children on it.
+
+    ``ice_servers`` is called with the host that the browser used.
+    """
+    root, static, api = Page(), Page(), Page()
+    files = static_files()
+    root.putChild(b"", files.pop("index.html"))
+    root.putChild(b"ping", Ping())
+    root.putChild(b"static", static)
+    root.putChild(b"api", api)
+    api.putChild(b"ice-servers", IceServersPage(ice_servers))
+    for name, file in files.items():
+        static.putChild(name.encode("ascii"), file)
+    return root
+
+
+def build_site(
+    ice_servers: Callable[[str], IceServers], reactor: IReactorTime | None = None
+) -> server.Site:
+    """Make the factory that speaks HTTP with whoever the listener says is a web client."""
+    site = PageSite(build_root(ice_servers), timeout=IDLE_TIMEOUT, reactor=reactor)
+    return cast(server.Site, site)

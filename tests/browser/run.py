@@ -1,0 +1,60 @@
+"""Runs one of the browser's scripts and gives its JSON to a test."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+MODULES = HERE.parent.parent / "node_modules"
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+LIMIT = 120
+
+
+def missing() -> str | None:
+    """Say what keeps a browser test from running here, None where nothing does."""
+    if shutil.which("node") is None:
+        return "node is not installed"
+    if not Path(CHROMIUM).exists():
+        return f"{CHROMIUM} is not installed"
+    if not (MODULES / "playwright-core").is_dir():
+        return "playwright-core is not installed: run npm ci in the top folder"
+    return None
+
+
+def run_browser(script: str, url: str, *, home: Path, **wishes: object) -> dict[str, Any]:
+    """
+    Run ``tests/browser/<script>`` against ``url`` and give what it printed.
+
+    ``home`` is the browser's home directory; the authorities in its NSS database are trusted.
+    """
+    arguments = ["node", str(HERE / script), url, json.dumps(wishes)]
+    run = subprocess.run(
+        arguments,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+        env={**os.environ, "HOME": str(home)},
+    )
+    if run.returncode != 0:
+        raise AssertionError(f"{script} ended with {run.returncode}:\n{run.stderr}\n{run.stdout}")
+    answer: dict[str, Any] = json.loads(run.stdout)
+    return answer
+
+
+def trust(authority: Path, home: Path) -> None:
+    """Put ``authority`` (PEM) into the NSS database that Chromium reads under ``home``."""
+    database = home / ".pki" / "nssdb"
+    database.mkdir(parents=True)
+    for arguments in (
+        ["-N", "--empty-password"],
+        ["-A", "-t", "C,,", "-n", "test authority", "-i", str(authority)],
+    ):
+        subprocess.run(
+            ["certutil", "-d", f"sql:{database}", *arguments], check=True, capture_output=True
+        )

@@ -1,0 +1,1 @@
+"""The pages over HTTP, and the check from the command line."""
