@@ -77,9 +77,7 @@ def coturn_page(
         yield CoturnPage(f"http://127.0.0.1:{page_port}/", port, tls_port, folder)
 
 
-def coturn_command(
-    folder: Path, port: int, tls_port: int, arguments: tuple[str, ...]
-) -> list[str]:
+def coturn_command(folder: Path, port: int, tls_port: int, arguments: tuple[str, ...]) -> list[str]:
     """Write the command line that keeps coTURN on loopback and its files in ``folder``."""
     (folder / "none.conf").touch()
     return [

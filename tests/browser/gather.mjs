@@ -34,6 +34,7 @@ await withPage(url, options, async (page) => {
     servers,
     verdicts: await cards(page, "verdicts"),
     note: await page.textContent("#servers-note"),
+    flows: await cards(page, "flows"),
     progress: await page.textContent("#progress"),
     candidates: await page.locator("#candidates tbody tr").evaluateAll(
       (lines) => lines.map((line) => [...line.cells].map((cell) => cell.textContent)),

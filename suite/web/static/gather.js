@@ -6,11 +6,11 @@ const LIMIT = 20000;
 /**
  * Gathers with `iceServers` under `policy` ("relay" or "all") and resolves to
  * {relay, errors, refused, timedOut, elapsed}: the first relay candidate with its time or null.
- * `onCandidate(candidate, time, url)` and `onError(error)` are called as things come.
+ * `onCandidate(candidate, time)` and `onError(error)` are called as things come; times are
+ * milliseconds since `started`.
  */
-export function gather(iceServers, policy, { onCandidate = () => {}, onError = () => {}, limit = LIMIT } = {}) {
+export function gather(iceServers, policy, { onCandidate = () => {}, onError = () => {}, started = performance.now(), limit = LIMIT } = {}) {
   return new Promise((resolve) => {
-    const started = performance.now();
     const result = { relay: null, errors: [], refused: null, timedOut: false, elapsed: 0 };
     let connection = null;
     let timer = null;
@@ -46,7 +46,7 @@ export function gather(iceServers, policy, { onCandidate = () => {}, onError = (
         if (candidate.type === "relay" && result.relay === null) {
           result.relay = { ...candidate, time };
         }
-        onCandidate(candidate, time, event.url ?? event.candidate.url ?? "");
+        onCandidate(candidate, time);
       }
     });
     connection.addEventListener("icecandidateerror", (event) => {
@@ -74,7 +74,7 @@ export function describe(candidate) {
     type: candidate.type ?? after("typ") ?? "?",
     protocol: (candidate.protocol ?? words[2] ?? "?").toLowerCase(),
     relayProtocol: candidate.relayProtocol ?? null,
-    address: candidate.address ?? words[4] ?? "",
+    address: (candidate.address ?? words[4] ?? "").replace(/^\[(.*)\]$/, "$1"),
     port: candidate.port ?? Number(words[5]),
     priority: candidate.priority ?? Number(words[3]),
     relatedAddress: candidate.relatedAddress ?? after("raddr"),

@@ -69,6 +69,9 @@ async function fillForm() {
   if (rows.children.length === 0) {
     addRow();
   }
+  // On a phone a filled-in list would push the buttons out of sight.
+  const complete = readRows().every((row) => plan([row]).problems.length === 0 && row.url !== "");
+  byId("servers-details").open = !complete || matchMedia("(min-width: 48rem)").matches;
 }
 
 function showCard(list, transport, { status, headline, advice }) {
@@ -99,6 +102,7 @@ function showWaiting(list, checks) {
 }
 
 const LABELS = ["Time, ms", "Type", "Protocol", "Relay over", "Address", "Port", "Priority", "Related address"];
+const WIDE = new Set(["Address", "Priority", "Related address"]);
 
 function showCandidate(candidate, time, server) {
   const relay = candidate.type === "relay";
@@ -116,7 +120,9 @@ function showCandidate(candidate, time, server) {
   cells.forEach((value, index) => {
     const cell = document.createElement("td");
     cell.dataset.label = LABELS[index];
-    cell.textContent = value === "" || value === null ? "–" : String(value);
+    cell.classList.toggle("empty", value === "" || value === null);
+    cell.classList.toggle("wide", WIDE.has(LABELS[index]));
+    cell.textContent = cell.classList.contains("empty") ? "–" : String(value);
     line.append(cell);
   });
   byId("candidates").tBodies[0].append(line);
@@ -165,6 +171,11 @@ async function run(button, progress, work) {
   const { checks, stun, problems } = plan(readRows());
   problems.forEach(showError);
   progress.textContent = "Trying… To be sure that a way is blocked can take 20 seconds.";
+  const section = progress.closest("section");
+  section.hidden = false;
+  if (section.getBoundingClientRect().top > innerHeight / 2) {
+    section.scrollIntoView();
+  }
   progress.textContent = await work(checks, stun);
   buttons.forEach((each) => { each.disabled = false; });
   button.focus({ preventScroll: true });
@@ -183,11 +194,13 @@ function summary(works, tried, sentence) {
 async function gatherAll(checks, stun) {
   const list = byId("verdicts");
   const outcomes = [];
+  const started = performance.now();
   byId("candidates").tBodies[0].replaceChildren();
   byId("candidates-section").hidden = false;
   showWaiting(list, checks);
   const jobs = checks.map(async ({ server, iceServers }) => {
     const result = await gather(iceServers, "relay", {
+      started,
       onCandidate: (candidate, time) => {
         showCandidate(candidate, time, server);
         if (candidate.type === "relay") {
@@ -201,6 +214,7 @@ async function gatherAll(checks, stun) {
     showVerdicts(list, outcomes, gatherVerdict, gathered, false);
   });
   jobs.push(gather(stun, "all", {
+    started,
     onCandidate: (candidate, time) => showCandidate(candidate, time, null),
     onError: (error) => showError(errorWords(error, { url: "STUN", host: error.url.replace(/^stuns?:/, "") })),
   }));
@@ -213,7 +227,6 @@ async function gatherAll(checks, stun) {
 async function sendAll(checks) {
   const list = byId("flows");
   const outcomes = [];
-  byId("flow-section").hidden = false;
   showWaiting(list, checks);
   // One after another, so that the round trips do not disturb each other.
   for (const { server, iceServers } of checks) {

@@ -23,7 +23,7 @@ export function hostPort(address, port) {
 }
 
 function milliseconds(time) {
-  return time < 10 ? `${time.toFixed(1)} ms` : `${Math.round(time)} ms`;
+  return time < 10 ? `${time.toFixed(1)}\u00a0ms` : `${Math.round(time)}\u00a0ms`;
 }
 
 /**
@@ -149,7 +149,7 @@ export function dataVerdict(transport, outcome, { others = {}, temporary = false
     return {
       status: "flows",
       headline: `${name}: flows, round trip ${milliseconds(result.rtt)}`,
-      advice: `${result.bytes / 1024} KiB went through the relay and back to this page at ${rate.toFixed(1)} Mbit/s.`,
+      advice: `${result.bytes / 1024} KiB went through the relay at ${rate.toFixed(1)} Mbit/s.`,
     };
   }
   return { status: "fails", headline: `${name}: does not flow`, advice: stopped(transport, server, result, others, temporary) };
