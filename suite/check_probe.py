@@ -15,7 +15,7 @@ from typing import cast
 from aioice import stun
 
 from suite.check_relay import Exchange, Server, exchange_datagrams, relay
-from suite.check_verdict import Stage, explain
+from suite.check_verdict import NO_CREDENTIAL, Stage, explain
 from suite.web.credentials import Credential
 from turn.five_tuple import Address, Transport
 
@@ -83,17 +83,26 @@ async def binding(server: Server) -> tuple[Address | None, Address]:
         transport.close()
 
 
-async def connect(server: Server, transport: Transport) -> None:
-    """Connect and disconnect, so that a failure is known to be one of the way, not of TURN."""
-    context = server.tls if transport is Transport.TLS else None
-    name = server.host if context else None
-    _, writer = await asyncio.open_connection(
-        server.address, server.port, ssl=context, server_hostname=name
-    )
-    writer.close()
-    with contextlib.suppress(OSError):
-        # A server may tear down rudely what we end; that tells nothing about its relay.
-        await writer.wait_closed()
+async def connect(server: Server, *, secure: bool) -> Stage:
+    """
+    Connect and disconnect, so that a failure is known to be one of the way, not of TURN.
+
+    Gives the stage that did not come to an end in time, ALLOCATING if all did.
+    """
+    stage = Stage.CONNECTING
+    try:
+        async with asyncio.timeout(server.timeout):
+            _, writer = await asyncio.open_connection(server.address, server.port)
+        stage = Stage.SECURING
+        try:
+            if secure:
+                async with asyncio.timeout(server.timeout):
+                    await writer.start_tls(server.tls, server_hostname=server.host)
+        finally:
+            writer.close()
+    except TimeoutError:
+        return stage
+    return Stage.ALLOCATING
 
 
 async def probe(server: Server, transport: Transport, credential: Credential | None) -> Outcome:
@@ -101,8 +110,13 @@ async def probe(server: Server, transport: Transport, credential: Credential | N
     outcome = Outcome(transport)
     stage = Stage.CONNECTING
     try:
-        await _reach(server, transport, outcome)
-        stage = Stage.ALLOCATING
+        if transport is Transport.UDP:
+            outcome.mapped, _ = await binding(server)
+            stage = Stage.ALLOCATING
+        else:
+            stage = await connect(server, secure=transport is Transport.TLS)
+            if stage is not Stage.ALLOCATING:
+                raise TimeoutError
         started = time.monotonic()
         async with relay(server, transport, credential, echoes=False) as near:
             outcome.milliseconds = (time.monotonic() - started) * 1000
@@ -112,17 +126,11 @@ async def probe(server: Server, transport: Transport, credential: Credential | N
                 exchange = await exchange_datagrams(near, far)
     except (OSError, stun.TransactionError, ValueError) as error:
         outcome.verdict = explain(error, stage, transport, (server.host, server.port))
+        if credential is None and isinstance(error, stun.TransactionFailed):
+            outcome.verdict = NO_CREDENTIAL if error.response.error_code == 401 else outcome.verdict
         return outcome
     _judge(outcome, exchange)
     return outcome
-
-
-async def _reach(server: Server, transport: Transport, outcome: Outcome) -> None:
-    if transport is Transport.UDP:
-        outcome.mapped, _ = await binding(server)
-        return
-    async with asyncio.timeout(server.timeout):
-        await connect(server, transport)
 
 
 def _judge(outcome: Outcome, exchange: Exchange) -> None:

@@ -104,9 +104,8 @@ class RelayEnd(asyncio.DatagramProtocol):
             return True
         self._enough.clear()
         enough = asyncio.ensure_future(self._enough.wait())
-        await asyncio.wait(
-            [enough, self._failure], timeout=limit, return_when=asyncio.FIRST_COMPLETED
-        )
+        awaited = cast(list[asyncio.Future[object]], [enough, self._failure])
+        await asyncio.wait(awaited, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         enough.cancel()
         if self._failure.done():
             self._failure.result()

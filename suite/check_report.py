@@ -12,6 +12,15 @@ from suite.check_probe import Outcome
 from suite.check_target import Target, host_port
 from turn.five_tuple import Address
 
+HEADINGS: tuple[str, ...] = (
+    "TRANSPORT",
+    "RESULT",
+    "RELAY ADDRESS",
+    "RELAY AFTER",
+    "DATA",
+    "ROUND TRIP",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -77,8 +86,7 @@ def _rounded(milliseconds: float | None) -> float | None:
 
 
 def _table(outcomes: list[Outcome]) -> list[str]:
-    rows = [("TRANSPORT", "RESULT", "RELAY ADDRESS", "RELAY AFTER", "DATA", "ROUND TRIP")]
-    rows += [_row(outcome) for outcome in outcomes]
+    rows = [HEADINGS, *map(_row, outcomes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -20,15 +20,17 @@ class Stage(Enum):
     """How far a check had come when it failed."""
 
     CONNECTING = 1
-    ALLOCATING = 2
-    RELAYING = 3
+    SECURING = 2
+    ALLOCATING = 3
+    RELAYING = 4
 
 
 SERVER_REFUSALS = {
     300: "The server sends its clients to another server. Check that one.",
     400: "The server calls the request malformed. It may be no TURN server, or a very old one.",
-    401: "The server refused the user name or password. Check both; a user name that starts with "
-    "a number is a temporary one and may have expired, or the clocks differ.",
+    401: "The server refused the user name and password, or the secret that they were made with. "
+    "Check them; a user name that starts with a number is a temporary one: it may have expired, or "
+    "the two clocks differ.",
     403: "The server forbids this user or this address to use the relay.",
     437: "The server still holds a relay of an earlier attempt. Wait a minute and try again.",
     438: "The server kept calling the request stale. Servers that share a name need the same "
@@ -53,6 +55,11 @@ CERTIFICATE_FAULTS = {
     64: "The server's certificate is not for this IP address. Use the server's name.",
 }
 
+NO_CREDENTIAL = (
+    "The server asks for a user name and a password (-u and --password-file), or for a REST "
+    "credential (--secret-file)."
+)
+
 CERTIFICATE_REMEDY = (
     " Give the server a certificate from a public authority; for a private one, pass its "
     "certificate with --ca and install it on every device that makes calls."
@@ -70,7 +77,7 @@ def explain(error: Exception, stage: Stage, transport: Transport, server: Addres
         case stun.TransactionFailed():
             return _refused_by_server(error, stage, server)
         case ssl.SSLCertVerificationError():
-            return _untrusted(error, server)
+            return _untrusted(error)
         case ssl.SSLError():
             reason = printable(error.reason or str(error))
             return (
@@ -95,13 +102,12 @@ def _refused_by_server(error: stun.TransactionFailed, stage: Stage, server: Addr
     return SERVER_REFUSALS.get(code, "The server refused the request.") + said
 
 
-def _untrusted(error: ssl.SSLCertVerificationError, server: Address) -> str:
+def _untrusted(error: ssl.SSLCertVerificationError) -> str:
     fault = CERTIFICATE_FAULTS.get(
-        error.verify_code, f"The server's certificate is not trusted here: {error.verify_message}."
+        error.verify_code, "The server's certificate is not trusted here."
     )
     remedy = "" if error.verify_code in (9, 10, 62, 64) else CERTIFICATE_REMEDY
-    detail = f" ({error.verify_message}, asked for {server[0]})"
-    return printable(fault + detail) + remedy
+    return f"{fault} ({printable(error.verify_message)}){remedy}"
 
 
 def _silence(stage: Stage, transport: Transport, server: Address) -> str:
@@ -120,6 +126,11 @@ def _silence(stage: Stage, transport: Transport, server: Address) -> str:
         return (
             f"{where} does not take the connection. A firewall drops TCP to port {server[1]}: "
             "open it, or check the address."
+        )
+    if stage is Stage.SECURING:
+        return (
+            f"{where} takes TCP, but does not answer TLS. Another service has this port, or the "
+            "server speaks no TLS on it."
         )
     return (
         f"{where} takes the connection, but does not answer as a TURN server. Another service "
