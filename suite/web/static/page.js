@@ -3,12 +3,13 @@
 import { sendData } from "./flow.js";
 import { gather } from "./gather.js";
 import { TRANSPORTS, plan } from "./servers.js";
-import { MARKS, NAMES, dataVerdict, errorWords, gatherVerdict } from "./words.js";
+import { MARKS, NAMES, dataVerdict, errorWords, fare, gatherVerdict } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const form = byId("form");
 const rows = byId("servers");
-let temporary = false;
+const EARLY = 60;
+let given = { credentials: "ask", password: null, ends: Infinity };
 
 function addRow({ urls = "", username = "", credential = "" } = {}) {
   const row = byId("server-row").content.firstElementChild.cloneNode(true);
@@ -51,26 +52,58 @@ const NOTES = {
   ask: () => "This server's own relay is filled in. It gives out no temporary passwords, so type a user name and password that it knows.",
 };
 
-async function fillForm() {
-  try {
-    const response = await fetch("/api/ice-servers", { cache: "no-store" });
-    if (!response.ok) {
-      throw new Error(`the server answered ${response.status}`);
+async function askOffer() {
+  const response = await fetch("/api/ice-servers", { cache: "no-store" });
+  if (!response.ok) {
+    throw new Error(`the server answered ${response.status}`);
+  }
+  const offer = await response.json();
+  const relay = offer.iceServers.find((server) => server.credential !== undefined);
+  given = {
+    credentials: offer.credentials,
+    username: relay?.username,
+    password: relay?.credential ?? null,
+    ends: offer.lifetime === 0 ? Infinity : performance.now() + (offer.lifetime - EARLY) * 1000,
+  };
+  return offer;
+}
+
+// Rows that still hold the page's own password get a new one before it ends.
+async function renewPasswords() {
+  if (performance.now() < given.ends) {
+    return;
+  }
+  const old = given.password;
+  await askOffer();
+  for (const row of rows.children) {
+    const password = row.querySelector("[name=password]");
+    if (password.value === old) {
+      password.value = given.password;
+      row.querySelector("[name=username]").value = given.username;
     }
-    const offer = await response.json();
+  }
+}
+
+function isTemporary(check) {
+  return given.credentials === "temporary" && check.iceServers[0].credential === given.password;
+}
+
+async function fillForm() {
+  const note = byId("servers-note");
+  try {
+    const offer = await askOffer();
     offer.iceServers.forEach(addRow);
-    temporary = offer.credentials === "temporary";
-    byId("servers-note").textContent = offer.iceServers.length === 0
+    note.textContent = offer.iceServers.length === 0
       ? "This server runs no relay of its own. Enter the address of one."
       : NOTES[offer.credentials](Math.round(offer.lifetime / 60));
   } catch (error) {
-    byId("servers-note").textContent = `This server's own relay could not be filled in: ${error.message}. Enter the address of one.`;
+    note.textContent = `This server's own relay could not be filled in: ${error.message}. Enter the address of one.`;
   }
   if (rows.children.length === 0) {
     addRow();
   }
   // On a phone a filled-in list would push the buttons out of sight.
-  const complete = readRows().every((row) => plan([row]).problems.length === 0 && row.url !== "");
+  const complete = readRows().every((row) => row.url !== "" && plan([row]).problems.length === 0);
   byId("servers-details").open = !complete || matchMedia("(min-width: 48rem)").matches;
 }
 
@@ -142,11 +175,11 @@ function best(outcomes, transport, succeeded) {
   return mine.find((outcome) => succeeded(outcome.result)) ?? mine[0];
 }
 
-function fared(outcomes, host, succeeded) {
+function fared(outcomes, host) {
   const others = {};
   for (const { server, result } of outcomes) {
     if (server.host === host && others[server.transport] !== "works") {
-      others[server.transport] = succeeded(result) ? "works" : "fails";
+      others[server.transport] = fare(result);
     }
   }
   return others;
@@ -157,8 +190,8 @@ function showVerdicts(list, outcomes, verdict, succeeded, done) {
     const outcome = best(outcomes, transport, succeeded);
     // A failure is explained by how the others fared, so it waits for them.
     if (done || (outcome && succeeded(outcome.result))) {
-      const others = outcome ? fared(outcomes, outcome.server.host, succeeded) : {};
-      showCard(list, transport, verdict(transport, outcome, { others, temporary }));
+      const others = outcome ? fared(outcomes, outcome.server.host) : {};
+      showCard(list, transport, verdict(transport, outcome, { others, temporary: outcome?.temporary }));
     }
   }
 }
@@ -168,17 +201,23 @@ async function run(button, progress, work) {
   buttons.forEach((each) => { each.disabled = true; });
   byId("errors").replaceChildren();
   byId("errors-section").hidden = true;
-  const { checks, stun, problems } = plan(readRows());
-  problems.forEach(showError);
   progress.textContent = "Trying… To be sure that a way is blocked can take 20 seconds.";
   const section = progress.closest("section");
   section.hidden = false;
   if (section.getBoundingClientRect().top > innerHeight / 2) {
     section.scrollIntoView();
   }
-  progress.textContent = await work(checks, stun);
-  buttons.forEach((each) => { each.disabled = false; });
-  button.focus({ preventScroll: true });
+  try {
+    await renewPasswords();
+    const { checks, stun, problems } = plan(readRows());
+    problems.forEach(showError);
+    progress.textContent = await work(checks, stun);
+  } catch (error) {
+    progress.textContent = `The check ended early: ${error.message}.`;
+  } finally {
+    buttons.forEach((each) => { each.disabled = false; });
+    button.focus({ preventScroll: true });
+  }
 }
 
 const gathered = (result) => result.relay !== null;
@@ -198,19 +237,21 @@ async function gatherAll(checks, stun) {
   byId("candidates").tBodies[0].replaceChildren();
   byId("candidates-section").hidden = false;
   showWaiting(list, checks);
-  const jobs = checks.map(async ({ server, iceServers }) => {
+  const jobs = checks.map(async (check) => {
+    const { server, iceServers } = check;
+    const temporary = isTemporary(check);
     const result = await gather(iceServers, "relay", {
       started,
       onCandidate: (candidate, time) => {
         showCandidate(candidate, time, server);
         if (candidate.type === "relay") {
-          outcomes.unshift({ server, result: { relay: { ...candidate, time }, errors: [], refused: null } });
+          outcomes.unshift({ server, result: { relay: { ...candidate, time }, errors: [], refused: null }, temporary });
           showVerdicts(list, outcomes, gatherVerdict, gathered, false);
         }
       },
-      onError: (error) => showError(errorWords(error, server)),
+      onError: (error) => showError(errorWords(error, server, temporary)),
     });
-    outcomes.push({ server, result });
+    outcomes.push({ server, result, temporary });
     showVerdicts(list, outcomes, gatherVerdict, gathered, false);
   });
   jobs.push(gather(stun, "all", {
@@ -229,10 +270,12 @@ async function sendAll(checks) {
   const outcomes = [];
   showWaiting(list, checks);
   // One after another, so that the round trips do not disturb each other.
-  for (const { server, iceServers } of checks) {
+  for (const check of checks) {
+    const { server, iceServers } = check;
+    const temporary = isTemporary(check);
     const result = await sendData(iceServers);
-    result.errors.forEach((error) => showError(errorWords(error, server)));
-    outcomes.push({ server, result });
+    result.errors.forEach((error) => showError(errorWords(error, server, temporary)));
+    outcomes.push({ server, result, temporary });
     showVerdicts(list, outcomes, dataVerdict, flowed, false);
   }
   showVerdicts(list, outcomes, dataVerdict, flowed, true);

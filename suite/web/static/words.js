@@ -26,16 +26,31 @@ function milliseconds(time) {
   return time < 10 ? `${time.toFixed(1)}\u00a0ms` : `${Math.round(time)}\u00a0ms`;
 }
 
+function untried(name) {
+  return `The list above has no ${name} relay with a user name and a password.`;
+}
+
+const isUp = (fared) => fared === "works" || fared === "answers";
+
+/** How a gathering or a sending fared, for the verdicts on the others. */
+export function fare(result) {
+  if (result.flows || result.relay) {
+    return "works";
+  }
+  return result.errors.some(({ code }) => code >= 300 && code < 700) ? "answers" : "fails";
+}
+
 /**
  * The verdict on one transport: {status, headline, advice}.
  *
  * `outcome` is {server, result} of one gathering. `others` says how the other transports to the same
- * host fared: {tcp: "works", ...}. `temporary` tells that the page got the password by itself.
+ * host fared: {tcp: "works"}, or "answers" where the server answered with a refusal, or "fails".
+ * `temporary` tells that the page got the password by itself.
  */
 export function gatherVerdict(transport, outcome, { others = {}, temporary = false } = {}) {
   const name = NAMES[transport];
   if (outcome === undefined) {
-    return { status: "untried", headline: `${name}: not tried`, advice: `There is no ${name} relay in the list above.` };
+    return { status: "untried", headline: `${name}: not tried`, advice: untried(name) };
   }
   const { server, result } = outcome;
   if (result.relay !== null) {
@@ -104,7 +119,7 @@ export function errorReason(error, server, temporary = false) {
 
 function udpReason(server, others) {
   const where = hostPort(server.host, server.port);
-  if (others.tcp === "works" || others.tls === "works") {
+  if (isUp(others.tcp) || isUp(others.tls)) {
     return `No answer over UDP from ${where}, though the server is up. A firewall drops UDP to port ${server.port}: open it on the server and, where calls need the best sound, in this network. Until then calls go over TCP or TLS.`;
   }
   return `No answer over UDP from ${where}. Either the server is not running, or its address is wrong, or a firewall drops UDP to port ${server.port}.`;
@@ -115,7 +130,7 @@ function tcpReason(server, others) {
   if (others.tls === "works") {
     return `No relay over plain TCP from ${where}, but TLS works. That is enough for calls: some networks let only TLS through on this port.`;
   }
-  if (others.udp === "works") {
+  if (isUp(others.udp)) {
     return `${where} does not take TCP connections from here. Open TCP port ${server.port} on the server's firewall, or let the server listen on it.`;
   }
   return `${where} does not take TCP connections. Either the server is not running, or its address is wrong, or a firewall blocks TCP port ${server.port}.`;
@@ -124,15 +139,15 @@ function tcpReason(server, others) {
 function tlsReason(server, others) {
   const where = hostPort(server.host, server.port);
   const trust = `open https://${where}/ in a tab. If the browser warns, it does not trust the server's certificate, and for a relay a browser offers no “proceed anyway”: give the server a certificate for the name ${server.host} from a public authority (Let's Encrypt is free), or install this server's own authority certificate on this device.`;
-  if (others.tcp === "works") {
+  if (isUp(others.tcp)) {
     return `The server answers over plain TCP, so most likely your browser does not trust its certificate. To see it, ${trust}`;
   }
   return `Either your browser does not trust the server's certificate, or TCP port ${server.port} is blocked. To see which, ${trust} If the tab cannot connect at all, the port is blocked or the server is not running.`;
 }
 
 /** One icecandidateerror in words. */
-export function errorWords(error, server) {
-  const meaning = errorReason(error, server) ?? (error.code === 701 ? "The server could not be reached." : "The server refused the request.");
+export function errorWords(error, server, temporary = false) {
+  const meaning = errorReason(error, server, temporary) ?? (error.code === 701 ? "The server could not be reached." : "The server refused the request.");
   const said = error.text === "" ? `code ${error.code}` : `${error.code} ${error.text}`;
   return `${error.url || server.url}: ${meaning} (${said})`;
 }
@@ -141,7 +156,7 @@ export function errorWords(error, server) {
 export function dataVerdict(transport, outcome, { others = {}, temporary = false } = {}) {
   const name = NAMES[transport];
   if (outcome === undefined) {
-    return { status: "untried", headline: `${name}: not tried`, advice: `There is no ${name} relay in the list above.` };
+    return { status: "untried", headline: `${name}: not tried`, advice: untried(name) };
   }
   const { server, result } = outcome;
   if (result.flows) {
