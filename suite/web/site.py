@@ -160,9 +160,10 @@ def requested_host(header: str | None) -> str | None:
     host = match[1]
     if host.startswith("["):
         try:
-            return ipaddress.IPv6Address(host[1:-1]).compressed
+            address = ipaddress.IPv6Address(host[1:-1])
         except ValueError:
             return None
+        return None if address.scope_id else address.compressed
     return host if _HOST_NAME.fullmatch(host) else None
 
 
@@ -178,6 +179,11 @@ class PageRequest(server.Request):
             self.channel.loseConnection()
             return
         super().handleContentChunk(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Answer, unless the connection was ended half way."""
+        if self._body <= MAX_BODY:
+            super().requestReceived(command, path, version)
 
 
 class PageSite(server.Site):
