@@ -129,11 +129,11 @@ async def probe(server: Server, transport: Transport, credential: Credential | N
         if credential is None and isinstance(error, stun.TransactionFailed):
             outcome.verdict = NO_CREDENTIAL if error.response.error_code == 401 else outcome.verdict
         return outcome
-    _judge(outcome, exchange)
+    judge(outcome, exchange)
     return outcome
 
 
-def _judge(outcome: Outcome, exchange: Exchange) -> None:
+def judge(outcome: Outcome, exchange: Exchange) -> None:
     """Turn what came back into a verdict."""
     outcome.sent, outcome.received = exchange.sent, len(exchange.round_trips)
     outcome.round_trip = exchange.median

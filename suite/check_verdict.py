@@ -79,7 +79,7 @@ def explain(error: Exception, stage: Stage, transport: Transport, server: Addres
         case ssl.SSLCertVerificationError():
             return _untrusted(error)
         case ssl.SSLError():
-            reason = printable(error.reason or str(error))
+            reason = printable(str(error))
             return (
                 f"TLS could not be set up with {host_port(*server)} ({reason}): the port speaks "
                 "something else, or only TLS that is too old."
