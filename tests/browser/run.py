@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,16 @@ def missing() -> str | None:
     return None
 
 
-def run_browser(script: str, url: str, *, home: Path, **wishes: object) -> dict[str, Any]:
+def run_browser(
+    script: str, url: str, *, home: Path, through: Sequence[str] = (), **wishes: object
+) -> dict[str, Any]:
     """
     Run ``tests/browser/<script>`` against ``url`` and give what it printed.
 
     ``home`` is the browser's home directory; the authorities in its NSS database are trusted.
+    ``through`` is put before the command, to run it in a network of its own.
     """
-    arguments = ["node", str(HERE / script), url, json.dumps(wishes)]
+    arguments = [*through, "node", str(HERE / script), url, json.dumps(wishes)]
     run = subprocess.run(
         arguments,
         capture_output=True,
