@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tests.browser.authority import make_authority
 
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
 SECRET = "north"
 USER, PASSWORD = "alice", "wonderland"
 
@@ -97,7 +98,9 @@ def coturn_command(folder: Path, port: int, tls_port: int, arguments: tuple[str,
 @contextmanager
 def process(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process while the block runs."""
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         yield running
     finally:

@@ -6,11 +6,14 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+from twisted.trial.unittest import SynchronousTestCase
+
+HERE = Path(__file__).resolve().parent
 MODULES = HERE.parent.parent / "node_modules"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 LIMIT = 120
@@ -49,6 +52,13 @@ def run_browser(
         raise AssertionError(f"{script} ended with {run.returncode}:\n{run.stderr}\n{run.stdout}")
     answer: dict[str, Any] = json.loads(run.stdout)
     return answer
+
+
+def temporary_folder(case: SynchronousTestCase) -> Path:
+    """Make a folder that is gone, whatever a browser put into it, when the test has ended."""
+    folder = tempfile.TemporaryDirectory(prefix="webrtc-suite-test-", ignore_cleanup_errors=True)
+    case.addCleanup(folder.cleanup)
+    return Path(folder.name)
 
 
 def trust(authority: Path, home: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.browser.coturn import PASSWORD, CoturnPage, coturn_page, missing_coturn
-from tests.browser.run import missing, run_browser, trust
+from tests.browser.run import missing, run_browser, temporary_folder, trust
 
 TRANSPORTS = ("udp", "tcp", "tls")
 
@@ -34,8 +34,7 @@ class PageTestCase(SynchronousTestCase):
 
     def home(self, authority: Path | None = None) -> Path:
         """Make an empty home directory, in which ``authority`` is trusted."""
-        home = Path(self.mktemp()).absolute()
-        home.mkdir(parents=True)
+        home = temporary_folder(self)
         if authority is not None:
             trust(authority, home)
         return home
@@ -116,7 +115,7 @@ class PhoneAndDarkTests(PageTestCase):
     def picture(self, **wishes: object) -> tuple[Path, dict[str, Any]]:
         """Press both buttons and take a picture."""
         page = self.serve()
-        path = Path(self.mktemp()).absolute().with_suffix(".png")
+        path = temporary_folder(self) / "page.png"
         answer = self.browse(
             "gather.mjs",
             page,

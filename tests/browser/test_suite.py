@@ -11,12 +11,11 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.browser.run import missing, run_browser, trust
+from tests.browser.run import missing, run_browser, temporary_folder, trust
 from tests.browser.suite_page import ADDRESS, CHECKOUT, SECRET, SuitePage, lacking, suite_page
 
 TRANSPORTS = ("udp", "tcp", "tls")
@@ -36,8 +35,7 @@ class SuitePageTestCase(SynchronousTestCase):
 
     def browse(self, script: str, **wishes: object) -> dict[str, Any]:
         """Run a script in the suite's network; the page must not complain."""
-        home = Path(self.mktemp()).absolute()
-        home.mkdir(parents=True)
+        home = temporary_folder(self)
         trust(self.suite.authority, home)
         answer = run_browser(
             script, self.suite.url, home=home, through=self.suite.through, **wishes
@@ -77,7 +75,7 @@ class GatherTests(SuitePageTestCase):
 
     def test_phone(self) -> None:
         """The page of the suite fits a phone, in the dark too."""
-        picture = Path(self.mktemp()).absolute().with_suffix(".png")
+        picture = temporary_folder(self) / "page.png"
         answer = self.browse("gather.mjs", phone=True, dark=True, screenshot=str(picture))
         self.assertEqual(answer["overflow"], 0)
         self.assertTrue(picture.exists())

@@ -6,7 +6,6 @@ import json
 import os
 import ssl
 from io import StringIO
-from pathlib import Path
 from unittest.mock import patch
 
 from aioice import stun
@@ -22,6 +21,7 @@ from suite.check_report import Report
 from suite.check_target import Target, parse_target
 from suite.check_verdict import Stage, explain, printable
 from suite.web.credentials import Credential, rest_credential
+from tests.browser.run import temporary_folder
 from turn.five_tuple import Transport
 
 SERVER = ("turn.example.net", 443)
@@ -242,7 +242,7 @@ class CredentialOptionTests(SynchronousTestCase):
 
     def file(self, text: str) -> str:
         """Write a file for an option to name."""
-        path = Path(self.mktemp())
+        path = temporary_folder(self) / "file"
         path.write_text(text)
         return str(path)
 
@@ -291,7 +291,7 @@ class MainTests(SynchronousTestCase):
 
     def test_mistakes(self) -> None:
         """A mistake on the command line is exit code 2 and one line."""
-        bad = Path(self.mktemp())
+        bad = temporary_folder(self) / "file"
         bad.write_text("no PEM")
         for arguments in (
             ["http://h/"],

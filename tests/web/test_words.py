@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 
 
 class WordsTests(SynchronousTestCase):
