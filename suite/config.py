@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from suite.chosen import Chosen, Source
@@ -34,7 +34,8 @@ from suite.option_table_turn import BUFFER, PROFILE
 from suite.options import Mark
 from suite.settings import SuiteSettings
 from suite.turnserver_conf import read_turnserver_conf
-from turn.settings import PeerProfile
+from suite.web.credentials import PAGE_ID
+from turn.settings import PeerProfile, TurnSettings
 
 SUITE = "suite"
 TURN = "turn"
@@ -169,7 +170,7 @@ def _settings(
         udp=udp,
         tcp=tcp,
         tls=tls_settings(chosen, machine, state, folder) if needs_tls else None,
-        turn=turn_settings(chosen, machine, coturn_file=coturn_file) if turn else None,
+        turn=_relay(chosen, machine, coturn_file=coturn_file, web=web) if turn else None,
         web=web,
         log=log_settings(chosen, coturn_file=coturn_file),
         status=status,
@@ -181,6 +182,11 @@ def _settings(
         max_connections=chosen.one(SUITE, "max-connections", COUNT),
         sources=sources,
     )
+
+
+def _relay(chosen: Chosen, machine: Machine, *, coturn_file: bool, web: bool) -> TurnSettings:
+    settings = turn_settings(chosen, machine, coturn_file=coturn_file)
+    return replace(settings, confined_user=PAGE_ID) if web else settings
 
 
 def _unauthenticated_timeout(chosen: Chosen) -> int:

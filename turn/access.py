@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from turn.data_plane import PeerPermission
@@ -218,6 +218,7 @@ class PeerRules:
         self._open = _openings(settings.open_ports)
         for host in self._own:
             self._open[host] = _merged((*self._open.get(host, ()), (min_port, max_port)))
+        self._relay_ports: _Ports = ((min_port, max_port),)
         self._listening = _listening(own_endpoints)
         self._judged = lru_cache(_CACHED_HOSTS)(self._judge)
 
@@ -236,6 +237,16 @@ class PeerRules:
             if first <= port <= last:
                 return verdict.decision
         return verdict.elsewhere
+
+    def decide_confined(self, host: str, port: int) -> Decision:
+        """Decide for a user who may reach the relays of this server and nobody else."""
+        decision = self.decide(host, port)
+        if decision.permission is None:
+            return decision
+        first, last = self._relay_ports[0]
+        if host not in self._own or (port and not first <= port <= last):
+            return Decision(None, "not a relay of this server")
+        return Decision(replace(decision.permission, ports=self._relay_ports), decision.rule)
 
     def _judge(self, host: str) -> _Verdict:
         try:

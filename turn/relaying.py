@@ -283,9 +283,12 @@ class Relaying:
         """What the peer rules grant. Raises Refusal: 443 wrong family, 403 denied."""
         if allocation.relay_for(":" in peer[0]) is None:
             raise Refusal(443, "the allocation has no relay of the peer's family")
-        decision: Decision = self.rules.decide(*peer)
+        name = allocation.credential.username
+        confined = self._settings.confined_user
+        is_confined = bool(confined) and allocation.credential.quota_name == confined
+        decide = self.rules.decide_confined if is_confined else self.rules.decide
+        decision: Decision = decide(*peer)
         if decision.permission is None:
-            name = allocation.credential.username
             client = allocation.path.five_tuple
             self._emit(PeerDenied(allocation.number, client, name, peer[0], decision.rule))
             raise Refusal(403, f"the peer is denied: {decision.rule}")

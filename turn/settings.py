@@ -120,6 +120,8 @@ class TurnSettings:
     total_quota: int = 0
     max_bps: int = 0
     bps_capacity: int = 0
+    confined_user: str = ""
+    """A user who may reach the relays of this server and nobody else: the check page's."""
     default_lifetime: int = 600
     max_lifetime: int = 3600
     permission_lifetime: int = 300

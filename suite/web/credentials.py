@@ -19,8 +19,11 @@ from turn.settings import CredentialSettings
 LIFETIME = 600
 """Seconds that a credential of the page is valid: long enough to read the page, no longer."""
 
-PAGE_ID = "check"
-"""The id in the page's user names, so that logs and quotas can tell them from real users."""
+PAGE_ID = "check-page"
+"""
+The id in the page's user names: logs tell them from real users, and the relay confines them to
+its own relays, since whoever can open the page gets one.
+"""
 
 
 class CredentialKind(StrEnum):

@@ -650,6 +650,16 @@ class PermissionTests(SynchronousTestCase):
         relay.now += 301
         self.assertEqual(code(client.permit(("9.9.9.9", 1))), 0)
 
+    def test_the_check_page_reaches_only_relays_of_this_server(self) -> None:
+        """Its credentials go to whoever opens the page, so they open nothing else."""
+        relay = Relay(default_settings(confined_user="alice"))
+        alice, bob = relay.client(), relay.client(port=2, username="bob", password="builder")
+        for client in (alice, bob):
+            client.allocate()
+        self.assertEqual([code(c.permit(PEER)) for c in (alice, bob)], [403, 0])
+        self.assertEqual(code(alice.bind(0x4000, PEER)), 403)
+        self.assertEqual(code(alice.permit((RELAY, 50010))), 0)
+
     def test_relays_of_this_server_reach_each_other(self) -> None:
         """Our own relay range is open although our address is not routable, other ports not."""
         self.assertEqual(code(self.client.permit((RELAY, 50010))), 0)

@@ -99,7 +99,7 @@ class IceServersTests(SynchronousTestCase):
                     {"urls": "stun:h:443"},
                     {
                         "urls": "turn:h:443?transport=udp",
-                        "username": "1600:check",
+                        "username": "1600:check-page",
                         "credential": "a/VnsZo4RTaJv2/mfimh5Y+mx8g=",
                     },
                 ],
