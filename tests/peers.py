@@ -30,9 +30,11 @@ from tests.programs import RunningProgram, require_program, running
 CHECKOUT = Path(__file__).resolve().parent.parent
 USER = "interop-user"
 PASSWORD = "seeded-password-4f81"
+OTHER_USER = "second-user"
+OTHER_PASSWORD = "seeded-password-b307"
 SECRET = "seeded-secret-9c20"
 REALM = "interop.example"
-SEEDED_SECRETS = (PASSWORD, SECRET)
+SEEDED_SECRETS = (PASSWORD, OTHER_PASSWORD, SECRET)
 
 # A Binding request; whoever answers it, even with an error, serves.
 _BINDING = b"\x00\x01\x00\x00\x21\x12\xa4\x42" + b"readyprobe12"
@@ -91,6 +93,11 @@ class RelayProcess:
         return self.place.addresses[0]
 
     @property
+    def max_port(self) -> int:
+        """The last port of its relays; `min_port` is the first."""
+        return self.min_port + _RELAYS_EACH - 1
+
+    @property
     def ca_file(self) -> Path:
         """What its TLS certificate can be verified with."""
         return self.directory / "cert.pem"
@@ -135,7 +142,11 @@ class RelayProcess:
         credentials = (
             ["use-auth-secret", f"static-auth-secret={SECRET}"]
             if rest
-            else ["lt-cred-mech", f"user={USER}:{PASSWORD}"]
+            else [
+                "lt-cred-mech",
+                f"user={USER}:{PASSWORD}",
+                f"user={OTHER_USER}:{OTHER_PASSWORD}",
+            ]
         )
         lines = [
             *(f"listening-ip={host}" for host in self.place.addresses),
@@ -143,7 +154,7 @@ class RelayProcess:
             f"listening-port={self.port}",
             f"tls-listening-port={self.tls_port}",
             f"min-port={self.min_port}",
-            f"max-port={self.min_port + _RELAYS_EACH - 1}",
+            f"max-port={self.max_port}",
             f"realm={REALM}",
             *credentials,
             f"cert={self.directory / 'cert.pem'}",
