@@ -33,7 +33,7 @@ PASSWORD = "seeded-password-4f81"
 OTHER_USER = "second-user"
 OTHER_PASSWORD = "seeded-password-b307"
 SECRET = "seeded-secret-9c20"
-REALM = "interop.example"
+REALM = "interop.test"
 SEEDED_SECRETS = (PASSWORD, OTHER_PASSWORD, SECRET)
 
 # A Binding request; whoever answers it, even with an error, serves.
