@@ -63,13 +63,14 @@ def _family(kind: int, family: int) -> tuple[int, bytes]:
     return kind, pack_family(family)
 
 
-def _tamper(probe: Probe, kind: int, value: bytes | None) -> None:
-    """Change one attribute of our proof, or leave it out."""
-    probe.challenge = [
-        (present, old if present != kind else value)
-        for present, old in probe.challenge
-        if present != kind or value is not None
-    ]
+def _replace(probe: Probe, kind: int, value: bytes) -> None:
+    """Change one attribute of our proof."""
+    probe.challenge = [(one, value if one == kind else old) for one, old in probe.challenge]
+
+
+def _leave_out(probe: Probe, kind: int) -> None:
+    """Give no such attribute as a proof."""
+    probe.challenge = [(one, old) for one, old in probe.challenge if one != kind]
 
 
 # -- Binding ---------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ def allocate_without_names(probe: Probe) -> Message | None:
 @_request("Allocate with a nonce that was never issued")
 def allocate_with_made_up_nonce(probe: Probe) -> Message | None:
     probe.learn_challenge()
-    _tamper(probe, Attribute.NONCE, b"0123456789abcdef")
+    _replace(probe, Attribute.NONCE, b"0123456789abcdef")
     return probe.request(Method.ALLOCATE, [transport_attribute()])
 
 
@@ -195,21 +196,21 @@ def allocate_sha256(probe: Probe) -> Message | None:
 @_request("Refresh with a wrong nonce")
 def refresh_with_wrong_nonce(probe: Probe) -> Message | None:
     probe.allocated()
-    _tamper(probe, Attribute.NONCE, b"0123456789abcdef")
+    _replace(probe, Attribute.NONCE, b"0123456789abcdef")
     return probe.refresh(600)
 
 
 @_request("Refresh without REALM")
 def refresh_without_realm(probe: Probe) -> Message | None:
     probe.allocated()
-    _tamper(probe, Attribute.REALM, None)
+    _leave_out(probe, Attribute.REALM)
     return probe.refresh(600)
 
 
 @_request("Refresh without NONCE")
 def refresh_without_nonce(probe: Probe) -> Message | None:
     probe.allocated()
-    _tamper(probe, Attribute.NONCE, None)
+    _leave_out(probe, Attribute.NONCE)
     return probe.refresh(600)
 
 

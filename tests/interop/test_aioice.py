@@ -112,11 +112,11 @@ async def _refresh(relay: RelayProcess, transport: Transport) -> None:
     await mailbox.lost.wait()
 
 
-async def _refused(relay: RelayProcess, transport: Transport) -> int:
+async def _refused(relay: RelayProcess, transport: Transport) -> int | None:
     try:
         await _endpoint(relay, transport, password="not-the-password")
     except stun.TransactionFailed as failure:
-        return int(failure.response.error_code)
+        return failure.response.error_code
     raise AssertionError("it let us in")
 
 

@@ -184,7 +184,7 @@ class MalformedTests(SynchronousTestCase):
                     probe.send(data)
                     # What is read first was sent first, so this ends the wait for answers.
                     probe.send(binding)
-                    replies = []
+                    replies: list[bytes] = []
                     while not replies or replies[-1][8:20] != b"are you here":
                         reply = probe.receive()
                         assert reply is not None, f"no answer to a Binding after {name}"
