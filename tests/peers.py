@@ -126,6 +126,7 @@ class RelayProcess:
             )
             write_certificate(relay.directory, place.addresses)
             configuration = relay.directory / "turnserver.conf"
+            configuration.touch(mode=0o600)
             configuration.write_text(relay.configuration(options, rest=rest))
             with running(
                 place.command(*relay.command(configuration)),
@@ -159,8 +160,6 @@ class RelayProcess:
             *credentials,
             f"cert={self.directory / 'cert.pem'}",
             f"pkey={self.directory / 'key.pem'}",
-            f"userdb={self.directory / 'userdb.sqlite'}",
-            f"pidfile={self.directory / 'turnserver.pid'}",
             "log-file=stdout",
             "simple-log",
             "verbose",
@@ -247,7 +246,13 @@ class Coturn(RelayProcess):
     """Debian's turnserver."""
 
     def command(self, configuration: Path) -> list[str]:
-        return [require_program("turnserver"), "-c", str(configuration)]
+        return [
+            require_program("turnserver"),
+            *["-c", str(configuration)],
+            # Files that it would make elsewhere.
+            f"--userdb={self.directory / 'userdb.sqlite'}",
+            f"--pidfile={self.directory / 'turnserver.pid'}",
+        ]
 
 
 @contextmanager

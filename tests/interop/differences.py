@@ -42,7 +42,6 @@ EXTRAS = (
         " to a forged source larger (RFC 8489, 14.1).",
     ),
     Extra("RESPONSE-ORIGIN", False, "Belongs to RFC 5780, which both have switched off here."),
-    Extra("CHANGED-ADDRESS", False, "There is no second address to tell of (RFC 3489, 11.2.3)."),
     Extra(
         "PASSWORD-ALGORITHMS",
         True,
@@ -50,22 +49,133 @@ EXTRAS = (
     ),
 )
 
-_RFC_MI = "An answer to a request that proved its right is protected too (RFC 8489, 9.2.4)."
-_OTHER_ERROR = "The RFC names this code (RFC 8656, {})."
+_PROTECTED = "An answer to a request that proved its right is protected too (RFC 8489, 9.2.4)."
+_UNKNOWN_METHOD = "A method that is not served is discarded (RFC 8489, 6.3), and gets no challenge."
+_NO_TCP_RELAY = "Relaying of TCP (RFC 6062) is off unless asked for, so the method is not served."
+_TRANSPORT = "Unsupported Transport Protocol (RFC 8656, 7.2)."
+_MISMATCH = "Allocation Mismatch (RFC 8656, 5)."
 _SAFE_PEERS = (
     "No peer that the Internet does not route, unless it is allowed by name;"
-    " `profile = coturn` gives coTURN's rules."
+    " `profile = coturn` gives coturn's rules."
+)
+_CHANNELS = (
+    "Channels end at 0x4FFF (RFC 8656, 12); `rfc5766-channel-numbers` allows those of RFC 5766."
+)
+_OLD_CLIENTS = (
+    "No other address answers here, and old clients take an error for an answer and ask again"
+    " without end."
 )
 
 DIFFERENCES: tuple[Difference, ...] = (
+    Difference("Binding of RFC 3489 with CHANGE-REQUEST", "silence", "error 420", _OLD_CLIENTS),
     Difference(
-        "Allocate for transport 99",
-        "error 442",
+        "Unknown method", "silence", "error 401, NONCE, REALM interop.test", _UNKNOWN_METHOD
+    ),
+    Difference(
+        "Unknown method with credentials",
+        "silence",
+        "error 400, MESSAGE-INTEGRITY right",
+        _UNKNOWN_METHOD,
+    ),
+    Difference(
+        "Send as a request",
+        "silence",
+        "error 400, MESSAGE-INTEGRITY right",
+        "Send is an indication; a class that a method has not is discarded (RFC 8489, 6.3).",
+    ),
+    Difference(
+        "Connect on a UDP allocation",
+        "silence",
+        "error 403, MESSAGE-INTEGRITY right",
+        _NO_TCP_RELAY,
+    ),
+    Difference(
+        "ConnectionBind for a connection that is not there", "silence", "closed", _NO_TCP_RELAY
+    ),
+    Difference(
+        "Allocate with only MESSAGE-INTEGRITY-SHA256",
+        "success, MESSAGE-INTEGRITY-SHA256 right",
+        "error 401, NONCE, REALM interop.test",
+        "coturn does not know it; a server of RFC 8489 must (RFC 8489, 9.2.4).",
+    ),
+    Difference(
+        "Refresh by another user", "error 441, MESSAGE-INTEGRITY right", "error 441", _PROTECTED
+    ),
+    Difference(
+        "Refresh by an unknown user",
+        "error 401, NONCE, REALM interop.test",
+        "error 441",
+        "Who is asking is settled before what it may do (RFC 8489, 9.2.4).",
+    ),
+    Difference("Second Allocate", "error 437, MESSAGE-INTEGRITY right", "error 437", _PROTECTED),
+    Difference("Allocate for transport 99", "error 442", "error 400", _TRANSPORT),
+    Difference("Allocate for TCP over UDP", "error 442", "error 400", _TRANSPORT),
+    Difference(
+        "Allocate, IPv4 in addition",
         "error 400",
-        "Unsupported Transport Protocol (RFC 8656, 7.2).",
+        "success",
+        "Only IPv6 can be in addition (RFC 8656, 7.2).",
+    ),
+    Difference(
+        "Allocate, IPv6 in addition, none there",
+        "success, ADDRESS-ERROR-CODE",
+        "success",
+        "The client is told what it did not get (RFC 8656, 7.2).",
+    ),
+    Difference(
+        "Allocate, IPv6 in addition by coturn's older number, none there",
+        "success, ADDRESS-ERROR-CODE",
+        "success, COTURN-ADDRESS-ERROR-CODE, XOR-RELAYED-ADDRESS 0.0.0.0:0",
+        "Told by the number that the RFC has now, and without an address that is none.",
+    ),
+    Difference(
+        "Allocate, IPv4 asked for and IPv6 in addition",
+        "error 400",
+        "success",
+        "The two exclude each other (RFC 8656, 7.2).",
+    ),
+    Difference(
+        "Allocate with an unknown RESERVATION-TOKEN",
+        "error 508",
+        "error 404",
+        "Insufficient Capacity (RFC 8656, 7.2); there is no 404 in STUN.",
+    ),
+    Difference(
+        "Refresh after Refresh for 0 seconds",
+        "error 437",
+        "success",
+        "The allocation ends at once, not some time later (RFC 8656, 8.2).",
+    ),
+    Difference("CreatePermission without an allocation", "error 437", "error 400", _MISMATCH),
+    Difference("ChannelBind without an allocation", "error 437", "error 400", _MISMATCH),
+    Difference(
+        "CreatePermission with an address of three bytes",
+        "error 400",
+        "success",
+        "An address that cannot be read permits nobody (RFC 8656, 10.2).",
+    ),
+    Difference("CreatePermission for 10.0.0.1", "error 403", "success", _SAFE_PEERS),
+    Difference("CreatePermission for 169.254.169.254", "error 403", "success", _SAFE_PEERS),
+    Difference("CreatePermission for 224.0.0.5", "error 403", "success", _SAFE_PEERS),
+    Difference(
+        "CreatePermission for an allowed peer and 10.0.0.1", "error 403", "success", _SAFE_PEERS
+    ),
+    Difference("ChannelBind to 10.0.0.1", "error 403", "success", _SAFE_PEERS),
+    Difference("ChannelBind of 0x5000", "error 400", "success", _CHANNELS),
+    Difference("ChannelBind of 0x7FFF", "error 400", "success", _CHANNELS),
+    Difference(
+        "LIFETIME after MESSAGE-INTEGRITY",
+        "success, LIFETIME 1000",
+        "success, LIFETIME 0",
+        "No HMAC covers it, so anybody could have added it (RFC 8489, 14.5).",
+    ),
+    Difference(
+        "LIFETIME twice",
+        "success, LIFETIME 1000",
+        "success, LIFETIME 0",
+        "The first of several counts (RFC 8489, 14).",
     ),
 )
-
 
 # What only a success carries; that an error has it not is no difference of its own.
 _OF_SUCCESS = frozenset(

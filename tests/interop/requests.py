@@ -100,6 +100,18 @@ def classic_binding(probe: Probe) -> Message | None:
     return probe.exchange(data, QUIET)
 
 
+@_request("Binding of RFC 3489 with CHANGE-REQUEST", (Transport.UDP,))
+def classic_change_request(probe: Probe) -> Message | None:
+    data = encode(
+        Method.BINDING,
+        Class.REQUEST,
+        secrets.token_bytes(16),
+        [(Attribute.CHANGE_REQUEST, b"\0\0\0\6")],
+        classic=True,
+    )
+    return probe.exchange(data, QUIET)
+
+
 @_request("Binding with an unknown required attribute")
 def binding_with_unknown_attribute(probe: Probe) -> Message | None:
     return probe.request(Method.BINDING, [(UNKNOWN_REQUIRED, b"what")], signed=False)
@@ -305,6 +317,10 @@ _allocate_with(
     _family(_ASKED_FAMILY, Family.IPV4),
     _family(_ADDED_FAMILY, Family.IPV6),
 )
+_allocate_with(
+    "Allocate, IPv6 in addition by coturn's older number, none there",
+    _family(Attribute.COTURN_ADDITIONAL_ADDRESS_FAMILY, Family.IPV6),
+)
 _allocate_with("Allocate with EVEN-PORT", _EVEN)
 _allocate_with("Allocate with EVEN-PORT and a reservation", _EVEN_RESERVED)
 _allocate_with("Allocate with EVEN-PORT and RESERVATION-TOKEN", _EVEN, _TOKEN)
@@ -501,7 +517,8 @@ def connect_on_udp_allocation(probe: Probe) -> Message | None:
 @_request("ConnectionBind for a connection that is not there", (Transport.TCP,))
 def connection_bind_unknown(probe: Probe) -> Message | None:
     probe.learn_challenge()
-    return probe.request(Method.CONNECTION_BIND, [(Attribute.CONNECTION_ID, pack_uint32(7))])
+    data = probe.encode(Method.CONNECTION_BIND, [(Attribute.CONNECTION_ID, pack_uint32(7))])
+    return probe.exchange(data, QUIET)
 
 
 @_request("LIFETIME after MESSAGE-INTEGRITY")

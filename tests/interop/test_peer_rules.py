@@ -114,7 +114,7 @@ def _attempts(probe: Probe, peer: tuple[str, int], channel: int) -> Iterator[str
         if error_code(answer) not in REFUSED:
             yield f"{name} for {peer[0]}: {describe(answer)}"
     probe.send_indication(peer, b"by Send")
-    probe.send(channel.to_bytes(2, "big") + b"\0\7by bind")
+    probe.send(channel.to_bytes(2, "big") + b"\0\x08by bind.")
 
 
 class PeerRuleTests(SynchronousTestCase):
@@ -153,8 +153,8 @@ class PeerRuleTests(SynchronousTestCase):
         self.assertEqual(refused, [None, None])
         probe.send_indication(peer, b"by Send")
         self.assertEqual(listener.hears(), b"by Send")
-        probe.send(b"\x40\x00\x00\x07by bind\x00")
-        self.assertEqual(listener.hears(), b"by bind")
+        probe.send(b"\x40\x00\x00\x08by bind.")
+        self.assertEqual(listener.hears(), b"by bind.")
 
     def test_ipv4(self) -> None:
         """Neither CreatePermission nor ChannelBind nor Send reaches an internal address."""

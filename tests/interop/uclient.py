@@ -22,6 +22,8 @@ from tests.peers import (
 
 MESSAGES = 10
 CLIENTS = 2
+# This client takes channels up to 0x7FFF, as RFC 5766 let it; coturn 4.6 knows no other way.
+OPTIONS = ("allow-loopback-peers", "rfc5766-channel-numbers")
 PLACE = Place(addresses=("127.0.0.1", "::1"))
 
 _LOST = re.compile(r"Total lost packets (\d+) ")
@@ -56,6 +58,7 @@ UDP = (
     Scenario("-O", "allocate, bind, vanish", quick=True),
     Scenario("-G", "extra CreatePermission and ChannelBind requests"),
     Scenario("-c -l 1200", "large packets"),
+    Scenario("-g", "with DONT-FRAGMENT"),
 )
 TCP = (
     Scenario("-t", "over TCP, port pairs"),
@@ -77,6 +80,7 @@ IPV6 = (
     Scenario("-x", "an IPv6 relay, port pairs"),
     Scenario("-x -y", "IPv6 relays, client to client"),
     Scenario("-x -t", "an IPv6 relay over TCP"),
+    Scenario("-Z", "an IPv4 and an IPv6 relay in one allocation"),
     Scenario("-x -t -S -c", "an IPv6 relay over TLS"),
 )
 REST = (
@@ -131,24 +135,29 @@ def read_run(exit_code: int, output: str) -> Run:
 
 
 def _complaints(output: str) -> Iterator[str]:
+    """
+    Alerts of TLS do not count: the client tries versions at random, old ones too, until it is in.
+    """
     for line in output.splitlines():
         text = _STAMP.sub("", line).strip()
         if code := _ERROR_CODE.search(text):
             yield f"error {code.group(1)}"
-        elif "SSL routines" in text:
-            yield "TLS alert"
-        elif "error" in text.lower():
+        elif "error" in text.lower() and "SSL routines" not in text:
             yield text
 
 
-def run_uclient(relay: RelayProcess, scenario: Scenario, echo: dict[str, int]) -> Run:
-    """Run it once against ``relay``; ``echo`` gives the echo peer's port by its host."""
+def run_uclient(relay: RelayProcess, scenario: Scenario, echo: dict[str, int], source: str) -> Run:
+    """
+    Run it once against ``relay``; ``echo`` gives the echo peer's port by its host.
+
+    A source of its own keeps it clear of what a server allows one source that is not known yet.
+    """
     flags = scenario.flags.split()
     peer = "::1" if "-x" in flags else "127.0.0.1"
     arguments = [
         *(["-W", SECRET, "-u", "agent"] if scenario.rest else ["-u", USER, "-w", PASSWORD]),
         *([] if "-y" in flags else ["-e", peer, "-r", str(echo[peer])]),
-        *["-n", str(MESSAGES), "-m", str(CLIENTS)],
+        *["-n", str(MESSAGES), "-m", str(CLIENTS), "-L", source],
         *["-p", str(relay.tls_port if "-S" in flags else relay.port)],
         *flags,
         relay.host,
@@ -176,18 +185,20 @@ def echo_peers() -> Iterator[dict[str, int]]:
 def compare(scenarios: Sequence[Scenario]) -> list[Pair]:
     """Every scenario with both servers. The client mostly waits, so several run at a time."""
     rest = scenarios[0].rest
-    options = ["allow-loopback-peers"]
     with (
-        SuiteProcess.started(options, place=PLACE, rest=rest) as ours,
-        Coturn.started(options, place=PLACE, rest=rest) as coturn,
+        SuiteProcess.started(OPTIONS, place=PLACE, rest=rest) as ours,
+        Coturn.started(OPTIONS, place=PLACE, rest=rest) as coturn,
         echo_peers() as echo,
         ThreadPoolExecutor(8) as pool,
     ):
         tasks = [
             (
                 scenario,
-                [pool.submit(run_uclient, relay, scenario, echo) for relay in (ours, coturn)],
+                [
+                    pool.submit(run_uclient, relay, scenario, echo, f"127.0.8.{number}")
+                    for relay in (ours, coturn)
+                ],
             )
-            for scenario in scenarios
+            for number, scenario in enumerate(scenarios, 1)
         ]
         return [Pair(one, *(task.result() for task in pair)) for one, pair in tasks]
