@@ -1,1 +1,21 @@
-"""Tests, as trial cases: pytest and trial both run them."""
+"""
+Tests, as trial cases: pytest and trial both run them.
+
+HYPOTHESIS_PROFILE chooses how many examples a property is tried with: ``ci``, the default, is
+bounded so that a whole run stays short; ``nightly`` is for `make fuzz`.
+"""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no fault of the code: time limits stand in the tests that are about time.
+settings.register_profile(
+    "ci",
+    max_examples=200,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("nightly", settings.get_profile("ci"), max_examples=20_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

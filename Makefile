@@ -1,0 +1,57 @@
+# The commands of a checkout; `make help` lists them. Set-up is done by whoever needs it.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format bench soak fuzz flake interop clean
+
+BIN := .venv/bin
+export PYTHON ?= python3
+TESTS ?= tests
+REPEAT ?= 20
+SCENARIOS ?= tests/interop
+MINUTES ?= 10
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 17
+
+run: ## the suite in the foreground, with defaults that work on this machine
+	@packaging/setup.sh run
+	@exec $(BIN)/webrtc-suite run --default
+
+test: lint ## everything: linters, unit tests, tests against real peers; prints coverage
+	@packaging/test.sh $(TESTS)
+
+lint: .cache/tools ## ruff, mypy and the arrows between the packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir .cache/imports
+
+format: .cache/tools ## let ruff order imports and lay out the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .cache/tools ## the relay beside Debian's coturn under one load generator
+	$(BIN)/python -m benchmarks.relay
+
+soak: .cache/tools ## allocations come and go for MINUTES; memory and descriptors must not grow
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
+fuzz: .cache/tools ## every property test with the nightly number of examples
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m hypothesis $(TESTS)
+
+flake: .cache/tools ## each scenario with a real peer REPEAT times; prints how often it passed
+	$(BIN)/python -m tests.repeat --times $(REPEAT) $(SCENARIOS)
+
+interop: .cache/tools ## the tables in docs/ that come from runs against coturn
+	$(BIN)/python -m tests.interop.tables
+
+clean: ## all that was made here, .venv too
+	rm -rf .venv .cache build dist *.egg-info node_modules .coverage* .hypothesis \
+	    .pytest_cache .mypy_cache .ruff_cache .import_linter_cache _trial_temp*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f twisted/plugins/dropin.cache
+
+# Never up to date: the script itself sees in a moment that there is nothing to do.
+.PHONY: .cache/tools
+.cache/tools:
+	@packaging/setup.sh test

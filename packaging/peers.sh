@@ -1,0 +1,100 @@
+#!/bin/sh
+# The programs of others that the tests talk to, from Debian's packages and package-lock.json.
+#
+# What is here already is left alone. Installing needs root or a sudo that asks nothing; what
+# stays missing is named, and the tests that need it fail, or skip under ALLOW_MISSING_PEERS=1.
+# No service is started or left enabled by an install.
+set -u
+cd "$(dirname "$0")/.."
+PATH=$PATH:/usr/sbin:/sbin
+policy=/usr/sbin/policy-rc.d
+
+say() { printf 'peers: %s\n' "$*"; }
+
+packages_of_missing_programs() {
+    while read -r program package; do
+        command -v "$program" >/dev/null || printf '%s\n' "$package"
+    done <<PROGRAMS | sort -u
+turnserver coturn
+turnutils_uclient coturn
+turnutils_stunclient coturn
+turnutils_peer coturn
+chromium chromium
+certutil libnss3-tools
+haproxy haproxy
+ip iproute2
+node nodejs
+npm npm
+PROGRAMS
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+may_install() {
+    command -v apt-get >/dev/null || return 1
+    [ "$(id -u)" -eq 0 ] || { command -v sudo && sudo -n true; } >/dev/null 2>&1
+}
+
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
+        -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install --no-install-recommends "$@"
+}
+
+# Debian starts a service as soon as it is installed unless this file says no.
+forbid_service_starts() {
+    [ ! -e "$policy" ] || return 0
+    trap 'as_root rm -f "$policy"' EXIT
+    trap 'exit 1' INT TERM
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+}
+
+disable_services() {
+    command -v systemctl >/dev/null || return 0
+    for package in "$@"; do
+        case $package in coturn | haproxy) as_root systemctl --quiet disable "$package" ;; esac
+    done
+}
+
+install_packages() {
+    say "installing $*"
+    forbid_service_starts
+    apt_install "$@" >.cache/apt.log 2>&1 ||
+        { as_root apt-get -qq update && apt_install "$@"; } >.cache/apt.log 2>&1 ||
+        { say "apt-get failed:"; tail -n 5 .cache/apt.log; }
+    disable_services "$@" 2>/dev/null
+}
+
+install_node_modules() {
+    [ -e package-lock.json ] && command -v npm >/dev/null || return 0
+    stamp=$(cat package.json package-lock.json | sha256sum)
+    [ "$(cat node_modules/.made-from 2>/dev/null)" != "$stamp" ] || return 0
+    say "installing the packages of package-lock.json"
+    PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 \
+        npm ci --no-audit --no-fund --loglevel=error </dev/null &&
+        printf '%s\n' "$stamp" > node_modules/.made-from
+}
+
+mkdir -p .cache
+missing=$(packages_of_missing_programs)
+if [ -n "$missing" ] && may_install; then
+    # shellcheck disable=SC2086 # one word is one package
+    install_packages $missing
+    missing=$(packages_of_missing_programs)
+fi
+install_node_modules || say "npm could not install them: the browser tests will tell"
+
+if [ -n "$missing" ]; then
+    # shellcheck disable=SC2086
+    say "missing:" $missing
+    # shellcheck disable=SC2086
+    say "as root: apt-get install --no-install-recommends" $missing
+    if [ "${ALLOW_MISSING_PEERS:-}" = 1 ]; then
+        say "ALLOW_MISSING_PEERS=1: the tests that need them will skip"
+    else
+        say "the tests that need them will fail (ALLOW_MISSING_PEERS=1 lets them skip)"
+    fi
+fi
+exit 0

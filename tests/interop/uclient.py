@@ -1,0 +1,204 @@
+"""coturn's load client ``turnutils_uclient``, what it says, and what it is asked to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from tests.peers import (
+    PASSWORD,
+    SECRET,
+    USER,
+    Coturn,
+    Place,
+    RelayProcess,
+    SuiteProcess,
+    run_tool,
+    turn_peer,
+)
+
+MESSAGES = 10
+CLIENTS = 2
+# This client takes channels up to 0x7FFF, as RFC 5766 let it; coturn 4.6 knows no other way.
+OPTIONS = ("allow-loopback-peers", "rfc5766-channel-numbers")
+PLACE = Place(addresses=("127.0.0.1", "::1"))
+
+_LOST = re.compile(r"Total lost packets (\d+) ")
+_RECEIVED = re.compile(r"start_mclient: tot_send_msgs=(\d+), tot_recv_msgs=(\d+)")
+_ERROR_CODE = re.compile(r"error (\d{3})\b")
+_STAMP = re.compile(r"^\d+: : ")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One way to call the client: its flags, and what they make it do."""
+
+    flags: str
+    meaning: str
+    rest: bool = False
+    """With REST credentials (-W) in place of a user and a password."""
+    quick: bool = False
+    """It leaves at once and sends nothing, so there is nothing to count."""
+
+
+UDP = (
+    Scenario("-X -c", "IPv4 asked for by name, channels"),
+    Scenario("-X", "with an RTCP port pair (EVEN-PORT, RESERVATION-TOKEN)"),
+    Scenario("-s -c", "Send and Data indications"),
+    Scenario("-s", "Send and Data indications, port pairs"),
+    Scenario("-D", "channel data padded to four bytes"),
+    Scenario("-y", "client to client through two relays"),
+    Scenario("-y -c -D", "client to client, padded channel data"),
+    Scenario("-y -s", "client to client with indications"),
+    Scenario("-B", "clients that leave without a word"),
+    Scenario("-y -B", "the same, client to client"),
+    Scenario("-O", "allocate, bind, vanish", quick=True),
+    Scenario("-G", "extra CreatePermission and ChannelBind requests"),
+    Scenario("-c -l 1200", "large packets"),
+    Scenario("-g", "with DONT-FRAGMENT"),
+)
+TCP = (
+    Scenario("-t", "over TCP, port pairs"),
+    Scenario("-t -c", "over TCP, channels"),
+    Scenario("-t -s", "over TCP, indications"),
+    Scenario("-t -y", "over TCP, client to client"),
+    Scenario("-t -y -s -c", "over TCP, client to client, indications"),
+    Scenario("-t -B", "over TCP, clients that leave without a word"),
+    Scenario("-t -O", "over TCP: allocate, bind, vanish", quick=True),
+)
+TLS = (
+    Scenario("-t -S -c", "over TLS, channels"),
+    Scenario("-t -S -X", "over TLS, port pairs"),
+    Scenario("-t -S -s", "over TLS, indications"),
+    Scenario("-t -S -y", "over TLS, client to client"),
+)
+IPV6 = (
+    Scenario("-x -c", "an IPv6 relay for an IPv4 client"),
+    Scenario("-x", "an IPv6 relay, port pairs"),
+    Scenario("-x -y", "IPv6 relays, client to client"),
+    Scenario("-x -t", "an IPv6 relay over TCP"),
+    Scenario("-Z", "an IPv4 and an IPv6 relay in one allocation"),
+    Scenario("-x -t -S -c", "an IPv6 relay over TLS"),
+)
+REST = (
+    Scenario("-c", "over UDP", rest=True),
+    Scenario("-t -c", "over TCP", rest=True),
+    Scenario("-y", "client to client", rest=True),
+)
+ALL = (*UDP, *TCP, *TLS, *IPV6, *REST)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of the client came to."""
+
+    exit_code: int
+    received: int
+    lost: int | None
+    """None: it gave up before it could count."""
+    complaints: frozenset[str]
+    """Error codes it was answered with, and other lines with the word error, as they come."""
+    output: str
+
+    def is_as_clean_as(self, other: Run) -> bool:
+        """Whether nothing went wrong here that did not go wrong there too."""
+        if self.exit_code != 0 and other.exit_code == 0:
+            return False
+        if self.lost is None and other.lost is not None:
+            return False
+        return (self.lost or 0) <= (other.lost or 0) and self.complaints <= other.complaints
+
+    def cell(self) -> str:
+        """For a table."""
+        if self.exit_code != 0:
+            return f"exit {self.exit_code}" + self._complaints()
+        return ("done" if self.lost is None else f"{self.lost} lost") + self._complaints()
+
+    def _complaints(self) -> str:
+        return "".join(f", {complaint}" for complaint in sorted(self.complaints))
+
+
+def read_run(exit_code: int, output: str) -> Run:
+    """The parse: its exit code says little, its words say it all."""
+    lost = _LOST.search(output)
+    received = _RECEIVED.findall(output)
+    return Run(
+        exit_code=exit_code,
+        received=int(received[-1][1]) if received else 0,
+        lost=int(lost.group(1)) if lost else None,
+        complaints=frozenset(_complaints(output)),
+        output=output,
+    )
+
+
+def _complaints(output: str) -> Iterator[str]:
+    """
+    Alerts of TLS do not count: the client tries versions at random, old ones too, until it is in.
+    """
+    for line in output.splitlines():
+        text = _STAMP.sub("", line).strip()
+        if code := _ERROR_CODE.search(text):
+            yield f"error {code.group(1)}"
+        elif "error" in text.lower() and "SSL routines" not in text:
+            yield text
+
+
+def run_uclient(relay: RelayProcess, scenario: Scenario, echo: dict[str, int], source: str) -> Run:
+    """
+    Run it once against ``relay``; ``echo`` gives the echo peer's port by its host.
+
+    A source of its own keeps it clear of what a server allows one source that is not known yet.
+    """
+    flags = scenario.flags.split()
+    peer = "::1" if "-x" in flags else "127.0.0.1"
+    arguments = [
+        *(["-W", SECRET, "-u", "agent"] if scenario.rest else ["-u", USER, "-w", PASSWORD]),
+        *([] if "-y" in flags else ["-e", peer, "-r", str(echo[peer])]),
+        *["-n", str(MESSAGES), "-m", str(CLIENTS), "-L", source],
+        *["-p", str(relay.tls_port if "-S" in flags else relay.port)],
+        *flags,
+        relay.host,
+    ]
+    ended = run_tool(relay.place, "turnutils_uclient", *arguments)
+    return read_run(ended.returncode, ended.stdout)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One scenario with both servers."""
+
+    scenario: Scenario
+    ours: Run
+    coturn: Run
+
+
+@contextmanager
+def echo_peers() -> Iterator[dict[str, int]]:
+    """coturn's own echo peer on each loopback address."""
+    with ExitStack() as stack:
+        yield {host: stack.enter_context(turn_peer(host)) for host in PLACE.addresses}
+
+
+def compare(scenarios: Sequence[Scenario]) -> list[Pair]:
+    """Every scenario with both servers. The client mostly waits, so several run at a time."""
+    rest = scenarios[0].rest
+    with (
+        SuiteProcess.started(OPTIONS, place=PLACE, rest=rest) as ours,
+        Coturn.started(OPTIONS, place=PLACE, rest=rest) as coturn,
+        echo_peers() as echo,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        tasks = [
+            (
+                scenario,
+                [
+                    pool.submit(run_uclient, relay, scenario, echo, f"127.0.8.{number}")
+                    for relay in (ours, coturn)
+                ],
+            )
+            for number, scenario in enumerate(scenarios, 1)
+        ]
+        return [Pair(one, *(task.result() for task in pair)) for one, pair in tasks]
