@@ -31,7 +31,10 @@ class DefaultTests(ConfigTestCase):
     def test_relay(self) -> None:
         """The table's defaults are those of TurnSettings."""
         turn = self.turn(self.load(USER))
-        self.assertEqual(TurnSettings(), replace(turn, credentials=TurnSettings().credentials))
+        self.assertEqual("check-page", turn.confined_user)
+        self.assertEqual(
+            TurnSettings(), replace(turn, credentials=CredentialSettings(), confined_user="")
+        )
 
     def test_suite(self) -> None:
         """The table's defaults are those of SuiteSettings, and pages and status are on."""

@@ -263,7 +263,9 @@ class CredentialOptionTests(SynchronousTestCase):
 
     def test_secret(self) -> None:
         """A secret makes a REST credential, for a user if one is named."""
-        self.assertEqual(self.credential("-W", "north"), rest_credential("north", 1600, "check"))
+        self.assertEqual(
+            self.credential("-W", "north"), rest_credential("north", 1600, "check-page")
+        )
         self.assertEqual(
             self.credential("-u", "bob", "--sha256", TURN_SECRET="north"),
             rest_credential("north", 1600, "bob", digest="sha256"),

@@ -45,14 +45,14 @@ class PageCredentialsTests(SynchronousTestCase):
         """A relay with a secret gives the page a credential that ends in ten minutes."""
         page = credentials(use_secrets=True, secrets=("north", "old"))
         self.assertEqual(page.kind, CredentialKind.TEMPORARY)
-        self.assertEqual(page.issue(), rest_credential("north", 1_700_000_600, "check"))
+        self.assertEqual(page.issue(), rest_credential("north", 1_700_000_600, "check-page"))
 
     def test_digest_and_separator(self) -> None:
         """The relay's own digest and separator are used, or it would refuse."""
         page = credentials(
             use_secrets=True, secrets=("s",), secret_digest=SecretDigest.SHA256, separator="-"
         )
-        expected = rest_credential("s", 1_700_000_600, "check", digest="sha256", separator="-")
+        expected = rest_credential("s", 1_700_000_600, "check-page", digest="sha256", separator="-")
         self.assertEqual(page.issue(), expected)
 
     def test_static_users(self) -> None:

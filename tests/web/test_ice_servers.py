@@ -100,7 +100,7 @@ class IceServersTests(SynchronousTestCase):
                     {
                         "urls": "turn:h:443?transport=udp",
                         "username": "1600:check-page",
-                        "credential": "a/VnsZo4RTaJv2/mfimh5Y+mx8g=",
+                        "credential": "Wptn1c/oEJW+pUpu0jLGN1y8jjM=",
                     },
                 ],
                 "credentials": "temporary",
