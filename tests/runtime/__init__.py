@@ -1,0 +1,1 @@
+"""The process around the parts: reactor, supervision, logs, health, command line."""
