@@ -84,6 +84,8 @@ class Supervised:
         self.state = State.IDLE
         self.fault = ""
         """Why the last try failed; empty while it runs."""
+        self.error: BaseException | None = None
+        """The same as an exception."""
         self.first_try: Deferred[None] = Deferred()
         """Fires when the unit runs or its first try has failed."""
         self._clock = clock
@@ -145,7 +147,7 @@ class Supervised:
         self._pending = None
         self._input(Input.SUCCEEDED)
         if self.state is State.RUNNING:
-            self.fault = ""
+            self.fault, self.error = "", None
             self._observer.started(self.unit, self._tries)
             self._settle()
 
@@ -153,7 +155,7 @@ class Supervised:
         self._pending = None
         if self.state is not State.STARTING:
             return None
-        self.fault = failure.getErrorMessage()
+        self.fault, self.error = failure.getErrorMessage(), failure.value
         released = self._attempt(self.unit.stop, START_TIMEOUT)
         released.addErrback(self._not_released)
         return released.addCallback(lambda _: self._wait(failure))

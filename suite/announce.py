@@ -1,0 +1,75 @@
+"""
+What the suite says when it has started: what listens where, what could not be opened, where to
+look. Text only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from suite.settings import SuiteSettings
+from suite.units import joined
+from turn.five_tuple import Address
+
+_EVERYWHERE = ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One address and what became of it; ``fault`` is empty where it is open."""
+
+    transport: str
+    address: Address
+    serves: str
+    fault: str = ""
+    remedy: str = ""
+    web: bool = False
+    tls: bool = False
+
+
+def announcement(settings: SuiteSettings, addresses: Sequence[Opened], host: str) -> str:
+    """The whole text, for a terminal; ``host`` is this machine's name."""
+    lines = [f"{settings.name} is running.", ""]
+    lines += _table([opened for opened in addresses if not opened.fault])
+    failed = [opened for opened in addresses if opened.fault]
+    if failed:
+        lines += ["", "Not open, and tried again from time to time:"]
+        lines += _table(failed)
+        lines += _remedies(failed)
+    urls = pages(addresses, host)
+    if urls:
+        lines += ["", f"To see whether it works, open {' or '.join(urls)}"]
+    return "\n".join(lines) + "\n"
+
+
+def pages(addresses: Sequence[Opened], host: str) -> list[str]:
+    """The URLs that show the pages, the simplest first; at most one of each kind."""
+    shown = [opened for opened in addresses if opened.web and not opened.fault]
+    local = [o.address for o in shown if o.address[0] in _EVERYWHERE or _is_local(o.address[0])]
+    other = [o.address for o in shown if o.tls and not _is_local(o.address[0])]
+    urls = [f"http://localhost:{local[0][1]}/"] if local else []
+    if other:
+        name, port = other[0]
+        visible = host if name in _EVERYWHERE else joined((name, 0)).removesuffix(":0")
+        urls.append(f"https://{visible}/" if port == 443 else f"https://{visible}:{port}/")
+    return urls
+
+
+def _is_local(host: str) -> bool:
+    return host == "::1" or host.startswith("127.")
+
+
+def _table(addresses: Sequence[Opened]) -> list[str]:
+    width = max((len(joined(opened.address)) for opened in addresses), default=0)
+    return [
+        f"  {opened.transport}  {joined(opened.address):<{width}}  {opened.fault or opened.serves}"
+        for opened in addresses
+    ]
+
+
+def _remedies(failed: Sequence[Opened]) -> list[str]:
+    # Several ports below 1024 have one cure: the line for the lowest of them does for all.
+    by_port = sorted(failed, key=lambda opened: opened.address[1], reverse=True)
+    kinds = {opened.fault: opened.remedy for opened in by_port if opened.remedy}
+    return [f"  To allow it: {remedy}" for remedy in kinds.values()]

@@ -1,0 +1,280 @@
+"""
+The suite as one Twisted service: composed when twistd starts it, supervised while it runs.
+
+What happens around the units is here: privileges, signals, the log's take-over of Twisted's, the
+announcement, a configuration that is read again, and an end that cannot hang.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from twisted.application.service import IServiceCollection, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import (
+    IReactorCore,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+)
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import ILogObserver
+from twisted.python.components import Componentized
+from twisted.python.failure import Failure
+
+from suite.announce import announcement
+from suite.clock import Clocks
+from suite.composition import Composition
+from suite.log_observer import TwistedObserver, capture_python_logging, describe
+from suite.log_records import LogEvent
+from suite.logs import Log
+from suite.reload import Change, plan
+from suite.settings import LogLevel, LogSettings, SuiteSettings
+from suite.signals import STOP_SIGNALS, ExitGuard, Signals
+from suite.supervisor import Supervisor
+from suite.unit_log import UnitLog
+
+_UMASK = 0o077
+_AFTER_STOP = 1.2
+"""Seconds from the end of stop_timeout until the process ends whatever it is doing."""
+_IMPATIENT = 0.8
+"""The same from a second SIGTERM."""
+_LAST_WORDS = 0.2
+
+
+class SuiteReactor(IReactorCore, IReactorTime, IReactorThreads, IReactorTCP):
+    """What the suite asks of its reactor."""
+
+
+class Loaded(Protocol):
+    """What reading the configuration gave."""
+
+    @property
+    def settings(self) -> SuiteSettings | None:
+        """The settings; None if there was an error."""
+
+    @property
+    def diagnostics(self) -> Sequence[object]:
+        """What was found, each of it a sentence."""
+
+
+class SuiteService(Service):
+    """
+    Everything. ``load`` reads the configuration again, ``compose`` makes the units.
+
+    ``adapt_log`` changes log settings to what twistd's own options ask for. ``foreground`` says
+    that somebody may be looking at standard output.
+    """
+
+    def __init__(
+        self,
+        settings: SuiteSettings,
+        *,
+        load: Callable[[], Loaded],
+        compose: Callable[[SuiteService], Composition],
+        log: Log,
+        clocks: Clocks,
+        reactor: SuiteReactor,
+        adapt_log: Callable[[LogSettings], LogSettings] = lambda settings: settings,
+        foreground: bool = True,
+        take_over_logging: bool = True,
+    ) -> None:
+        self.setName("webrtc-suite")
+        self.settings = settings
+        self.log = log
+        self.clocks = clocks
+        self.reactor = reactor
+        self._load = load
+        self._compose = compose
+        self._adapt_log = adapt_log
+        self._foreground = foreground
+        self._take_over_logging = take_over_logging
+        self._guard = ExitGuard(self._last_words)
+        self._composition: Composition | None = None
+        self._supervisor: Supervisor | None = None
+        self._reloading = False
+        self._reload_again = False
+        self._stop_signals = 0
+
+    # What twistd calls
+
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        """Also give the application our log observer, before twistd makes its own."""
+        if isinstance(parent, Componentized) and self._take_over_logging:
+            parent.setComponent(ILogObserver, TwistedObserver(self.log))
+        super().setServiceParent(parent)
+
+    def privilegedStartService(self) -> None:
+        """Open what is to be opened, before twistd changes to another user."""
+        os.umask(_UMASK)  # twistd sets it for daemons only
+        super().privilegedStartService()
+        self._composition = self._compose(self)
+        self._supervisor = Supervisor(
+            self._composition.stages,
+            clock=self.clocks.monotonic,
+            observer=UnitLog(self.log),
+            jitter=lambda: random.uniform(0.75, 1.0),
+        )
+        self._composition.watched_by(self._supervisor)
+        self._started = self._supervisor.start()
+
+    def startService(self) -> None:
+        """Let the log write, and tell when everything has had its first try."""
+        super().startService()
+        self.log.start()
+        self.log.close_at_exit()
+        capture_python_logging(self.log)
+        self.reactor.callWhenRunning(self._signals().install)
+        self._started.addCallback(self._announce)
+        self._started.addErrback(self._failed, "starting")
+
+    def stopService(self) -> Deferred[None] | None:
+        """Stop every unit within the configured time."""
+        super().stopService()
+        self._guard.within(self.settings.stop_timeout + _AFTER_STOP)
+        if self._supervisor is None:
+            return None
+        self.log.standard(LogEvent.STOPPING, "Application is stopping")
+        stopped = self._supervisor.stop(self.settings.stop_timeout)
+        return stopped.addCallback(self._stopped)
+
+    # Signals
+
+    def _signals(self) -> Signals:
+        actions: dict[int, Callable[[], None]] = {
+            **dict.fromkeys(STOP_SIGNALS, self._stop_requested),
+            signal.SIGHUP: self.reload,
+            signal.SIGUSR1: self._drain_requested,
+            signal.SIGUSR2: self.reload_certificates,
+        }
+        return Signals(actions, self.reactor, self._signal_received)
+
+    def _signal_received(self, number: int) -> None:
+        if number in STOP_SIGNALS:
+            self._stop_signals += 1
+            patient = self.settings.stop_timeout + _AFTER_STOP
+            self._guard.within(patient if self._stop_signals == 1 else _IMPATIENT)
+
+    def _stop_requested(self) -> None:
+        if self._supervisor is not None and self._supervisor.draining:
+            self._supervisor.abandon()
+        elif self.reactor.running:
+            self.reactor.stop()
+
+    def _drain_requested(self) -> None:
+        # Its default action would end the process; log rotation scripts send it.
+        self.log.standard(LogEvent.SIGNAL, "SIGUSR1 has no meaning here and was ignored")
+
+    def reload_certificates(self) -> None:
+        """Read the certificate files again; the old ones stay if the new ones are bad."""
+        composition = self._composition
+        if composition is None or composition.certificates is None:
+            return
+        try:
+            composition.certificates.reload()
+        except Exception as error:
+            self.log.standard(LogEvent.CERTIFICATE, f"The old certificate stays: {error}")
+        else:
+            self.log.standard(LogEvent.CERTIFICATE, "Certificate files read again")
+
+    # Reading the configuration again
+
+    def reload(self) -> None:
+        """Open log files again, and apply what can be applied of a changed configuration."""
+        self.log.reopen()
+        if self._reloading:
+            self._reload_again = True
+            return
+        self._reloading = True
+        # A file may be on a disk that does not answer; the reactor does not wait for it.
+        pool = self.reactor.getThreadPool()
+        read: Deferred[Loaded] = deferToThreadPool(self.reactor, pool, self._load)
+        done = read.addCallback(self._loaded)
+        done.addErrback(self._failed, "reading the configuration again")
+        done.addCallback(self._reloaded)
+
+    def _loaded(self, loaded: Loaded) -> Deferred[None] | None:
+        for diagnostic in loaded.diagnostics:
+            self.log.standard(LogEvent.OPTION_INVALID, str(diagnostic))
+        if loaded.settings is None:
+            self.log.standard(
+                LogEvent.RELOAD_REFUSED,
+                "The configuration has errors; nothing of it was applied",
+            )
+            return None
+        change = plan(self.settings, loaded.settings)
+        applied = maybeDeferred(self._apply, change)
+        return applied.addErrback(self._refused)
+
+    def _apply(self, change: Change) -> None:
+        relay = self._composition.relay if self._composition else None
+        turn = change.settings.turn
+        if relay is not None and turn is not None and turn != self.settings.turn:
+            relay.reload(turn)
+        # From here on nothing can be refused any more.
+        if change.settings.log != self.settings.log:
+            self.log.configure(self._adapt_log(change.settings.log))
+        self.settings = change.settings
+        self.reload_certificates()
+        what = ", ".join(change.applied) or "nothing has changed"
+        self.log.standard(LogEvent.RELOADED, f"Configuration read again: {what}")
+        if change.waiting:
+            names = ", ".join(change.waiting)
+            self.log.standard(LogEvent.RESTART_NEEDED, f"Changed at the next start only: {names}")
+
+    def _refused(self, failure: Failure) -> None:
+        self.log.standard(
+            LogEvent.RELOAD_REFUSED,
+            f"The configuration could not be applied, the old one stays: {describe(failure)}",
+        )
+
+    def _reloaded(self, _: object) -> None:
+        self._reloading = False
+        if self._reload_again:
+            self._reload_again = False
+            self.reload()
+
+    # Start and end
+
+    def _announce(self, _: object) -> None:
+        supervisor, composition = self._supervisor, self._composition
+        if supervisor is None or composition is None or supervisor.draining:
+            return
+        opened = composition.opened(supervisor)
+        for each in opened:
+            state = each.fault or f"serves {each.serves}"
+            address = f"{each.transport} {each.address[0]} port {each.address[1]}"
+            self.log.write(LogLevel.TRACE, LogEvent.MESSAGE, f"{address}: {state}")
+        self.log.standard(LogEvent.STARTED, "Application started")
+        if self._foreground and not self.log.settings.json:
+            host = socket.gethostname()
+            self.log.console(announcement(self.settings, opened, host))
+        self._check_point()
+        # What was made so far lives as long as the process: the collector need not look at it.
+        gc.collect()
+        gc.freeze()
+
+    def _check_point(self) -> None:
+        hours = self.log.settings.check_point_hours
+        if hours and self.running:
+            self.reactor.callLater(hours * 3600, self._check_point_due)
+
+    def _check_point_due(self) -> None:
+        self.log.standard(LogEvent.CHECK_POINT, "Check point")
+        self._check_point()
+
+    def _failed(self, failure: Failure, doing: str) -> None:
+        self.log.standard(LogEvent.UNEXPECTED_ERROR, f"Error in {doing}: {describe(failure)}")
+
+    def _stopped(self, _: object) -> None:
+        self.log.standard(LogEvent.STOPPED, "Application stopped")
+
+    def _last_words(self) -> None:
+        self.log.standard(LogEvent.STOP_ABANDONED, "The end was not waited for any longer")
+        self.log.close(_LAST_WORDS)

@@ -1,0 +1,52 @@
+"""
+What becomes of the units, as log records: a fault once with its cure, then only changes.
+"""
+
+from __future__ import annotations
+
+from twisted.python.failure import Failure
+
+from suite.log_observer import describe
+from suite.log_records import LogEvent, Word
+from suite.logs import Log
+from suite.settings import LogLevel
+from suite.unit import Unit
+from suite.units import NotOpened
+
+
+class UnitLog:
+    """The supervisor's observer."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._said: dict[str, str] = {}
+
+    def started(self, unit: Unit, tries: int) -> None:
+        """Worth a standard record only when it had failed before."""
+        level = LogLevel.STANDARD if tries > 1 else LogLevel.DEBUG
+        self._said.pop(unit.name, None)
+        self._log.write(level, LogEvent.UNIT_STARTED, f"{unit.name} runs", tries=tries)
+
+    def failed(self, unit: Unit, failure: Failure, tries: int, delay: float) -> None:
+        """Say why, once for each reason; the tries after it are for whoever traces."""
+        event, text = _sentence(unit, failure)
+        level = LogLevel.TRACE if self._said.get(unit.name) == text else LogLevel.STANDARD
+        self._said[unit.name] = text
+        self._log.write(level, event, text, tries=tries, next_try_in=Word(f"{delay:.1f}s"))
+
+    def stop_failed(self, unit: Unit, failure: Failure) -> None:
+        """A stop that raised or hung."""
+        self._log.standard(
+            LogEvent.STOP_ABANDONED, f"{unit.name} did not stop: {describe(failure)}"
+        )
+
+
+def _sentence(unit: Unit, failure: Failure) -> tuple[LogEvent, str]:
+    error = failure.value
+    if not isinstance(error, NotOpened):
+        return LogEvent.UNIT_FAILED, f"{unit.name} does not start: {describe(failure)}"
+    text = f"{unit.name} cannot be opened: {error}"
+    if error.failure.remedy:
+        text += f"; to allow it: {error.failure.remedy}"
+    pages = "pages" in str(getattr(unit, "serves", ""))
+    return LogEvent.PAGES_NOT_SERVED if pages else LogEvent.LISTENER_NOT_OPENED, text
