@@ -61,10 +61,19 @@ def _is_local(host: str) -> bool:
 
 
 def _table(addresses: Sequence[Opened]) -> list[str]:
-    width = max((len(joined(opened.address)) for opened in addresses), default=0)
+    # One line for all that is alike: first the ports of a host, then the hosts with those ports.
+    ports: dict[tuple[str, str, str], list[str]] = {}
+    for opened in addresses:
+        key = (opened.transport, opened.fault or opened.serves, opened.address[0])
+        ports.setdefault(key, []).append(str(opened.address[1]))
+    hosts: dict[tuple[str, str, str], list[str]] = {}
+    for (transport, words, host), numbers in ports.items():
+        hosts.setdefault((transport, words, ", ".join(numbers)), []).append(host)
+    rows = [(t, ", ".join(names), numbers, words) for (t, words, numbers), names in hosts.items()]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        f"  {opened.transport}  {joined(opened.address):<{width}}  {opened.fault or opened.serves}"
-        for opened in addresses
+        f"  {transport}  {names:<{wide[1]}}  port {numbers:<{wide[2]}}  {words}"
+        for transport, names, numbers, words in rows
     ]
 
 

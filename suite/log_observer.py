@@ -113,7 +113,7 @@ def _one_line(error: object, places: Sequence[str]) -> str:
 def _level(level: object, namespace: str) -> LogLevel:
     if level in (TwistedLevel.warn, TwistedLevel.error, TwistedLevel.critical):
         return LogLevel.STANDARD
-    if level is TwistedLevel.debug or namespace.startswith("twisted."):
+    if level is TwistedLevel.debug or namespace.startswith(("twisted.", "log_legacy")):
         # Twisted tells at info that a factory starts and that a port is open; we tell it better.
         return LogLevel.DEBUG
     return LogLevel.TRACE

@@ -19,9 +19,11 @@ from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import (
     IReactorCore,
+    IReactorFDSet,
     IReactorTCP,
     IReactorThreads,
     IReactorTime,
+    IReactorUDP,
 )
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver
@@ -31,6 +33,7 @@ from twisted.python.failure import Failure
 from suite.announce import announcement
 from suite.clock import Clocks
 from suite.composition import Composition
+from suite.diagnostics import Diagnostic, Level
 from suite.log_observer import TwistedObserver, capture_python_logging, describe
 from suite.log_records import LogEvent
 from suite.logs import Log
@@ -48,7 +51,9 @@ _IMPATIENT = 0.8
 _LAST_WORDS = 0.2
 
 
-class SuiteReactor(IReactorCore, IReactorTime, IReactorThreads, IReactorTCP):
+class SuiteReactor(
+    IReactorCore, IReactorTime, IReactorThreads, IReactorTCP, IReactorUDP, IReactorFDSet
+):
     """What the suite asks of its reactor."""
 
 
@@ -60,8 +65,17 @@ class Loaded(Protocol):
         """The settings; None if there was an error."""
 
     @property
-    def diagnostics(self) -> Sequence[object]:
+    def diagnostics(self) -> Sequence[Diagnostic]:
         """What was found, each of it a sentence."""
+
+
+def log_diagnostics(log: Log, diagnostics: Sequence[Diagnostic]) -> None:
+    """Write what was found in the configuration; only faults have the guide's id of faults."""
+    for diagnostic in diagnostics:
+        event = LogEvent.OPTION_INVALID
+        if diagnostic.level is Level.NOTICE:
+            event = LogEvent.OPTION_REMARK
+        log.standard(event, str(diagnostic))
 
 
 class SuiteService(Service):
@@ -200,8 +214,7 @@ class SuiteService(Service):
         done.addCallback(self._reloaded)
 
     def _loaded(self, loaded: Loaded) -> Deferred[None] | None:
-        for diagnostic in loaded.diagnostics:
-            self.log.standard(LogEvent.OPTION_INVALID, str(diagnostic))
+        log_diagnostics(self.log, loaded.diagnostics)
         if loaded.settings is None:
             self.log.standard(
                 LogEvent.RELOAD_REFUSED,

@@ -59,6 +59,7 @@ class StatusSite(server.Site):
     """A site without an access log: a scrape every few seconds is no news."""
 
     displayTracebacks = False
+    noisy = False
 
     def startFactory(self) -> None:
         """Start without the log file, and without the wall clock that only its lines need."""

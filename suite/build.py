@@ -1,0 +1,216 @@
+"""
+Makes the real parts of the suite: data plane, relay, listeners, pages, certificates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import cast
+
+from turn.access import allow_line
+from turn.net.external_address import ExternalAddressFinder
+from turn.net.service import TurnService
+from turn.net.stream import StreamLimits
+from turn.net.userdb import UserDatabase
+from turn.net.userlists import DatabaseLists
+from twisted.internet.base import ReactorBase, ThreadedResolver
+from twisted.internet.interfaces import IProtocol
+
+from suite.admission import Admission, ListenLimits
+from suite.certificate import CertificateWatcher, OwnCertificate
+from suite.composition import Composition, Parts, compose
+from suite.datapath.twin import TwinPlane
+from suite.event_log import EventLog
+from suite.listen import StreamListener
+from suite.metrics import Metrics
+from suite.service import SuiteService
+from suite.settings import SuiteSettings, TcpListen, TlsSettings
+from suite.tls import TlsContexts
+from suite.web.ice_servers import IceServers, ice_servers
+from suite.web.site import build_site
+from turn.events import Event, Subscriber
+from turn.settings import TurnSettings
+
+
+def build(service: SuiteService) -> Composition:
+    """Make the parts that the service's settings ask for, and its units of them."""
+    metrics = Metrics()
+    parts = Parts()
+    settings = service.settings
+    relay = None
+    if settings.turn is not None:
+        plane = TwinPlane(service.reactor, _not_yet, buffer=settings.socket_buffer)
+        relay = _relay(service, settings.turn, plane, _both(metrics.relay, service))
+        plane.control = relay.control
+        parts.plane, parts.relay = plane, relay
+        _relay_metrics(metrics, plane, relay)
+    if settings.tcp:
+        contexts = SharedContexts(service)
+        parts.stream = _streams(service, relay, contexts)
+        if settings.tls is not None:
+            parts.certificates = contexts
+            parts.certificate_watch = contexts.watch()
+    return compose(settings, parts, metrics, service.log, service.clocks, service.reactor)
+
+
+class SharedContexts:
+    """
+    The TLS contexts of all listeners, made when the first of them is opened.
+
+    A certificate that cannot be read fails that try of the listeners only; the supervisor comes
+    again.
+    """
+
+    def __init__(self, service: SuiteService) -> None:
+        self._service = service
+        self._contexts: TlsContexts | None = None
+
+    def get(self) -> TlsContexts | None:
+        """The contexts; None where TLS is off. Raises CertificateError, or OSError."""
+        settings = self._service.settings.tls
+        if self._contexts is None and settings is not None:
+            self._make_own(settings)
+            self._contexts = TlsContexts(settings, self._now)
+        return self._contexts
+
+    def reload(self) -> None:
+        """Read the files again; raises CertificateError, and the old ones stay."""
+        settings = self._service.settings.tls
+        if self._contexts is None or settings is None:
+            return
+        self._make_own(settings)
+        self._contexts.reload(settings)
+
+    def seconds_left(self) -> float:
+        """How long the certificate is valid yet; not a number while there is none."""
+        return float("nan") if self._contexts is None else self._contexts.seconds_left()
+
+    def watch(self) -> CertificateWatcher:
+        """Reload by itself when a file changes."""
+        settings = self._service.settings.tls
+        paths = () if settings is None else (settings.certificate, settings.private_key)
+        clock = self._service.clocks.monotonic
+        return CertificateWatcher(paths, clock, self.reload, self._look)
+
+    def _look(self) -> None:
+        if self._contexts is not None:
+            self._contexts.check_expiry()
+
+    def _make_own(self, settings: TlsSettings) -> None:
+        own = OwnCertificate(self._service.settings.state_directory, _hosts(self._service.settings))
+        if settings.certificate == own.settings.certificate:
+            own.ensure(self._now())
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._service.clocks.wall(), UTC)
+
+
+def _relay(
+    service: SuiteService, turn: TurnSettings, plane: TwinPlane, emit: Subscriber
+) -> TurnService:
+    settings, clock, wall = service.settings, service.clocks.monotonic, service.clocks.wall
+    database = None
+    if turn.credentials.database:
+        source = UserDatabase(turn.credentials.database, turn.realm, service.reactor)
+        database = DatabaseLists(source, clock, wall)
+    listening = [*(u.address for u in settings.udp), *(t.address for t in settings.tcp)]
+    limits = StreamLimits(
+        frame_timeout=settings.frame_timeout,
+        unauthenticated_timeout=settings.unauthenticated_timeout,
+    )
+    return TurnService(
+        turn,
+        plane,
+        listening,
+        clock,
+        wall,
+        emit,
+        limits=limits,
+        database=database,
+        finder=_finder(service, turn),
+    )
+
+
+def _finder(service: SuiteService, turn: TurnSettings) -> ExternalAddressFinder | None:
+    if not turn.external_auto or turn.external_stun_server is None:
+        return None
+    local = turn.relay_addresses[0] if turn.relay_addresses else ""
+    resolver = ThreadedResolver(cast(ReactorBase, service.reactor))
+    clock = service.clocks.monotonic
+    server = turn.external_stun_server
+    return ExternalAddressFinder(service.reactor, clock, resolver, server, local)
+
+
+def _streams(
+    service: SuiteService, relay: TurnService | None, contexts: SharedContexts
+) -> Callable[[TcpListen], StreamListener]:
+    settings, clock = service.settings, service.clocks.monotonic
+    admission = Admission(ListenLimits.of(settings), clock)
+    site = build_site(partial(_ice_servers, service), clock) if settings.web else None
+
+    def channel(_: bool) -> IProtocol:
+        protocol = None if site is None else site.buildProtocol(None)
+        if protocol is None:
+            raise AssertionError("the site makes a channel for everybody")
+        return cast(IProtocol, protocol)
+
+    def listener(listen: TcpListen) -> StreamListener:
+        return StreamListener(
+            listen,
+            turn=relay.stream_client if relay else None,
+            web=channel if site else None,
+            tls=contexts.get() if listen.tls else None,
+            clock=clock,
+            limits=admission,
+            reactor=service.reactor,
+        )
+
+    return listener
+
+
+def _ice_servers(service: SuiteService, host: str) -> IceServers:
+    # By the settings of this moment: a reload may have brought another secret.
+    return ice_servers(service.settings, service.clocks.wall)(host)
+
+
+def _relay_metrics(metrics: Metrics, plane: TwinPlane, relay: TurnService) -> None:
+    readings = metrics.readings
+    readings.counter(
+        "sgw_udp_budget_exhausted",
+        "Wake-ups that left packets for the next one",
+        lambda: plane.budget_exhausted,
+    )
+    readings.counter(
+        "sgw_datagrams_unknown", "Datagrams that were nothing we know", lambda: plane.ignored
+    )
+    readings.counter(
+        "sgw_datagrams_unsent", "Datagrams that the kernel refused", lambda: plane.unsent
+    )
+    readings.gauges(
+        "sgw_ports_free",
+        "Ports that nobody holds",
+        "range",
+        lambda: {"relay": float(relay.free_ports)},
+    )
+
+
+def _both(count: Subscriber, service: SuiteService) -> Subscriber:
+    write = EventLog(service.log, allow_line)
+
+    def emit(event: Event) -> None:
+        count(event)
+        write(event)
+
+    return emit
+
+
+def _hosts(settings: SuiteSettings) -> list[str]:
+    turn = settings.turn
+    public = [each.public for each in turn.external_addresses] if turn else []
+    return [*(each.address[0] for each in settings.tcp), *public]
+
+
+def _not_yet(message: bytes, path: object) -> None:
+    raise AssertionError("the relay is attached before the first listener is open")
