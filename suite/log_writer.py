@@ -99,8 +99,11 @@ class LogWriter:
         *,
         wall: Callable[[], float],
         monotonic: Callable[[], float],
+        complain: Callable[[str], object] | None = None,
     ) -> None:
+        """``complain`` takes a line about a failing output; None: standard error."""
         self._name = name
+        self._say = complain or _to_standard_error
         self._wall = wall
         self._monotonic = monotonic
         self._complained = -COMPLAINT_SECONDS
@@ -192,7 +195,7 @@ class LogWriter:
             return
         self._complained = now
         try:
-            os.write(2, f"{self._name}: {sentence} ({self.lost} lost so far)\n".encode())
+            self._say(f"{self._name}: {sentence} ({self.lost} lost so far)\n")
         except OSError:
             # Standard error is gone as well; the loss stays visible as a metric.
             self.lost += 1
@@ -213,6 +216,10 @@ class LogWriter:
             case "memory":
                 return MemoryOutput(self._settings.memory_file, self._layout)
         return FileOutput(Path(target), self._settings, self._layout)
+
+
+def _to_standard_error(line: str) -> None:
+    os.write(2, line.encode("utf-8", "backslashreplace"))
 
 
 def layout_of(name: str, settings: LogSettings) -> Layout:

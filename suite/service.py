@@ -195,7 +195,7 @@ class SuiteService(Service):
         except Exception as error:
             self.log.standard(LogEvent.CERTIFICATE, f"The old certificate stays: {error}")
         else:
-            self.log.standard(LogEvent.CERTIFICATE, "Certificate files read again")
+            self.log.write(LogLevel.TRACE, LogEvent.CERTIFICATE, "Certificate files read again")
 
     # Reading the configuration again
 
@@ -214,7 +214,9 @@ class SuiteService(Service):
         done.addCallback(self._reloaded)
 
     def _loaded(self, loaded: Loaded) -> Deferred[None] | None:
-        log_diagnostics(self.log, loaded.diagnostics)
+        # Remarks were made at the start; a reload each minute need not repeat them.
+        faults = [each for each in loaded.diagnostics if each.level is not Level.NOTICE]
+        log_diagnostics(self.log, faults)
         if loaded.settings is None:
             self.log.standard(
                 LogEvent.RELOAD_REFUSED,

@@ -55,6 +55,13 @@ class Page(Resource):
         return body
 
 
+class Folder(Resource):
+    """Leads to pages, and says in a word what is not there."""
+
+    def getChild(self, path: bytes, request: server.Request) -> Resource:
+        return Page(lambda: (http.NOT_FOUND, "text/plain; charset=utf-8", b"not found"))
+
+
 class StatusSite(server.Site):
     """A site without an access log: a scrape every few seconds is no news."""
 
@@ -79,7 +86,7 @@ def status_site(
     metrics_path: str = "/metrics",
 ) -> StatusSite:
     """Make the site. ``lag`` is the reactor's worst delay of late, in seconds."""
-    root = Resource()
+    root = Folder()
     _put(root, "/ping", lambda: (http.OK, "text/plain; charset=utf-8", b"up"))
     _put(root, "/health/live", lambda: _live(lag()))
     _put(root, "/health/ready", lambda: _ready(readiness))
@@ -111,7 +118,7 @@ def _put(root: Resource, path: str, answer: Callable[[], tuple[int, str, bytes]]
     for folder in folders:
         below = root.children.get(folder)
         if below is None:
-            below = Resource()
+            below = Folder()
             root.putChild(folder, below)
         root = below
     root.putChild(last, Page(answer))

@@ -20,6 +20,7 @@ class UnitLog:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._said: dict[str, str] = {}
+        self._cures: set[str] = set()
 
     def started(self, unit: Unit, tries: int) -> None:
         """Worth a standard record only when it had failed before."""
@@ -33,6 +34,15 @@ class UnitLog:
         level = LogLevel.TRACE if self._said.get(unit.name) == text else LogLevel.STANDARD
         self._said[unit.name] = text
         self._log.write(level, event, text, tries=tries, next_try_in=Word(f"{delay:.1f}s"))
+        self._say_cure(failure.value)
+
+    def _say_cure(self, error: BaseException) -> None:
+        # Ten privileged ports have one cure.
+        if not isinstance(error, NotOpened) or str(error) in self._cures:
+            return
+        if error.failure.remedy:
+            self._cures.add(str(error))
+            self._log.standard(LogEvent.LISTENER_NOT_OPENED, f"To allow it: {error.failure.remedy}")
 
     def stop_failed(self, unit: Unit, failure: Failure) -> None:
         """A stop that raised or hung."""
@@ -46,7 +56,5 @@ def _sentence(unit: Unit, failure: Failure) -> tuple[LogEvent, str]:
     if not isinstance(error, NotOpened):
         return LogEvent.UNIT_FAILED, f"{unit.name} does not start: {describe(failure)}"
     text = f"{unit.name} cannot be opened: {error}"
-    if error.failure.remedy:
-        text += f"; to allow it: {error.failure.remedy}"
     pages = "pages" in str(getattr(unit, "serves", ""))
     return LogEvent.PAGES_NOT_SERVED if pages else LogEvent.LISTENER_NOT_OPENED, text
