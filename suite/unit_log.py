@@ -36,7 +36,7 @@ class UnitLog:
         self._log.write(level, event, text, tries=tries, next_try_in=Word(f"{delay:.1f}s"))
         self._say_cure(failure.value)
 
-    def _say_cure(self, error: BaseException) -> None:
+    def _say_cure(self, error: object) -> None:
         # Ten privileged ports have one cure.
         if not isinstance(error, NotOpened) or str(error) in self._cures:
             return
