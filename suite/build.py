@@ -9,12 +9,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import cast
 
-from turn.access import allow_line
-from turn.net.external_address import ExternalAddressFinder
-from turn.net.service import TurnService
-from turn.net.stream import StreamLimits
-from turn.net.userdb import UserDatabase
-from turn.net.userlists import DatabaseLists
 from twisted.internet.base import ReactorBase, ThreadedResolver
 from twisted.internet.interfaces import IProtocol
 
@@ -30,7 +24,13 @@ from suite.settings import SuiteSettings, TcpListen, TlsSettings
 from suite.tls import TlsContexts
 from suite.web.ice_servers import IceServers, ice_servers
 from suite.web.site import build_site
+from turn.access import allow_line
 from turn.events import Event, Subscriber
+from turn.net.external_address import ExternalAddressFinder
+from turn.net.service import TurnService
+from turn.net.stream import StreamLimits
+from turn.net.userdb import UserDatabase
+from turn.net.userlists import DatabaseLists
 from turn.settings import TurnSettings
 
 

@@ -144,9 +144,12 @@ class SuiteService(Service):
         self.log.start()
         self.log.close_at_exit()
         capture_python_logging(self.log)
-        self.reactor.callWhenRunning(self._signals().install)
-        self._started.addCallback(self._announce)
-        self._started.addErrback(self._failed, "starting")
+        # Now, for a signal that comes early; and again, because Twisted installs its own when
+        # the reactor begins to run.
+        signals = self._signals()
+        signals.install()
+        self.reactor.callWhenRunning(signals.install)
+        self.reactor.callWhenRunning(self._announce_when_started)
 
     def stopService(self) -> Deferred[None] | None:
         """Stop every unit within the configured time."""
@@ -256,6 +259,10 @@ class SuiteService(Service):
             self.reload()
 
     # Start and end
+
+    def _announce_when_started(self) -> None:
+        self._started.addCallback(self._announce)
+        self._started.addErrback(self._failed, "starting")
 
     def _announce(self, _: object) -> None:
         supervisor, composition = self._supervisor, self._composition

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from suite.diagnostics import Diagnostic, Level
 from twisted.application.service import Application
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
@@ -18,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from suite.clock import Clocks
 from suite.composition import Composition, Parts, Standing, compose
+from suite.diagnostics import Diagnostic, Level
 from suite.log_observer import TwistedObserver
 from suite.metrics import Metrics
 from suite.service import SuiteService
@@ -93,6 +93,8 @@ class SuiteServiceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.addCleanup(os.umask, os.umask(0o022))
         self.addCleanup(gc.unfreeze)
+        self.handled: dict[int, object] = {}
+        self.patch(signal, "signal", self.handled.__setitem__)
         self.reactor = ThreadlessReactor()
         self.log = MemoryLog()
         self.unit = ScriptedUnit()
@@ -119,6 +121,8 @@ class SuiteServiceTests(SynchronousTestCase):
     def start(self) -> None:
         self.service.privilegedStartService()
         self.service.startService()
+        for action, arguments, options in self.reactor.whenRunningHooks:
+            action(*arguments, **options)
 
     def said(self, text: str) -> bool:
         """Whether some line of the log holds the text."""
@@ -219,6 +223,12 @@ class SuiteServiceTests(SynchronousTestCase):
         self.assertEqual(self.unit.calls, ["start", "stop"])
         self.assertTrue(self.said("20106 Application stopped"))
         self.assertLess(self.guarded[0], 10)
+
+    def test_signals_are_handled_from_the_start(self) -> None:
+        """No signal meets a default action that would end the process."""
+        self.start()
+        wanted = {"SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"}
+        self.assertEqual({signal.Signals(number).name for number in self.handled}, wanted)
 
     def test_a_second_signal_does_not_wait(self) -> None:
         """While a unit hangs in its stop, a second SIGTERM ends the wait."""
