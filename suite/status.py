@@ -47,6 +47,14 @@ class Page(Resource):
         super().__init__()
         self._answer = answer
 
+    def render(self, request: server.Request) -> bytes:
+        """Answer GET and HEAD only."""
+        if request.method in (b"GET", b"HEAD"):
+            return self.render_GET(request)
+        request.setResponseCode(http.NOT_ALLOWED)
+        request.setHeader(b"allow", b"GET, HEAD")
+        return b""
+
     def render_GET(self, request: server.Request) -> bytes:
         code, content_type, body = self._answer()
         request.setResponseCode(code)

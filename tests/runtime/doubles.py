@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
 from suite.log_records import Layout, LogEvent, Record, Value
 from suite.logs import Log
 from suite.settings import LogLevel, LogSettings
+
+
+def folder(test: SynchronousTestCase) -> Path:
+    """An empty folder that goes with the test, under pytest as under trial."""
+    path = Path(tempfile.mkdtemp(prefix="runtime-test-"))
+    test.addCleanup(shutil.rmtree, path)
+    return path
 
 
 class MemoryLog(Log):

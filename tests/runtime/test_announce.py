@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from suite.announce import Opened, announcement, pages
 from suite.bind_failure import explain, port_owner
 from suite.settings import SuiteSettings
+from tests.runtime.doubles import folder
 
 SETTINGS = SuiteSettings(state_directory=Path("/nowhere"))
 
@@ -76,7 +77,7 @@ class ExplainTests(SynchronousTestCase):
 
     def test_owner(self) -> None:
         """A port's owner is found by the socket's inode."""
-        proc = Path(self.mktemp())
+        proc = folder(self)
         (proc / "net").mkdir(parents=True)
         header = "  sl  local_address rem_address   st\n"
         row = "   0: 0100007F:0D96 00000000:0000 0A 0:0 00:0 00000000     0        0 4711 1\n"

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from suite import cli
 from suite.command_line import EX_USAGE, Options, TwistdLogging
 from suite.settings import LogLevel, LogOutput, LogSettings
+from tests.runtime.doubles import folder
 
 STDOUT = LogSettings(outputs=(LogOutput(level=LogLevel.TRACE, target="stdout"),))
 
@@ -101,7 +102,7 @@ class ConsoleToolTests(SynchronousTestCase):
 
     def test_a_checkout_is_put_on_the_path(self) -> None:
         """From a checkout, its root comes first, once; an install needs nothing."""
-        checkout, install = Path("/checkout"), Path(self.mktemp())
+        checkout, install = Path("/checkout"), folder(self)
         found = cli.environment({"PYTHONPATH": "/other", "A": "b"}, checkout)
         self.assertEqual(found, {"PYTHONPATH": "/checkout:/other", "A": "b"})
         self.assertEqual(cli.environment(found, checkout), found)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from pathlib import Path
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,6 +13,7 @@ from suite.log_files import SNAPSHOT_SECONDS, FileOutput, MemoryOutput
 from suite.log_records import Layout, LogEvent, Record
 from suite.log_writer import COMPLAINT_SECONDS, QUEUE_RECORDS, RETRY_SECONDS, LogWriter, RecordQueue
 from suite.settings import LogLevel, LogOutput, LogSettings
+from tests.runtime.doubles import folder
 
 
 def record(text: str, level: LogLevel = LogLevel.STANDARD) -> Record:
@@ -49,8 +49,7 @@ class FileOutputTests(SynchronousTestCase):
     """Files: rights, segments, expiry, and files that go away."""
 
     def setUp(self) -> None:
-        self.path = Path(self.mktemp())
-        self.path.mkdir()
+        self.path = folder(self)
         self.file = self.path / "log"
 
     def output(self, **settings: int) -> FileOutput:
@@ -129,7 +128,7 @@ class MemoryOutputTests(SynchronousTestCase):
 
     def test_snapshots(self) -> None:
         """A snapshot overwrites the one before and holds the latest records."""
-        path = Path(self.mktemp())
+        path = folder(self) / "snapshot"
         output = MemoryOutput(path, Layout())
         output.write([record("one")], 100.0)
         output.write([record("two")], 100.0 + SNAPSHOT_SECONDS / 2)
@@ -144,8 +143,7 @@ class LogWriterTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir()
+        self.folder = folder(self)
         self.complaints: list[str] = []
 
     def writer(self, *outputs: LogOutput, verbose: LogLevel | None = LogLevel.TRACE) -> LogWriter:

@@ -21,6 +21,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from suite.cli import environment, twistd_command
+from tests.runtime.doubles import folder
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 20.0
@@ -57,8 +58,7 @@ class ProcessTests(SynchronousTestCase):
     """Each test has a folder, a configuration and processes that do not outlive it."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
-        self.folder.mkdir(parents=True)
+        self.folder = folder(self)
         self.status, self.turn = free_port(), free_port()
         self.environment = environment(os.environ, ROOT)
         self.output = self.folder / "output"
