@@ -1,36 +1,30 @@
 """
 What of a changed configuration can be applied while the suite runs.
 
-Pure: settings in, a plan out. Users, secrets, peer rules, quotas, rates and lifetimes change at
-once and the log too; whatever is bound to a socket or a port range waits for a restart.
+Pure: settings in, a plan out. Users, secrets, peer rules, quotas, the certificate and the log
+change at once; everything else waits for a restart.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 from suite.settings import SuiteSettings
-from turn.settings import TurnSettings
+from turn.settings import CredentialSettings, TurnSettings
+
+_Settings = TypeVar("_Settings", TurnSettings, CredentialSettings)
 
 LIVE = frozenset({"log", "tls", "turn", "sources"})
 """Fields of SuiteSettings that change while running; ``turn`` only in part, see below."""
 
-TURN_AT_START = frozenset(
-    {
-        "realm",
-        "relay_addresses",
-        "external_addresses",
-        "external_auto",
-        "external_stun_server",
-        "min_port",
-        "max_port",
-        "stun",
-        "turn",
-        "nonce_secret",
-        "legacy_channel_numbers",
-    }
+TURN_LIVE = frozenset(
+    {"credentials", "peers", "user_quota", "total_quota", "max_bps", "bps_capacity"}
 )
-"""Fields of TurnSettings that stay as they were at the start."""
+"""Fields of TurnSettings that ``turn.net.service.TurnService.reload`` takes over."""
+
+CREDENTIALS_AT_START = frozenset({"anonymous", "database", "algorithms"})
+"""Of the credentials, what stays all the same: what the nonces promise, and the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +63,19 @@ def _plan_turn(
 ) -> tuple[TurnSettings | None, list[str], list[str]]:
     if running is None or read is None:
         return running, [], [] if running is read else ["turn"]
-    applied, waiting = [], []
-    changes = {}
-    for field in fields(TurnSettings):
-        value = getattr(read, field.name)
-        if value == getattr(running, field.name):
-            continue
-        if field.name in TURN_AT_START:
-            waiting.append(f"turn.{field.name}")
-        else:
-            changes[field.name] = value
-            applied.append(f"turn.{field.name}")
-    return replace(running, **changes), applied, waiting
+    differing = _differing(running, read)
+    late = differing - TURN_LIVE
+    new, old = read.credentials, running.credentials
+    late_credentials = _differing(old, new) & CREDENTIALS_AT_START
+    credentials = replace(new, **{name: getattr(old, name) for name in late_credentials})
+    settings = replace(
+        read, credentials=credentials, **{name: getattr(running, name) for name in late}
+    )
+    applied = [f"turn.{name}" for name in sorted(_differing(running, settings))]
+    waiting = [f"turn.credentials.{name}" for name in sorted(late_credentials)]
+    return settings, applied, waiting + [f"turn.{name}" for name in sorted(late)]
+
+
+def _differing(one: _Settings, other: _Settings) -> set[str]:
+    names = {field.name for field in fields(one)}
+    return {name for name in names if getattr(one, name) != getattr(other, name)}

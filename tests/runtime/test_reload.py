@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from suite.reload import LIVE, TURN_AT_START, plan
+from suite.reload import CREDENTIALS_AT_START, LIVE, TURN_LIVE, plan
 from suite.settings import LogLevel, LogSettings, SuiteSettings, TlsSettings, UdpListen
 from turn.settings import CredentialSettings, TurnSettings
 
@@ -43,6 +43,16 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual(change.applied, ("turn.total_quota",))
         self.assertEqual(set(change.waiting), {"udp", "turn.min_port"})
 
+    def test_what_the_relay_does_not_take_over_waits(self) -> None:
+        """Lifetimes, and of the credentials the database and the algorithms, wait and are named."""
+        credentials = CredentialSettings(database="/other.db", secrets=("new",))
+        read = replace(RUNNING, turn=TurnSettings(max_lifetime=60, credentials=credentials))
+        change = plan(RUNNING, read)
+        kept = TurnSettings(credentials=CredentialSettings(secrets=("new",)))
+        self.assertEqual(change.settings.turn, kept)
+        self.assertEqual(change.applied, ("turn.credentials",))
+        self.assertEqual(change.waiting, ("turn.credentials.database", "turn.max_lifetime"))
+
     def test_switching_a_part_waits(self) -> None:
         """A relay or TLS that is switched on or off waits for a start."""
         off = replace(RUNNING, turn=None)
@@ -60,4 +70,6 @@ class PlanTests(SynchronousTestCase):
     def test_the_lists_name_real_fields(self) -> None:
         """A renamed field cannot fall out of the lists unseen."""
         self.assertLessEqual(LIVE, {field.name for field in fields(SuiteSettings)})
-        self.assertLessEqual(TURN_AT_START, {field.name for field in fields(TurnSettings)})
+        self.assertLessEqual(TURN_LIVE, {field.name for field in fields(TurnSettings)})
+        names = {field.name for field in fields(CredentialSettings)}
+        self.assertLessEqual(CREDENTIALS_AT_START, names)
