@@ -48,7 +48,9 @@ def pages(addresses: Sequence[Opened], host: str) -> list[str]:
     shown = [opened for opened in addresses if opened.web and not opened.fault]
     local = [o.address for o in shown if o.address[0] in _EVERYWHERE or _is_local(o.address[0])]
     other = [o.address for o in shown if o.tls and not _is_local(o.address[0])]
-    urls = [f"http://localhost:{local[0][1]}/"] if local else []
+    # Plain HTTP on 443 works, but a browser may make HTTPS of it by itself.
+    ports = sorted((port for _, port in local), key=lambda port: port == 443)
+    urls = [f"http://localhost:{ports[0]}/"] if ports else []
     if other:
         name, port = other[0]
         visible = host if name in _EVERYWHERE else joined((name, 0)).removesuffix(":0")

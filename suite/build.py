@@ -18,6 +18,7 @@ from suite.composition import Composition, Parts, compose
 from suite.datapath.twin import TwinPlane
 from suite.event_log import EventLog
 from suite.listen import StreamListener
+from suite.log_records import LogEvent
 from suite.metrics import Metrics
 from suite.service import SuiteService
 from suite.settings import SuiteSettings, TcpListen, TlsSettings
@@ -31,7 +32,7 @@ from turn.net.service import TurnService
 from turn.net.stream import StreamLimits
 from turn.net.userdb import UserDatabase
 from turn.net.userlists import DatabaseLists
-from turn.settings import TurnSettings
+from turn.settings import PeerProfile, TurnSettings
 
 
 def build(service: SuiteService) -> Composition:
@@ -45,6 +46,8 @@ def build(service: SuiteService) -> Composition:
         relay = _relay(service, settings.turn, plane, _both(metrics.relay, service))
         plane.control = relay.control
         parts.plane, parts.relay = plane, relay
+        for line in describe_relay(settings.turn, plane.kind):
+            service.log.standard(LogEvent.RELAY, line)
         _relay_metrics(metrics, plane, relay)
     if settings.tcp:
         contexts = SharedContexts(service)
@@ -173,6 +176,21 @@ def _streams(
 def _ice_servers(service: SuiteService, host: str) -> IceServers:
     # By the settings of this moment: a reload may have brought another secret.
     return ice_servers(service.settings, service.clocks.wall)(host)
+
+
+def describe_relay(turn: TurnSettings, kind: str) -> tuple[str, str]:
+    """What the start log says of the relay: who moves its packets and who may be a peer."""
+    peers = turn.peers
+    own = f"relays of this server reach each other on ports {turn.min_port} to {turn.max_port}"
+    if peers.profile is PeerProfile.COTURN:
+        meaning = "coTURN's rules: private networks are open"
+    else:
+        meaning = "addresses that are not routable on the Internet are denied"
+    listed = f"{len(peers.allowed)} allowed and {len(peers.denied)} denied ranges besides"
+    return (
+        f"data plane: {kind}",
+        f"peer rules: profile {peers.profile.value} ({meaning}), {listed}; {own}",
+    )
 
 
 def _relay_metrics(metrics: Metrics, plane: TwinPlane, relay: TurnService) -> None:

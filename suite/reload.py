@@ -19,7 +19,21 @@ LIVE = frozenset({"log", "tls", "turn", "sources"})
 """Fields of SuiteSettings that change while running; ``turn`` only in part, see below."""
 
 TURN_LIVE = frozenset(
-    {"credentials", "peers", "user_quota", "total_quota", "max_bps", "bps_capacity"}
+    {
+        "credentials",
+        "peers",
+        "user_quota",
+        "total_quota",
+        "max_bps",
+        "bps_capacity",
+        "unauthorized_rate",
+        "binding_rate",
+        "max_lifetime",
+        "permission_lifetime",
+        "channel_lifetime",
+        "max_permissions",
+        "max_channels",
+    }
 )
 """Fields of TurnSettings that ``turn.net.service.TurnService.reload`` takes over."""
 

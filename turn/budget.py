@@ -22,11 +22,11 @@ class SourceBudget:
 
     A source is an IPv4 address or the /64 of an IPv6 address; ports do not count. Its second
     begins with the first reply after the last second was over, and in it exactly ``rate`` replies
-    pass. A ``rate`` of 0 means no limit.
+    pass. A ``rate`` of 0 means no limit; it may be changed at any time.
     """
 
     def __init__(self, rate: int, key: bytes, cells: int = 4096) -> None:
-        self._rate = rate
+        self.rate = rate
         self._cells = cells
         self._hash = blake2b(key=key, digest_size=8)
         self._begun = array("d", [-_WINDOW]) * cells
@@ -34,21 +34,21 @@ class SourceBudget:
 
     def take(self, host: str, now: float) -> bool:
         """Whether one more reply may go to ``host``; it is counted if so."""
-        if not self._rate:
+        if not self.rate:
             return True
         cell = self._cell(host)
         # A clock that went back must not silence a source for as long as it went back.
         if not 0 <= now - self._begun[cell] < _WINDOW:
             self._begun[cell] = now
             self._spent[cell] = 0
-        if self._spent[cell] >= self._rate:
+        if self._spent[cell] >= self.rate:
             return False
         self._spent[cell] += 1
         return True
 
     def refund(self, host: str) -> None:
         """Give back one reply that ``take`` counted, when the source proved to be real."""
-        if self._rate:
+        if self.rate:
             cell = self._cell(host)
             self._spent[cell] = max(0, self._spent[cell] - 1)
 

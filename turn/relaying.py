@@ -64,7 +64,7 @@ class Relaying:
         self.addresses = addresses
         self.rules = rules
         self.quota = quota
-        self._settings = settings
+        self.settings = settings
         self._plane = plane
         self._token_bytes = token_bytes
         self._emit = emit
@@ -80,7 +80,7 @@ class Relaying:
 
         Raises Refusal; nothing is held then.
         """
-        request = read_allocate(message, self._settings)
+        request = read_allocate(message, self.settings)
         for family in request.families[:1]:
             if not self.addresses.has_family(family is Family.IPV6):
                 raise Refusal(440, f"the relay has no {family.name} address")
@@ -92,7 +92,7 @@ class Relaying:
         except BaseException:
             self.quota.release(credential.quota_name, granted)
             raise
-        lifetime = granted_lifetime(request.lifetime, self._settings)
+        lifetime = granted_lifetime(request.lifetime, self.settings)
         allocation = self._enter(message, path, credential, bound, granted, lifetime, now)
         return allocation, self._allocated(message, path, allocation, lifetime) + extra
 
@@ -195,7 +195,7 @@ class Relaying:
         """Refresh or delete an allocation, or one family of a dual one (RFC 8656, section 8.2)."""
         wanted = read_lifetime(message)
         relays = self._relays_meant(message, allocation)
-        lifetime = 0 if wanted == 0 else granted_lifetime(wanted, self._settings)
+        lifetime = 0 if wanted == 0 else granted_lifetime(wanted, self.settings)
         if lifetime:
             for relay in relays:
                 relay.expires = now + lifetime
@@ -227,7 +227,7 @@ class Relaying:
         peers = [self._peer(value, message) for value in values]
         permissions = [self._permission(allocation, peer) for peer in peers]
         hosts = {permission.host for permission in permissions}
-        if not allocation.has_room_for(hosts, now, self._settings.max_permissions):
+        if not allocation.has_room_for(hosts, now, self.settings.max_permissions):
             raise Refusal(508, "too many permissions")
         for permission in permissions:
             self._permit(allocation, permission, now)
@@ -247,19 +247,19 @@ class Relaying:
         if number not in allocation.channels:
             self._check_room(allocation, permission, now)
         self._permit(allocation, permission, now)
-        until = now + self._settings.channel_lifetime
+        until = now + self.settings.channel_lifetime
         allocation.bind(number, peer, until)
         self._plane.bind_channel(allocation.flow, number, peer, permission, until)
         return []
 
     def _check_room(self, allocation: Allocation, permission: PeerPermission, now: float) -> None:
-        if allocation.channels_in_use(now) >= self._settings.max_channels:
+        if allocation.channels_in_use(now) >= self.settings.max_channels:
             raise Refusal(508, "too many channels")
-        if not allocation.has_room_for({permission.host}, now, self._settings.max_permissions):
+        if not allocation.has_room_for({permission.host}, now, self.settings.max_permissions):
             raise Refusal(508, "too many permissions")
 
     def _permit(self, allocation: Allocation, permission: PeerPermission, now: float) -> None:
-        until = now + self._settings.permission_lifetime
+        until = now + self.settings.permission_lifetime
         allocation.permissions[permission.host] = until
         self._plane.permit(allocation.flow, permission, until)
 
@@ -268,7 +268,7 @@ class Relaying:
         if value is None or len(value) != 4:
             raise Refusal(400, "CHANNEL-NUMBER is missing or malformed")
         number = int.from_bytes(value[:2], "big")
-        highest = 0x7FFF if self._settings.legacy_channel_numbers else 0x4FFF
+        highest = 0x7FFF if self.settings.legacy_channel_numbers else 0x4FFF
         if not 0x4000 <= number <= highest:
             raise Refusal(400, f"channel 0x{number:04x} is out of range")
         return number
@@ -284,7 +284,7 @@ class Relaying:
         if allocation.relay_for(":" in peer[0]) is None:
             raise Refusal(443, "the allocation has no relay of the peer's family")
         name = allocation.credential.username
-        confined = self._settings.confined_user
+        confined = self.settings.confined_user
         is_confined = bool(confined) and allocation.credential.quota_name == confined
         decide = self.rules.decide_confined if is_confined else self.rules.decide
         decision: Decision = decide(*peer)

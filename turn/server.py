@@ -135,6 +135,13 @@ class TurnServer:
         """End what has expired."""
         self._relaying.expire(now)
 
+    def reload(self, settings: TurnSettings) -> None:
+        """Use other limits and phrases from now on; what exists already stays as it is."""
+        self._settings = settings
+        self._relaying.settings = settings
+        self._challenges.rate = settings.unauthorized_rate
+        self._bindings.rate = settings.binding_rate
+
     def stop(self, now: float) -> None:
         """End every allocation."""
         for allocation in self.allocations:
@@ -267,6 +274,7 @@ class TurnServer:
         if isinstance(credential, Pending):
             raise self._parked_silence(message, path)
         self._challenges.refund(path.five_tuple.client[0])
+        self._bindings.refund(path.five_tuple.client[0])
         return credential
 
     def _parked_silence(self, message: Message, path: ClientPath) -> Silence:

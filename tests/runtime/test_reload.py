@@ -44,14 +44,14 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual(set(change.waiting), {"udp", "turn.min_port"})
 
     def test_what_the_relay_does_not_take_over_waits(self) -> None:
-        """Lifetimes, and of the credentials the database and the algorithms, wait and are named."""
+        """The realm, and of the credentials the database and the algorithms, wait and are named."""
         credentials = CredentialSettings(database="/other.db", secrets=("new",))
-        read = replace(RUNNING, turn=TurnSettings(max_lifetime=60, credentials=credentials))
+        read = replace(RUNNING, turn=TurnSettings(realm="other", credentials=credentials))
         change = plan(RUNNING, read)
         kept = TurnSettings(credentials=CredentialSettings(secrets=("new",)))
         self.assertEqual(change.settings.turn, kept)
         self.assertEqual(change.applied, ("turn.credentials",))
-        self.assertEqual(change.waiting, ("turn.credentials.database", "turn.max_lifetime"))
+        self.assertEqual(change.waiting, ("turn.credentials.database", "turn.realm"))
 
     def test_switching_a_part_waits(self) -> None:
         """A relay or TLS that is switched on or off waits for a start."""

@@ -157,6 +157,20 @@ class ServiceTests(SynchronousTestCase):
         second = relay.client(port=5002, username="bob", password="builder")
         self.assertEqual(code(second.allocate()), 486)
 
+    def test_reload_takes_over_limits(self) -> None:
+        """Lifetimes, caps and rates count from then on."""
+        service = self.service()
+        relay = ServiceRelay(service)
+        client = relay.client()
+        client.allocate()
+        service.reload(default_settings(max_lifetime=60, max_permissions=1, unauthorized_rate=2))
+        lifetime = client.refresh(3600).first(Attribute.LIFETIME)
+        self.assertEqual(lifetime, (60).to_bytes(4, "big"))
+        self.assertEqual(code(client.permit(PEER, ("9.9.9.9", 1))), 508)
+        request = encode(Method.ALLOCATE, Class.REQUEST, b"t" * 12, [UDP_TRANSPORT])
+        answers = [relay.send(request, AnsweringPath(9)) for _ in range(3)]
+        self.assertIsNone(answers[-1])
+
     def test_a_stream_that_goes_takes_its_allocation_along(self) -> None:
         """The plane's ports are free and the end says why."""
         service = self.service()

@@ -129,12 +129,13 @@ class TurnService:
 
     def reload(self, settings: TurnSettings) -> None:
         """
-        Take over users, secrets, peer rules and quotas. Live allocations go on.
+        Take over users, secrets, peer rules, quotas and limits. Live allocations go on.
 
         A user who is no longer listed is refused at the next request. What else differs takes
         effect at the next start.
         """
         self._settings = settings
+        self._server.reload(settings)
         self._authenticator.replace(self._user_lists(settings))
         self._relaying.rules = self._rules(self._relaying.addresses)
         quota = self._relaying.quota
