@@ -24,11 +24,23 @@ def require_program(name: str) -> str:
     Under ALLOW_MISSING_PEERS=1 it skips with that reason.
     """
     path = shutil.which(name, path=SEARCH_PATH)
-    if path is not None:
-        return path
+    if path is None:
+        lack(f"{name} is not installed")
+        raise AssertionError("a program that is lacking ends the test")
+    return path
+
+
+def lack(reason: str | None) -> None:
+    """
+    End a test that cannot run here; None means that nothing is lacking.
+
+    It fails, or skips with the reason under ALLOW_MISSING_PEERS=1.
+    """
+    if reason is None:
+        return
     if os.environ.get("ALLOW_MISSING_PEERS") == "1":
-        raise SkipTest(f"{name} is not installed (ALLOW_MISSING_PEERS=1)")
-    raise AssertionError(f"{name} is not installed; packaging/peers.sh names its package")
+        raise SkipTest(f"{reason} (ALLOW_MISSING_PEERS=1)")
+    raise AssertionError(f"{reason}; packaging/peers.sh names the packages")
 
 
 class RunningProgram:

@@ -6,7 +6,6 @@ The page must tell the truth about any relay; this one is also the measure for o
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import subprocess
@@ -38,11 +37,6 @@ class CoturnPage:
     def authority(self) -> Path:
         """The PEM of the authority that signed the relay's certificate."""
         return self.folder / "ca.pem"
-
-
-def missing_coturn() -> str | None:
-    """Say whether coTURN is absent."""
-    return None if shutil.which("turnserver") else "coTURN (turnserver) is not installed"
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.browser.coturn import PASSWORD, CoturnPage, coturn_page, missing_coturn
+from tests.browser.coturn import PASSWORD, CoturnPage, coturn_page
 from tests.browser.run import missing, run_browser, temporary_folder, trust
+from tests.programs import lack, require_program
 
 TRANSPORTS = ("udp", "tcp", "tls")
 
@@ -22,8 +23,10 @@ TRANSPORTS = ("udp", "tcp", "tls")
 class PageTestCase(SynchronousTestCase):
     """A relay with its page, and a home for the browser."""
 
-    if lacking := missing() or missing_coturn():
-        skip = lacking
+    def setUp(self) -> None:
+        """There must be a browser and a coTURN."""
+        lack(missing())
+        require_program("turnserver")
 
     def serve(self, **wishes: object) -> CoturnPage:
         """Run relay and page until the test ends."""

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.browser.run import missing, run_browser, temporary_folder, trust
 from tests.browser.suite_page import ADDRESS, CHECKOUT, SECRET, SuitePage, lacking, suite_page
+from tests.programs import lack
 
 TRANSPORTS = ("udp", "tcp", "tls")
 
@@ -24,11 +25,9 @@ TRANSPORTS = ("udp", "tcp", "tls")
 class SuitePageTestCase(SynchronousTestCase):
     """A suite on port 443 and a browser that trusts its authority."""
 
-    if reason := missing() or lacking():
-        skip = reason
-
     def setUp(self) -> None:
         """Run the suite until the test ends."""
+        lack(missing() or lacking())
         context = suite_page()
         self.suite: SuitePage = context.__enter__()
         self.addCleanup(context.__exit__, None, None, None)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from suite.option_table import OPTIONS
 from suite.settings import LogLevel, LogOutput, TimeFormat
 from suite.turnserver_conf import split_line
 from tests.config.machines import MACHINE, ConfigTestCase
+from tests.programs import require_program
 from turn.settings import ExternalAddress, PeerProfile, StaticUser
 
-TURNSERVER = shutil.which("turnserver")
 ALICE = "user=alice:password\n"
 
 
@@ -185,10 +184,9 @@ class AgainstTurnserverTests(ConfigTestCase):
 
     def turnserver(self, content: str) -> str:
         """What turnserver says to a file that makes it stop at once."""
-        if TURNSERVER is None:
-            raise SkipTest("turnserver is not installed")
+        program = require_program("turnserver")
         path = self.write(content + "no-tls=stop-here-please\n", "turnserver.conf")
-        command = [TURNSERVER, "-c", str(path), "--log-file=stdout", "--pidfile=/dev/null"]
+        command = [program, "-c", str(path), "--log-file=stdout", "--pidfile=/dev/null"]
         done = subprocess.run(command, capture_output=True, timeout=20, check=False)
         self.assertNotEqual(0, done.returncode)
         return (done.stdout + done.stderr).decode(errors="replace")
@@ -214,9 +212,8 @@ class AgainstTurnserverTests(ConfigTestCase):
 
     def test_all_its_names_are_known(self) -> None:
         """No option that turnserver's own usage text names is unknown here."""
-        if TURNSERVER is None:
-            raise SkipTest("turnserver is not installed")
-        done = subprocess.run([TURNSERVER, "-h"], capture_output=True, timeout=20, check=False)
+        program = require_program("turnserver")
+        done = subprocess.run([program, "-h"], capture_output=True, timeout=20, check=False)
         text = (done.stdout + done.stderr).decode(errors="replace")
         usage = re.findall(r"^ (?: *-\w,? )?[ ,]*--([A-Za-z0-9_-]+)", text, re.MULTILINE)
         self.assertGreater(len(usage), 80)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import ssl
@@ -17,13 +16,14 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import SkipTest, TestCase
+from twisted.trial.unittest import TestCase
 
 from suite.admission import Admission, ListenLimits
 from suite.listen import StreamListener
 from suite.settings import TcpListen
 from suite.tls import TlsContexts
 from tests.listen.streams import BINDING, own_certificate
+from tests.programs import require_program
 from turn.five_tuple import FiveTuple
 
 LOOPBACK = ip_network("127.0.0.0/8")
@@ -72,11 +72,7 @@ class HaproxyTests(TestCase):
 
     def setUp(self) -> None:
         """Start a listener that trusts loopback, and haproxy before it."""
-        program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
-        if program is None:
-            if os.environ.get("ALLOW_MISSING_PEERS") == "1":
-                raise SkipTest("haproxy is not installed")
-            self.fail("haproxy is not installed; ALLOW_MISSING_PEERS=1 skips this test")
+        program = require_program("haproxy")
         clock = cast(IReactorTime, reactor)
         self.admission = Admission(ListenLimits(), clock)
         self.listener = StreamListener(

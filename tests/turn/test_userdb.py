@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.programs import require_program
 from turn.net import userdb
 from turn.net.userdb import UserDatabase, UserDatabaseError
 
@@ -250,9 +251,7 @@ class UserDatabaseTests(SynchronousTestCase):
 
     def test_made_by_turnadmin(self) -> None:
         """Users and secrets that turnadmin wrote are read, and its keys are right."""
-        tool = shutil.which("turnadmin")
-        if tool is None:
-            self.skipTest("turnadmin is not installed")
+        tool = require_program("turnadmin")
         made = str(self.folder / "made")
         for arguments in (
             ["-a", "-u", "alice", "-p", "secret"],

@@ -16,7 +16,8 @@ from suite.check_relay import Server
 from suite.check_target import parse_target
 from suite.check_verdict import NO_CREDENTIAL
 from suite.web.credentials import Credential
-from tests.browser.coturn import SECRET, CoturnPage, coturn_page, missing_coturn
+from tests.browser.coturn import SECRET, CoturnPage, coturn_page
+from tests.programs import require_program
 from turn.five_tuple import Transport
 
 WONDERLAND = Credential("alice", "wonderland")
@@ -34,8 +35,9 @@ def run_check(*arguments: str, secret: str | None = SECRET) -> tuple[int, str, s
 class CoturnTests(SynchronousTestCase):
     """A relay that is not ours."""
 
-    if missing := missing_coturn():
-        skip = missing
+    def setUp(self) -> None:
+        """There must be a coTURN."""
+        require_program("turnserver")
 
     def serve(self, **wishes: object) -> CoturnPage:
         """Run coTURN until the test ends."""

@@ -1,10 +1,11 @@
 """The page's own JavaScript, as far as it needs no browser."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
+
+from tests.programs import require_program
 
 HERE = Path(__file__).resolve().parent
 
@@ -12,13 +13,10 @@ HERE = Path(__file__).resolve().parent
 class WordsTests(SynchronousTestCase):
     """The verdicts' words and the reading of addresses."""
 
-    if shutil.which("node") is None:
-        skip = "node is not installed"
-
     def test_words(self) -> None:
         """Every case of words.test.mjs holds, and there are some."""
         run = subprocess.run(
-            ["node", "--test", str(HERE / "words.test.mjs")],
+            [require_program("node"), "--test", str(HERE / "words.test.mjs")],
             capture_output=True,
             text=True,
             timeout=60,
