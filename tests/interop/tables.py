@@ -22,9 +22,8 @@ _INTEROP = f"""\
 
 `turnutils_uclient` of coturn 4.6.1 (Debian 12) is run with the flags on the left,
 {uclient.CLIENTS} clients and {uclient.MESSAGES} messages each, against this suite and against
-coturn's own server with the same `turnserver.conf`. Lost packets are counted by the client; an
-error code is one that it was answered with. Where coturn's server has one too, the client brought
-it about.
+coturn's own server with the same `turnserver.conf`. The client counts lost packets; an error code
+is one that it was answered with. Where coturn's server has one too, the client brought it about.
 
 This page is written by `make interop`, and `make test` fails where our column is worse.
 """
@@ -32,10 +31,10 @@ This page is written by `make interop`, and `make test` fails where our column i
 _DIFFERENCES = f"""\
 # Where we answer otherwise than coturn
 
-{len({request.name for request in REQUESTS})} kinds of requests are sent to this suite and
-to Debian's coturn 4.6.1 with the same `turnserver.conf`, over UDP and TCP, and the answers are
-compared by class, error code, attributes and values. What differs is listed here with its reason;
-`make test` fails for a difference that is not listed and for an entry that no longer holds.
+{len(REQUESTS)} kinds of requests are sent to this suite and to Debian's coturn 4.6.1 with the same
+`turnserver.conf`, over UDP and TCP, and the answers are compared by class, error code, attributes
+and values. What differs is listed here with its reason; `make test` fails for a difference that is
+not listed and for an entry that no longer holds.
 
 This page is written by `make interop` from `tests/interop/differences.py`.
 """

@@ -31,6 +31,11 @@ class ReadRunTests(SynchronousTestCase):
         run = read_run(0, "0: : error 443 (X)\n0: : error 443 (Y)\n0: : ERROR: no way\n")
         self.assertEqual(run.complaints, {"error 443", "ERROR: no way"})
 
+    def test_provoked(self) -> None:
+        """An error that the client is out for is no complaint."""
+        run = read_run(0, "error 443 (X)\nerror 400 (Y)\n", frozenset(["error 443"]))
+        self.assertEqual(run.complaints, {"error 400"})
+
     def test_worse(self) -> None:
         """Loss, an exit code, a missing count or a new complaint each make a run less clean."""
         clean = read_run(0, _CLEAN)
