@@ -31,7 +31,7 @@ format: .cache/tools ## let ruff order imports and lay out the code
 	$(BIN)/ruff format .
 
 bench: .cache/tools ## the relay beside Debian's coturn under one load generator
-	$(BIN)/python -m benchmarks.relay
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 soak: .cache/tools ## allocations come and go for MINUTES; memory and descriptors must not grow
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
