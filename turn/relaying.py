@@ -240,6 +240,8 @@ class Relaying:
         if value is None:
             raise Refusal(400, "XOR-PEER-ADDRESS is missing")
         peer = self._peer(value, message)
+        if not peer[1]:
+            raise Refusal(400, "a channel needs a port")
         conflict = allocation.channel_conflict(number, peer, now)
         if conflict is not None:
             raise Refusal(400, conflict)

@@ -704,7 +704,8 @@ class ChannelTests(SynchronousTestCase):
         self.assertEqual(code(self.client.bind(0x4001, PEER)), 0)
 
     def test_refuses_what_makes_no_sense(self) -> None:
-        """No number or no peer 400, the other family 443, a denied peer 403."""
+        """No number, no peer or no port 400, the other family 443, a denied peer 403."""
+        self.assertEqual(code(self.client.bind(0x4000, (PEER[0], 0))), 400)
         self.assertEqual(code(self.client.request(Method.CHANNEL_BIND)), 400)
         number = (Attribute.CHANNEL_NUMBER, b"\x40\0\0\0")
         self.assertEqual(code(self.client.request(Method.CHANNEL_BIND, [number])), 400)
