@@ -68,9 +68,9 @@ def _errno(error: BaseException) -> int:
 def _how_to_allow(port: int) -> str:
     python = Path(sys.executable).resolve()
     return (
-        f"sudo setcap cap_net_bind_service=+ep {python}"
+        f"sudo sysctl -w net.ipv4.ip_unprivileged_port_start={port}"
         " (in a systemd unit: AmbientCapabilities=CAP_NET_BIND_SERVICE;"
-        f" for every process: sysctl -w net.ipv4.ip_unprivileged_port_start={port})"
+        f" for this Python alone: sudo setcap cap_net_bind_service=+ep {python})"
     )
 
 

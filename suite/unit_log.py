@@ -29,9 +29,9 @@ class UnitLog:
         self._log.write(level, LogEvent.UNIT_STARTED, f"{unit.name} runs", tries=tries)
 
     def failed(self, unit: Unit, failure: Failure, tries: int, delay: float) -> None:
-        """Say why, once for each reason; the tries after it are for whoever traces."""
+        """Say why, once for each reason; the tries after it are for whoever debugs."""
         event, text = _sentence(unit, failure)
-        level = LogLevel.TRACE if self._said.get(unit.name) == text else LogLevel.STANDARD
+        level = LogLevel.DEBUG if self._said.get(unit.name) == text else LogLevel.STANDARD
         self._said[unit.name] = text
         self._log.write(level, event, text, tries=tries, next_try_in=Word(f"{delay:.1f}s"))
         self._say_cure(failure.value)
