@@ -9,19 +9,23 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import tempfile
 import xml.etree.ElementTree as xml
 from collections import Counter
 from pathlib import Path
 
 
-def run_once(targets: list[str]) -> dict[str, bool | None]:
-    """One run of pytest: whether each test passed, None where it was skipped."""
-    with tempfile.TemporaryDirectory() as directory:
-        report = Path(directory, "report.xml")
-        command = [sys.executable, "-m", "pytest", f"--junit-xml={report}", *targets]
-        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
-        return {_name(case): _outcome(case) for case in xml.parse(report).iter("testcase")}
+def run_once(targets: list[str], keep: Path) -> dict[str, bool | None]:
+    """
+    One run of pytest: whether each test passed, None where it was skipped.
+
+    Its report is kept only if something failed.
+    """
+    command = [sys.executable, "-m", "pytest", f"--junit-xml={keep}", *targets]
+    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+    outcomes = {_name(case): _outcome(case) for case in xml.parse(keep).iter("testcase")}
+    if False not in outcomes.values():
+        keep.unlink()
+    return outcomes
 
 
 def _name(case: xml.Element) -> str:
@@ -41,14 +45,18 @@ def main() -> int:
     options.add_argument("--times", type=int, default=20)
     options.add_argument("targets", nargs="+")
     arguments = options.parse_args()
+    reports = Path(".cache", "repeat")
+    reports.mkdir(parents=True, exist_ok=True)
     passed: Counter[str] = Counter()
     run: Counter[str] = Counter()
     for number in range(1, arguments.times + 1):
-        outcomes = run_once(arguments.targets)
+        report = reports / f"run-{number}.xml"
+        outcomes = run_once(arguments.targets, report)
         passed.update(name for name, outcome in outcomes.items() if outcome)
         run.update(name for name, outcome in outcomes.items() if outcome is not None)
         bad = sorted(name for name, outcome in outcomes.items() if outcome is False)
-        print(f"run {number}: {len(bad)} failed {' '.join(bad)}", flush=True)
+        told = f"{' '.join(bad)}; see {report}" if bad else ""
+        print(f"run {number}: {len(bad)} failed {told}", flush=True)
     print(f"\n{'passed':>9}  test")
     for name in sorted(run, key=lambda name: (passed[name] - run[name], name)):
         print(f"{passed[name]:4}/{run[name]:<4}  {name}")
