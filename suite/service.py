@@ -115,6 +115,7 @@ class SuiteService(Service):
         self._reloading = False
         self._reload_again = False
         self._stop_signals = 0
+        self._stop_asked = False
 
     # What twistd calls
 
@@ -181,7 +182,9 @@ class SuiteService(Service):
     def _stop_requested(self) -> None:
         if self._supervisor is not None and self._supervisor.draining:
             self._supervisor.abandon()
-        elif self.reactor.running:
+        elif self.reactor.running and not self._stop_asked:
+            # Two signals may come at once: the reactor still runs, and takes only one stop.
+            self._stop_asked = True
             self.reactor.stop()
 
     def _drain_requested(self) -> None:

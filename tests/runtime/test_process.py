@@ -131,6 +131,15 @@ class SignalTests(ProcessTests):
             self.assertEqual(process.wait(10), 0, self.output.read_text())
             self.assertIn("20106 Application stopped", self.output.read_text())
 
+    def test_two_terms_at_once_are_one(self) -> None:
+        """As from a terminal's group and a supervisor: it stops, and nothing is an error."""
+        for _ in range(3):
+            process = self.start("--config", str(self.configure()))
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(10), 0, self.output.read_text())
+            self.assertNotIn("ReactorNotRunning", self.output.read_text())
+
     def test_reload_under_load(self) -> None:
         """Many SIGHUPs in a row are all survived, and the last configuration runs."""
         configuration = self.configure()
