@@ -1,7 +1,7 @@
 # The commands of a checkout; `make help` lists them. Set-up is done by whoever needs it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench soak fuzz flake interop clean
+.PHONY: help run trust test lint format bench soak fuzz flake interop clean
 
 BIN := .venv/bin
 export PYTHON ?= python3
@@ -16,6 +16,10 @@ help: ## this list
 run: ## the suite in the foreground, with defaults that work on this machine
 	@packaging/setup.sh run
 	@exec $(BIN)/webrtc-suite run --default
+
+trust: ## let your browsers trust the certificate that make run made
+	@packaging/setup.sh run
+	@$(BIN)/webrtc-suite trust
 
 test: lint ## everything: linters, unit tests, tests against real peers; prints coverage
 	@packaging/test.sh $(TESTS)

@@ -13,6 +13,7 @@ from suite.units import joined
 from turn.five_tuple import Address
 
 _EVERYWHERE = ("0.0.0.0", "::")
+_TRUST = "webrtc-suite trust (in a checkout: make trust)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ def announcement(settings: SuiteSettings, addresses: Sequence[Opened], host: str
     urls = pages(addresses, host)
     if urls:
         lines += ["", f"To see whether it works, open {' or '.join(urls)}"]
+        if _is_own_certificate(settings):
+            lines += [f"For TLS let your browser trust this install once: {_TRUST}"]
     return "\n".join(lines) + "\n"
 
 
@@ -56,6 +59,10 @@ def pages(addresses: Sequence[Opened], host: str) -> list[str]:
         visible = host if name in _EVERYWHERE else joined((name, 0)).removesuffix(":0")
         urls.append(f"https://{visible}/" if port == 443 else f"https://{visible}:{port}/")
     return urls
+
+
+def _is_own_certificate(settings: SuiteSettings) -> bool:
+    return settings.tls is not None and settings.tls.certificate.parent == settings.state_directory
 
 
 def _is_local(host: str) -> bool:

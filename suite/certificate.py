@@ -122,6 +122,10 @@ def _public_bytes(key: PrivateKeyTypes) -> bytes:
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
+AUTHORITY_FILE = "ca.pem"
+"""In the state directory: what a client must trust to trust the install's own certificate."""
+
+
 class OwnCertificate:
     """
     The certificate that this install makes for itself in its state directory.
@@ -165,7 +169,7 @@ class OwnCertificate:
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         _write(self.settings.private_key, pem, 0o600)
         _write(self.settings.certificate, b"".join(chain), 0o644)
-        _write(self._directory / "ca.pem", chain[1], 0o644)
+        _write(self._directory / AUTHORITY_FILE, chain[1], 0o644)
 
     def _names(self) -> list[x509.GeneralName]:
         names = {"localhost", socket.gethostname(), "127.0.0.1", "::1", *self._addresses}

@@ -21,6 +21,7 @@ Usage: webrtc-suite COMMAND [options]
   run           start in the foreground; with --default, for this machine only
   check-config  say what is wrong with a configuration, and start nothing
   check         ask a running relay whether it works, as a client would
+  trust         let your browsers trust the certificate that this install made
   sample-conf   print a configuration file with every option
 
 webrtc-suite COMMAND --help tells more. To run as a daemon: twistd webrtc-suite [options]
@@ -62,6 +63,13 @@ def check(arguments: Sequence[str]) -> int:
     return relay_check.main(list(arguments))
 
 
+def trust(arguments: Sequence[str]) -> int:
+    """Let this user's browsers trust the install's own certificate."""
+    from suite import trust as browser_trust
+
+    return browser_trust.main(arguments)
+
+
 def sample_conf(arguments: Sequence[str]) -> int:
     """Print the sample configuration."""
     from suite.sample_conf import sample
@@ -77,6 +85,7 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "run": run,
     "check-config": check_config,
     "check": check,
+    "trust": trust,
     "sample-conf": sample_conf,
 }
 
