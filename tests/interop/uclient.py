@@ -30,6 +30,9 @@ _LOST = re.compile(r"Total lost packets (\d+) ")
 _RECEIVED = re.compile(r"start_mclient: tot_send_msgs=(\d+), tot_recv_msgs=(\d+)")
 _ERROR_CODE = re.compile(r"error (\d{3})\b")
 _STAMP = re.compile(r"^\d+: : ")
+_ASKED_TWICE = "trying again"
+_ALONE = 3
+"""Times that a scenario is run by itself when the client was kept waiting among the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,17 @@ class Run:
     complaints: frozenset[str]
     """Error codes it was answered with, and other lines with the word error, as they come."""
     output: str
+
+    @property
+    def asked_twice(self) -> bool:
+        """
+        Whether the client heard nothing for a moment and asked again.
+
+        It does so as a new transaction, not as a retransmission, and so earns the error of the
+        RFC for a second request. Where several clients share two processors that happens now and
+        then, with either server, and says nothing of them.
+        """
+        return _ASKED_TWICE in self.output
 
     def is_as_clean_as(self, other: Run) -> bool:
         """Whether nothing went wrong here that did not go wrong there too."""
@@ -195,16 +209,27 @@ def compare(scenarios: Sequence[Scenario]) -> list[Pair]:
         SuiteProcess.started(OPTIONS, place=PLACE, rest=rest) as ours,
         Coturn.started(OPTIONS, place=PLACE, rest=rest) as coturn,
         echo_peers() as echo,
-        ThreadPoolExecutor(8) as pool,
+        ThreadPoolExecutor(6) as pool,
     ):
+        sources = {one: f"127.0.8.{number}" for number, one in enumerate(scenarios, 1)}
         tasks = [
             (
-                scenario,
-                [
-                    pool.submit(run_uclient, relay, scenario, echo, f"127.0.8.{number}")
-                    for relay in (ours, coturn)
-                ],
+                one,
+                [pool.submit(run_uclient, relay, one, echo, source) for relay in (ours, coturn)],
             )
-            for number, scenario in enumerate(scenarios, 1)
+            for one, source in sources.items()
         ]
-        return [Pair(one, *(task.result() for task in pair)) for one, pair in tasks]
+        pairs = [Pair(one, *(task.result() for task in pair)) for one, pair in tasks]
+        return [_alone(pair, ours, coturn, echo, sources[pair.scenario]) for pair in pairs]
+
+
+def _alone(
+    pair: Pair, ours: RelayProcess, coturn: RelayProcess, echo: dict[str, int], source: str
+) -> Pair:
+    """The pair, run anew with nothing beside it as long as a client was kept waiting."""
+    for _ in range(_ALONE):
+        if not (pair.ours.asked_twice or pair.coturn.asked_twice):
+            break
+        runs = [run_uclient(relay, pair.scenario, echo, source) for relay in (ours, coturn)]
+        pair = Pair(pair.scenario, *runs)
+    return pair
