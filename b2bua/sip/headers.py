@@ -35,7 +35,7 @@ _via: Final = re.compile(
 ).match
 # Without quotes, a display name may be any words that do not look like another part.
 _name_addr: Final = re.compile(
-    rf'(?:({QUOTED})|([^"<>,;:\\\x00-\x08\x0a-\x1f\x7f]*))[ \t]*<([^<>]*)>[ \t]*(?=;|$)'
+    rf'(?:({QUOTED})[ \t]*|([^"<>,;:\\\x00-\x08\x0a-\x1f\x7f]*+))<([^<>]*)>[ \t]*(?=;|$)'
 ).match
 _cseq: Final = re.compile(rf"([0-9]{{1,20}})[ \t]+({TOKEN})").fullmatch
 _rack: Final = re.compile(rf"([0-9]{{1,20}})[ \t]+([0-9]{{1,20}})[ \t]+({TOKEN})").fullmatch

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
-from b2bua.sip.errors import ParseError, ParseFault
+from b2bua.sip.errors import ParseError
 from b2bua.sip.grammar import is_token
 from b2bua.sip.header_names import SINGLE, by_spelling, canonical_name
 from b2bua.sip.message import Message, Request, Response
@@ -23,18 +24,19 @@ MAX_HEADERS: Final = 128
 MAX_BODY: Final = 65536
 
 _CONTROLS: Final = bytes({*range(32), 127} - {9, 10, 13})
-_folds: Final = re.compile(rb"[ \t]*\r\n[ \t]+")
+_fold: Final = re.compile(rb"\r\n[ \t]+")
+_quoted_pair: Final = re.compile(rb"\\.", re.DOTALL)
 _digits: Final = re.compile(r"[0-9]{1,10}").fullmatch
 _status_line: Final = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.IGNORECASE).fullmatch
-_quoted_pairs: Final = re.compile(rb"\\.", re.DOTALL)
+_version: Final = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE).fullmatch
 
-_CHECKED: Final[dict[str, Callable[[Message], object]]] = {
+# What is read at once where it is present: an element cannot route the message without it.
+_ROUTING: Final[dict[str, Callable[[Message], object]]] = {
     "Contact": lambda message: message.contacts,
     "Max-Forwards": lambda message: message.max_forwards,
     "Record-Route": lambda message: message.record_route,
     "Route": lambda message: message.route,
 }
-"""Header fields that are read at once where they are present."""
 
 
 def parse_datagram(data: bytes) -> Message:
@@ -48,41 +50,106 @@ def parse_datagram(data: bytes) -> Message:
         start += 2
     if start == len(data):
         raise ParseError("empty", status=None)
-    end = data.find(b"\r\n\r\n", start, start + MAX_HEAD + 2)
+    end = data.find(b"\r\n\r\n", start, start + MAX_HEAD)
     if end < 0:
-        raise unended(data[start:])
-    message = read_head(data[start:end])
-    body = data[end + 4 :]
-    length = content_length(message)
-    if length is None:
-        length = len(body)
-    elif length > len(body):
-        raise refusal("truncated", message)
-    if length > MAX_BODY:
-        raise refusal("body-size", message, status=513)
-    message.body = body[:length]
-    check(message)
-    return message
+        if len(data) - start > MAX_HEAD:
+            raise oversized(data[start:])
+        raise _refusal(data[start:].rstrip(b"\r\n"), ParseError("line-end"))
+    head = read_head(data[start:end])
+    try:
+        body = data[end + 4 :]
+        length = head.content_length()
+        if length is None:
+            length = len(body)
+        if length > MAX_BODY:
+            raise ParseError("body-size", status=513)
+        if length > len(body):
+            raise ParseError("truncated")
+        return head.message(body[:length])
+    except ParseError as error:
+        raise head.refusal(error) from None
 
 
-def read_head(head: bytes) -> Message:
+@dataclass(slots=True)
+class Head:
+    """Start line and header fields, canonical names with raw values; ``fault`` is the first."""
+
+    start_line: str
+    headers: list[tuple[str, str]]
+    fault: ParseError | None
+
+    def content_length(self) -> int | None:
+        """Return what Content-Length says, or None where there is none."""
+        lengths = [value for name, value in self.headers if name == "Content-Length"]
+        if not lengths:
+            return None
+        if len(lengths) > 1:
+            raise ParseError("duplicate", "Content-Length")
+        if not _digits(lengths[0]):
+            raise ParseError("length")
+        return int(lengths[0])
+
+    def message(self, body: bytes) -> Message:
+        """Return the message, once all that it cannot be processed without is readable."""
+        message = self._start()
+        if self.fault is not None:
+            raise self.fault
+        message.headers = self.headers
+        message.body = body
+        _check(message)
+        return message
+
+    def refusal(self, error: ParseError) -> ParseError:
+        """Say how a message with this error is to be answered, if at all."""
+        method = self.start_line.partition(" ")[0]
+        named = {name for name, _ in self.headers}
+        if self._is_response or method == "ACK" or not is_token(method) or "Via" not in named:
+            return ParseError(error.reason, error.detail, status=None)
+        request = Request(method, AbsoluteUri("", ""))
+        request.headers = self.headers
+        return ParseError(error.reason, error.detail, status=error.status, request=request)
+
+    @property
+    def _is_response(self) -> bool:
+        return self.start_line[:4].upper() == "SIP/"
+
+    def _start(self) -> Message:
+        if self._is_response:
+            found = _status_line(self.start_line)
+            if found is None:
+                raise ParseError("start-line")
+            return Response(int(found[1]), found[2] or "")
+        parts = self.start_line.split(" ")
+        if len(parts) != 3 or not is_token(parts[0]) or not _version(parts[2]):
+            raise ParseError("start-line")
+        if parts[2].upper() != "SIP/2.0":
+            raise ParseError("version", status=505)
+        uri = parse_uri(parts[1])
+        if isinstance(uri, SipUri) and uri.headers:
+            raise ParseError("uri", "headers")
+        return Request(parts[0], uri)
+
+
+def read_head(data: bytes) -> Head:
     """
     Read start line and header fields, without the empty line; no value is looked at.
 
-    The ParseError of a broken head carries the request with every header field that is one.
+    Raises ParseError where lines are in doubt: then nothing can be answered either.
     """
-    head = _unfold(head)
+    data = _unfold(data)
     fault: ParseError | None = None
     try:
-        lines = head.decode().split("\r\n")
+        lines = data.decode().split("\r\n")
     except UnicodeDecodeError:
         fault = ParseError("encoding")
-        lines = head.decode(errors="replace").split("\r\n")
-    headers: list[tuple[str, str]] = []
+        lines = data.decode(errors="replace").split("\r\n")
     if len(lines) > MAX_HEADERS + 1:
         fault = fault or ParseError("head-count", status=513)
         del lines[MAX_HEADERS + 1 :]
-    for line in lines[1:]:
+    headers: list[tuple[str, str]] = []
+    start_line = lines[0]
+    del lines[0]
+    for line in lines:
         name, colon, value = line.partition(":")
         known = by_spelling(name)
         if known is None:
@@ -92,120 +159,52 @@ def read_head(head: bytes) -> Message:
                 continue
             known = canonical_name(name)
         headers.append((known, value.strip(" \t")))
-    return _message(lines[0], headers, fault)
+    return Head(start_line, headers, fault)
 
 
-def _unfold(head: bytes) -> bytes:
-    """Return the head without folds; whatever makes lines doubtful is refused here."""
-    ends = head.count(b"\n")
-    if head.count(b"\r") != ends or head.count(b"\r\n") != ends:
-        # Where lines end is in doubt, and with it what an answer would copy: nobody is answered.
+def _unfold(data: bytes) -> bytes:
+    """Return the head without folds; what ends a line for one reader only is refused."""
+    ends = data.count(b"\r\n")
+    if data.count(b"\n") != ends or data.count(b"\r") != ends:
         raise ParseError("line-end", status=None)
-    if len(head.translate(None, _CONTROLS)) != len(head):
-        bare = _quoted_pairs.sub(b"", head)
+    if len(data.translate(None, _CONTROLS)) != len(data):
+        # A quoted string may hold control characters, each behind a backslash.
+        bare = _quoted_pair.sub(b"", data)
         if len(bare.translate(None, _CONTROLS)) != len(bare):
             raise ParseError("control", status=None)
-    if b"\r\n " in head or b"\r\n\t" in head:
-        head = _folds.sub(b" ", head)
-    return head
+    if b"\r\n " in data or b"\r\n\t" in data:
+        first = data.find(b"\r\n")
+        if data[first + 2 : first + 3] in (b" ", b"\t"):
+            raise ParseError("start-line", "fold", status=None)
+        data = _fold.sub(b" ", data)
+    return data
 
 
-def _message(start_line: str, headers: list[tuple[str, str]], fault: ParseError | None) -> Message:
-    message: Message
-    if start_line[:4].upper() == "SIP/":
-        found = _status_line(start_line)
-        if found is None or fault is not None:
-            raise ParseError(fault.reason if fault else "start-line", status=None)
-        message = Response(int(found[1]), found[2] or "")
-        message.headers = headers
-        return message
-    try:
-        message = _read_request_line(start_line)
-    except ParseError as error:
-        fault = fault or error
-        method = start_line.partition(" ")[0]
-        message = Request(method if is_token(method) else "", AbsoluteUri("", ""))
-    message.headers = headers
-    if fault is not None:
-        raise refusal(fault.reason, message, detail=fault.detail, status=fault.status)
-    return message
-
-
-def _read_request_line(line: str) -> Request:
-    parts = line.split(" ")
-    if len(parts) != 3 or not is_token(parts[0]):
-        raise ParseError("start-line")
-    version = parts[2].upper()
-    if version != "SIP/2.0":
-        if version.startswith("SIP/"):
-            raise ParseError("version", status=505)
-        raise ParseError("start-line")
-    uri = parse_uri(parts[1])
-    if isinstance(uri, SipUri) and uri.headers:
-        raise ParseError("uri", "headers")
-    return Request(parts[0], uri)
-
-
-def content_length(message: Message) -> int | None:
-    """Return what Content-Length says, or None where there is none."""
-    rows = message.get_rows("Content-Length")
-    if not rows:
-        return None
-    if len(rows) > 1:
-        raise refusal("duplicate", message, detail="Content-Length")
-    if not _digits(rows[0]):
-        raise refusal("length", message)
-    return int(rows[0])
-
-
-def check(message: Message) -> None:
+def _check(message: Message) -> None:
     """Refuse a message that lacks, repeats or garbles what it cannot be processed without."""
-    try:
-        _check_names(message)
-        _check_values(message)
-    except ParseError as error:
-        if error.request is not None:
-            raise
-        raise refusal(error.reason, message, detail=error.detail) from None
-
-
-def _check_names(message: Message) -> None:
-    seen: set[str] = set()
+    names: set[str] = set()
     for name, _ in message.headers:
-        if name in SINGLE:
-            if name in seen:
-                raise ParseError("duplicate", name)
-            seen.add(name)
-
-
-def _check_values(message: Message) -> None:
+        if name in names and name in SINGLE:
+            raise ParseError("duplicate", name)
+        names.add(name)
+    # What is read here is kept: asking again costs a look-up, and never raises.
     cseq = message.cseq
+    _ = message.via, message.from_, message.to, message.call_id
     if isinstance(message, Request) and cseq.method != message.method:
         raise ParseError("mismatch")
-    # What is read here is kept: asking again costs a look-up, and never raises.
-    _read = (message.via, message.from_, message.to, message.call_id)
-    for name, _ in message.headers:
-        if name in _CHECKED:
-            _CHECKED[name](message)
+    for name in names & _ROUTING.keys():
+        _ROUTING[name](message)
 
 
-def refusal(
-    reason: ParseFault, message: Message, *, detail: str = "", status: int | None = 400
-) -> ParseError:
-    """Make the error that says how a broken message is to be answered, if at all."""
-    if not isinstance(message, Request) or message.method == "ACK" or not message.has("Via"):
-        return ParseError(reason, detail, status=None)
-    return ParseError(reason, detail, status=status, request=message)
+def oversized(data: bytes) -> ParseError:
+    """Make the error for a head that is longer than MAX_HEAD."""
+    whole_lines = data[:MAX_HEAD].rpartition(b"\r\n")[0]
+    return _refusal(whole_lines, ParseError("head-size", status=513))
 
 
-def unended(data: bytes) -> ParseError:
-    """Make the error for bytes that hold no end of a head, or too late a one."""
-    too_long = len(data) > MAX_HEAD
-    begun = data[:MAX_HEAD].rpartition(b"\r\n")[0] if too_long else data.rstrip(b"\r\n")
+def _refusal(data: bytes, error: ParseError) -> ParseError:
     try:
-        message = read_head(begun)
-    except ParseError as error:
-        return error
-    if too_long:
-        return refusal("head-size", message, status=513)
-    return refusal("line-end", message)
+        head = read_head(data)
+    except ParseError as doubt:
+        return doubt
+    return head.refusal(error)

@@ -211,13 +211,21 @@ def parse_port(text: str) -> int:
 
 
 def canonical_host(host: str) -> str:
-    """Return a host name in lower case; an IPv6 reference without brackets, in shortest form."""
+    """
+    Return a host name in lower case; an IPv6 reference without brackets, in shortest form.
+
+    The grammar of RFC 3261 lets three colons stand before an IPv4 address; RFC 5118, section
+    4.10, wants them read as two.
+    """
     if not host.startswith("["):
         return host.lower()
     try:
-        return str(IPv6Address(host[1:-1]))
+        address = IPv6Address(host[1:-1].replace(":::", "::", 1))
     except AddressValueError:
         raise ParseError("value", "host") from None
+    mapped = address.ipv4_mapped
+    # As the system prints it, so that it compares equal to where a packet came from.
+    return str(address) if mapped is None else f"::ffff:{mapped}"
 
 
 def host_port(host: str, port: int | None) -> str:
