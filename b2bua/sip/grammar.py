@@ -14,7 +14,7 @@ from typing import Final
 from b2bua.sip.errors import InvalidHeader, ParseError
 
 TOKEN: Final = r"[A-Za-z0-9\-.!%*_+`'~]+"
-QUOTED: Final = r'"(?:[^"\\]|\\[^\r\n])*+"'
+QUOTED: Final = r'"(?:[^"\\\r\n]|\\[^\r\n])*+"'
 # Wider than token and host: base64 in a tag, IPv6 in "received". What ends a value is left out.
 _BARE: Final = r"[!#-+\--:=?-~]+"
 _VALUE: Final = rf"(?:{_BARE}|{QUOTED})"
@@ -29,6 +29,8 @@ _auth_parameter: Final = re.compile(rf"[ \t]*({TOKEN})[ \t]*=[ \t]*({_VALUE})[ \
 _element: Final = re.compile(rf"(?:[^\",<]|<[^>]*>|{QUOTED})++").match
 _escaped: Final = re.compile(r"\\(.)", re.DOTALL)
 _to_escape: Final = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
+_CONTROLS: Final = bytes({*range(32), 127} - {9, 10, 13})
+_quoted_pair: Final = re.compile(rb"\\.", re.DOTALL)
 _number: Final = re.compile(r"[0-9]{1,20}").fullmatch
 
 
@@ -158,6 +160,18 @@ def _split_quoted(text: str) -> list[str]:
         if text[at] != ",":
             raise ParseError("value", "list")
         at += 1
+
+
+def has_bare_control(data: bytes) -> bool:
+    """
+    Return whether there is a control character other than HTAB, CR and LF.
+
+    A quoted string may hold them, each behind a backslash: those do not count.
+    """
+    if len(data.translate(None, _CONTROLS)) == len(data):
+        return False
+    rest = _quoted_pair.sub(b"", data)
+    return len(rest.translate(None, _CONTROLS)) != len(rest)
 
 
 def quote(text: str) -> str:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from b2bua.sip.errors import ParseError
+from b2bua.sip.errors import InvalidHeader, ParseError
 from b2bua.sip.grammar import (
     NO_PARAMETERS,
     QUOTED,
@@ -130,7 +130,10 @@ class NameAddr:
 
     def __str__(self) -> str:
         name = f"{quote(self.display)} " if self.display else ""
-        return f"{name}<{self.uri}>{self.parameters}"
+        uri = str(self.uri)
+        if ">" in uri:
+            raise InvalidHeader("angle bracket in a URI")
+        return f"{name}<{uri}>{self.parameters}"
 
     @property
     def tag(self) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar, cast
 
 from b2bua.sip.errors import InvalidHeader, ParseError
-from b2bua.sip.grammar import is_token, parse_number, split_list
+from b2bua.sip.grammar import has_bare_control, is_token, parse_number, split_list
 from b2bua.sip.header_names import KNOWN, LISTS, canonical_name
 from b2bua.sip.headers import (
     CSeq,
@@ -41,7 +41,7 @@ from b2bua.sip.uri import Uri, parse_uri
 T = TypeVar("T")
 HeaderValue = str | int | TypedHeader
 
-_COPIED: Final = ("Via", "From", "To", "Call-ID", "CSeq")
+_COPIED: Final = ("From", "To", "Call-ID", "CSeq")
 
 
 class Message:
@@ -325,12 +325,13 @@ class Message:
         ends = len(lines) - 1
         if text.count("\n") != ends or text.count("\r") != ends:
             raise InvalidHeader("line end in a header field")
-        if "\0" in text and text.count("\0") != text.count("\\\0"):
-            raise InvalidHeader("NUL in a header field")
         try:
-            return text.encode() + b"\r\n\r\n" + self.body
+            head = text.encode()
         except UnicodeEncodeError:
             raise InvalidHeader("a lone surrogate") from None
+        if has_bare_control(head):
+            raise InvalidHeader("control character in a header field")
+        return head + b"\r\n\r\n" + self.body
 
 
 class Request(Message):
@@ -358,7 +359,7 @@ class Request(Message):
         if not is_token(self.method):
             raise InvalidHeader(f"method {self.method!r}")
         uri = str(self.uri)
-        if " " in uri:
+        if " " in uri or "\t" in uri:
             raise InvalidHeader("white space in a URI")
         return f"{self.method} {uri} SIP/2.0"
 
@@ -374,15 +375,24 @@ class Request(Message):
         """
         Build a response as RFC 3261, section 8.2.6.2 wants it; what is copied stays as it came.
 
-        ``to_tag`` is added to a To that has no tag; a 100 needs none.
+        ``to_tag`` is added to a To that has no tag; a 100 needs none. A request that could not be
+        read is answered with what it has.
         """
-        copied = [(name, value) for name in _COPIED for value in self.get_rows(name)]
-        response = Response(status, reason, [*copied, *headers], body)
-        if to_tag and not self.to.tag:
-            response.replace("To", f"{self.get('To')};tag={to_tag}")
+        copied = [("Via", value) for value in self.get_rows("Via")]
+        copied += [(name, value) for name in _COPIED if (value := self.get(name)) is not None]
         if status == 100 and (timestamp := self.get("Timestamp")) is not None:
-            response.add("Timestamp", timestamp)
+            copied.append(("Timestamp", timestamp))
+        response = Response(status, reason, [*copied, *headers], body)
+        if to_tag and self._lacks_to_tag():
+            response.replace("To", f"{self.get('To')};tag={to_tag}")
         return response
+
+    def _lacks_to_tag(self) -> bool:
+        try:
+            return not self.to.tag
+        except ParseError:
+            # To is missing, or nobody can say where its parameters are.
+            return False
 
 
 class Response(Message):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from b2bua.sip.errors import ParseError
-from b2bua.sip.grammar import is_token
+from b2bua.sip.grammar import has_bare_control, is_token
 from b2bua.sip.header_names import SINGLE, by_spelling, canonical_name
 from b2bua.sip.message import Message, Request, Response
 from b2bua.sip.uri import AbsoluteUri, SipUri, parse_uri
@@ -23,9 +23,7 @@ MAX_HEAD: Final = 8192
 MAX_HEADERS: Final = 128
 MAX_BODY: Final = 65536
 
-_CONTROLS: Final = bytes({*range(32), 127} - {9, 10, 13})
 _fold: Final = re.compile(rb"\r\n[ \t]+")
-_quoted_pair: Final = re.compile(rb"\\.", re.DOTALL)
 _digits: Final = re.compile(r"[0-9]{1,10}").fullmatch
 _status_line: Final = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.IGNORECASE).fullmatch
 _version: Final = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE).fullmatch
@@ -167,11 +165,8 @@ def _unfold(data: bytes) -> bytes:
     ends = data.count(b"\r\n")
     if data.count(b"\n") != ends or data.count(b"\r") != ends:
         raise ParseError("line-end", status=None)
-    if len(data.translate(None, _CONTROLS)) != len(data):
-        # A quoted string may hold control characters, each behind a backslash.
-        bare = _quoted_pair.sub(b"", data)
-        if len(bare.translate(None, _CONTROLS)) != len(bare):
-            raise ParseError("control", status=None)
+    if has_bare_control(data):
+        raise ParseError("control", status=None)
     if b"\r\n " in data or b"\r\n\t" in data:
         first = data.find(b"\r\n")
         if data[first + 2 : first + 3] in (b" ", b"\t"):
