@@ -373,6 +373,19 @@ def parse_credentials(text: str) -> Credentials:
     return parse_challenge(text)
 
 
+def parse_max_forwards(text: str) -> int:
+    """Read how many hops are left: one byte."""
+    return parse_number(text, 255)
+
+
+def parse_expires(text: str) -> int | None:
+    """Read an Expires; one that is no number counts as missing (RFC 3261, section 10.2.1.1)."""
+    try:
+        return parse_number(text)
+    except ParseError:
+        return None
+
+
 def parse_token(text: str) -> str:
     """Read a token: a method in Allow, an option tag in Require."""
     if not is_token(text):

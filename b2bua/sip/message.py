@@ -9,7 +9,7 @@ ParseError.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeVar, cast
 
 from b2bua.sip.errors import InvalidHeader, ParseError
@@ -27,6 +27,8 @@ from b2bua.sip.headers import (
     Word,
     parse_call_id,
     parse_cseq,
+    parse_expires,
+    parse_max_forwards,
     parse_media_type,
     parse_name_addr,
     parse_rack,
@@ -41,7 +43,12 @@ from b2bua.sip.uri import Uri, parse_uri
 T = TypeVar("T")
 HeaderValue = str | int | TypedHeader
 
-_COPIED: Final = ("From", "To", "Call-ID", "CSeq")
+_NEEDED: Final[tuple[tuple[str, Callable[[str], object]], ...]] = (
+    ("From", parse_name_addr),
+    ("To", parse_name_addr),
+    ("Call-ID", parse_call_id),
+    ("CSeq", parse_cseq),
+)
 
 
 class Message:
@@ -65,8 +72,6 @@ class Message:
     def start_line(self) -> str:
         """The first line, without its end."""
         raise NotImplementedError
-
-    # -- raw values
 
     def get(self, name: str) -> str | None:
         """Return the value of the first header field of this name."""
@@ -97,8 +102,6 @@ class Message:
     def has(self, name: str) -> bool:
         """Return whether there is a header field of this name."""
         return self.get(name) is not None
-
-    # -- changes
 
     def add(self, name: str, value: HeaderValue) -> None:
         """Append a header field."""
@@ -134,17 +137,12 @@ class Message:
         self._typed.pop(name, None)
         self._typed.pop("top " + name, None)
 
-    # -- typed values
-
     @property
     def via(self) -> Via:
         """The topmost Via: the last hop."""
         kept = self._typed.get("top Via")
         if kept is None:
-            value = self.get("Via")
-            if value is None:
-                raise ParseError("missing", "Via")
-            kept = self._typed["top Via"] = parse_via(split_list(value)[0])
+            kept = self._typed["top Via"] = _parse_top_via(self.get("Via"))
         return cast(Via, kept)
 
     @property
@@ -175,7 +173,7 @@ class Message:
     @property
     def max_forwards(self) -> int | None:
         """How many hops are left, at most 255."""
-        return self._single("Max-Forwards", _parse_max_forwards)
+        return self._single("Max-Forwards", parse_max_forwards)
 
     @property
     def contacts(self) -> list[NameAddr]:
@@ -216,7 +214,7 @@ class Message:
     @property
     def expires(self) -> int | None:
         """The Expires header field; None if it is missing or no number (section 10.2.1.1)."""
-        return self._single("Expires", _parse_expires)
+        return self._single("Expires", parse_expires)
 
     @property
     def min_expires(self) -> int | None:
@@ -273,6 +271,19 @@ class Message:
         """Why a request was sent (RFC 3326): protocol, cause and text."""
         return self._list("Reason", parse_word)
 
+    def read_needed(self, first: Mapping[str, str]) -> None:
+        """
+        Read at once what no message can be processed without, from the ``first`` of each name.
+
+        Raises ParseError where one is missing or garbled.
+        """
+        for name, parse in _NEEDED:
+            value = first.get(name)
+            if value is None:
+                raise ParseError("missing", name)
+            self._typed[name] = parse(value)
+        self._typed["top Via"] = _parse_top_via(first.get("Via"))
+
     def tokens(self, name: str) -> frozenset[str]:
         """Return a list of tokens as a set, in lower case: Require, Supported, Allow-Events."""
         return frozenset(token.lower() for token in self.get_all(name))
@@ -299,8 +310,6 @@ class Message:
         if kept is None:
             kept = self._typed[name] = [parse(value) for value in self.get_all(name)]
         return cast(list[T], kept).copy()
-
-    # -- bytes
 
     def render(self) -> bytes:
         """
@@ -379,7 +388,7 @@ class Request(Message):
         read is answered with what it has.
         """
         copied = [("Via", value) for value in self.get_rows("Via")]
-        copied += [(name, value) for name in _COPIED if (value := self.get(name)) is not None]
+        copied += [(name, value) for name, _ in _NEEDED if (value := self.get(name)) is not None]
         if status == 100 and (timestamp := self.get("Timestamp")) is not None:
             copied.append(("Timestamp", timestamp))
         response = Response(status, reason, [*copied, *headers], body)
@@ -432,12 +441,7 @@ class Response(Message):
         return 200 <= self.status < 300
 
 
-def _parse_max_forwards(text: str) -> int:
-    return parse_number(text, 255)
-
-
-def _parse_expires(text: str) -> int | None:
-    try:
-        return parse_number(text)
-    except ParseError:
-        return None
+def _parse_top_via(row: str | None) -> Via:
+    if row is None:
+        raise ParseError("missing", "Via")
+    return parse_via(split_list(row)[0])

@@ -29,12 +29,12 @@ _status_line: Final = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.IGN
 _version: Final = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE).fullmatch
 
 # What is read at once where it is present: an element cannot route the message without it.
-_ROUTING: Final[dict[str, Callable[[Message], object]]] = {
-    "Contact": lambda message: message.contacts,
-    "Max-Forwards": lambda message: message.max_forwards,
-    "Record-Route": lambda message: message.record_route,
-    "Route": lambda message: message.route,
-}
+_ROUTING: Final[tuple[tuple[str, Callable[[Message], object]], ...]] = (
+    ("Max-Forwards", lambda message: message.max_forwards),
+    ("Contact", lambda message: message.contacts),
+    ("Route", lambda message: message.route),
+    ("Record-Route", lambda message: message.record_route),
+)
 
 
 def parse_datagram(data: bytes) -> Message:
@@ -177,18 +177,18 @@ def _unfold(data: bytes) -> bytes:
 
 def _check(message: Message) -> None:
     """Refuse a message that lacks, repeats or garbles what it cannot be processed without."""
-    names: set[str] = set()
-    for name, _ in message.headers:
-        if name in names and name in SINGLE:
+    first: dict[str, str] = {}
+    for name, value in message.headers:
+        if name not in first:
+            first[name] = value
+        elif name in SINGLE:
             raise ParseError("duplicate", name)
-        names.add(name)
-    # What is read here is kept: asking again costs a look-up, and never raises.
-    cseq = message.cseq
-    _ = message.via, message.from_, message.to, message.call_id
-    if isinstance(message, Request) and cseq.method != message.method:
+    message.read_needed(first)
+    if isinstance(message, Request) and message.cseq.method != message.method:
         raise ParseError("mismatch")
-    for name in names & _ROUTING.keys():
-        _ROUTING[name](message)
+    for name, read in _ROUTING:
+        if name in first:
+            read(message)
 
 
 def oversized(data: bytes) -> ParseError:

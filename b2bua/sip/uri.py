@@ -42,7 +42,8 @@ _TELLING: Final = ("user", "ttl", "method", "maddr", "transport")
 @dataclass(frozen=True, slots=True)
 class SipUri:
     """
-    A SIP or SIPS URI. ``user``, ``password`` and parameters keep their escapes.
+    A SIP or SIPS URI. ``user``, ``password`` and parameters keep their escapes: text from outside
+    goes through ``escape_user`` first.
 
     ``host`` is in lower case, an IPv6 address without brackets and in its shortest form. Equality
     is that of the fields; ``matches`` is the equality of RFC 3261.

@@ -100,7 +100,7 @@ class GrammarTests(SynchronousTestCase):
             self.assertTrue(error.reason)
 
     def test_time_is_linear(self) -> None:
-        """Eight thousand characters of one kind take no time, whatever stands around them."""
+        """Many thousand characters of one kind take no time, whatever stands around them."""
         for filler in (
             " ",
             "a",
@@ -117,11 +117,11 @@ class GrammarTests(SynchronousTestCase):
             "a=",
             "/ ",
         ):
-            text = filler * (8000 // len(filler))
+            text = filler * (32000 // len(filler))
             for whole in (text, "a" + text, text + "\0", "sip:" + text, '"' + text, "1 " + text):
                 for parse in PARSERS:
                     # Looking back at every step takes half a second and more.
-                    self.assertLess(cpu_seconds(parse, whole), 0.1, (parse, whole[:9]))
+                    self.assertLess(cpu_seconds(parse, whole), 0.2, (parse, whole[:9]))
 
 
 def cpu_seconds(parse: Callable[[str], object], text: str) -> float:
