@@ -1,0 +1,1 @@
+"""Tests of SIP without a socket or a clock."""
