@@ -1,33 +1,40 @@
 """
 Client transactions (RFC 3261, section 17.1, figures 5 and 6; RFC 6026, section 7.2).
 
-An INVITE, with the states Withdrawn and Cancelled that section 9.1 asks for::
+An INVITE, with the states Withdrawn and Cancelled that section 9.1 asks for; every response is
+passed to the user, but for copies of a refusal::
 
-                      | INVITE sent
-       Timer A: send  v
-              +-- Calling --------- cancel -------> Withdrawn --+ Timer A: send
-              +->  |  |  |                           |  |  |  <-+
-     300-699: ACK  |  |  | 2xx to user               |  |  | 1xx: CANCEL
-           +-------+  |  +---------+      (as Calling)  |  v
-           |          | 1xx to user|                    | Cancelled --- Timer Cancel --+
-           |          v            |                      |     |                      |
-           |  +-- Proceeding -- cancel: CANCEL -----------|-----+                      |
-           |  +->  |  |            |                      |                            |
-           |  1xx  |  +----------->|<---- 2xx to user ----+---- 300-699: ACK --+       |
-           v       |               v                                           |       |
-       Completed <-+            Accepted --+ 2xx to user                       |       |
-         |    ^                    |    <--+                                   |       |
-         |    +--------------------|-------------------------------------------+       |
-         | Timer D                 | Timer M                                           |
-         +-----------------------> Terminated <----- Timer B (in Calling, Withdrawn) --+
+                            | INVITE is sent
+                            v       cancel
+      Timer A: send   +-- Calling ---------> Withdrawn --+  Timer A: send
+                      +-->  |                   |     <--+
+                            | 1xx               | 1xx: send CANCEL
+                            v       cancel:     v
+                1xx   +-- Proceeding --------> Cancelled --+  1xx
+                      +-->  |     send CANCEL   |       <--+
+                            |                   |
+                            +--- from each of --+
+          300-699: send ACK |    the four       | 2xx
+                            v                   v
+  300-699: send ACK   +-- Completed         Accepted --+  2xx
+                      +-->  |                   |   <--+
+                            | Timer D           | Timer M
+                            +--> Terminated <---+
+                                     ^
+      Timer B, Timer Cancel, transport error
 
-A request that is no INVITE::
+Any other request::
 
-       Trying ------ 1xx to user -----> Proceeding --+ 1xx to user
-         |  | <-- Timer E: send            |  |   <--+ Timer E: send
-         |  +-- final to user -> Completed <--+
-         | Timer F                 | Timer K  | Timer F
-         +-----------------> Terminated <-----+
+                            | request is sent
+                            v
+      Timer E: send   +-- Trying -- 1xx --> Proceeding --+  1xx; Timer E: send
+                      +-->  |                   |     <--+
+                            +------- final -----+
+                            |                   |
+                            v                   |
+                        Completed               | Timer F, transport error
+                            | Timer K           v (from Trying too)
+                            +-------------> Terminated
 
 The dialogs that an INVITE makes, and the ACK of a 2xx, are not the transaction's business.
 """

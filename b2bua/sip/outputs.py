@@ -125,7 +125,11 @@ class TimedOut:
 
 @dataclass(frozen=True, slots=True)
 class TransportFailed:
-    """A message could not be sent. A client transaction has ended by it, a server's has not."""
+    """
+    A message could not be sent. A client transaction has ended by it, a server's has not.
+
+    It may follow a refusal that the user has heard of: then it was the ACK.
+    """
 
     transaction: Transaction
 

@@ -3,29 +3,42 @@ Server transactions (RFC 3261, section 17.2, figures 7 and 8; RFC 6026, section 
 
 An INVITE::
 
-                  | INVITE to user
-                  v
-             Proceeding --+ INVITE: send the last response
-              |   |    <--+ 1xx from user: send; 200 ms without one: send 100
-              |   +-- 2xx from user: send -----> Accepted --+ ACK to user
-              | 300-699 from user: send             |    <--+ 2xx from user: send
-              v                                     |
-          Completed --+ INVITE, Timer G: send       | Timer L
-            |  |   <--+                             v
-            |  +-- ACK --> Confirmed -- Timer I -> Terminated
-            +------------- Timer H: tell user -------^
+                          | INVITE to user
+                          v
+                      Proceeding --+  INVITE: send the last response
+                        |    |  <--+  1xx from user: send; 200 ms without one: send 100
+                        |    |
+     300-699 from user: |    | 2xx from user: send
+                   send v    v
+                Completed   Accepted --+  ACK to user
+  INVITE, Timer G: +  | |       |   <--+  2xx from user: send
+  send the last    +->| | ACK   |
+            Timer H:  | v       | Timer L
+            tell user | Confirmed
+                      |  |      |
+                      |  | Timer I
+                      v  v      v
+                      Terminated
 
-A request that is no INVITE::
+Any other request::
 
-       Trying -- 1xx from user, or 100 late: send --> Proceeding --+ request, 1xx: send
-         |  +-- final from user: send --> Completed <-- final --+  <--+
-         |                                  | Timer J           |
-         +-------- user gave nothing ---> Terminated <----------+
+                          | request to user
+                          v
+                       Trying -- 100: send --> Proceeding --+  request: send the last response
+                          |                        |     <--+
+                          +-- final from user: ----+
+                          |       send             |
+                          v                        |
+  request: send    +-- Completed                   | the user gave nothing in 64*T1:
+  the response     +-->   | Timer J                v tell user (from Trying too)
+                          +------------------> Terminated
 
 A transport error is told to the user and changes no state: the peer asks again.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from b2bua.sip.hop import Hop
 from b2bua.sip.message import Request, Response
@@ -48,10 +61,16 @@ class ServerTransaction(Transaction):
         self.last_response: Response | None = None
         """What a copy of the request would get now."""
 
-    def response(self, status: int, reason: str | None = None, body: bytes = b"") -> Response:
+    def response(
+        self,
+        status: int,
+        reason: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> Response:
         """A response to the request, with what it copies and our tag; ``respond`` sends it."""
         tag = "" if status == 100 else self.tag
-        return self.request.response(status, reason, body=body, to_tag=tag)
+        return self.request.response(status, reason, headers, body, to_tag=tag)
 
     def receive(self, hop: Hop, now: float) -> None:
         """Take a copy of the request. Responses go to where the latest copy came from."""

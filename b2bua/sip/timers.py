@@ -36,6 +36,11 @@ class Timers:
     trying: float = 0.2
     """How long the user may leave an INVITE without a response before 100 goes out."""
 
+    def __post_init__(self) -> None:
+        if min(self.t1, self.t2, self.t4) <= 0:
+            # Timers A, E and G would fire for ever in one moment.
+            raise ValueError("T1, T2 and T4 are longer than 0")
+
     @property
     def transaction(self) -> float:
         """Timers B, F, H, L and M, and the wait for the end of a cancelled INVITE: 64*T1."""

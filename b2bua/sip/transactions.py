@@ -148,8 +148,8 @@ class TransactionTable:
         """
         Note that a connection broke or a peer's port is closed.
 
-        Requests of ours that wait for a first response from there fail at once; for the others
-        it has no consequence, since their responses may take another connection.
+        Requests of ours over it fail at once, so that another server can be tried, except for an
+        INVITE that has had a 1xx: its final response may take another connection.
         """
         for transaction in [t for t in self._client.values() if t.hop.is_along(hop)]:
             self.send_failed(transaction, now)

@@ -301,3 +301,18 @@ class NonInviteTests(SynchronousTestCase):
             self.assertRaises(OutOfPlace, respond, transaction, status, 2)
         transaction.receive(UDP, 3)
         self.assertEqual(kinds(transaction.take_outputs()), ["200"])
+
+
+class ResponseTests(SynchronousTestCase):
+    """Responses that the user builds through the transaction."""
+
+    def test_headers_and_body(self) -> None:
+        """What the user adds stands beside what the request gave."""
+        transaction = invite()
+        headers = [("Contact", "<sip:ours@192.0.2.9>")]
+        response = transaction.response(200, "Fine", headers, b"v=0\r\n")
+        self.assertEqual(response.start_line, "SIP/2.0 200 Fine")
+        self.assertEqual(str(response.contact), "<sip:ours@192.0.2.9>")
+        self.assertEqual(response.body, b"v=0\r\n")
+        self.assertEqual(response.via, transaction.request.via)
+        self.assertEqual(str(response.cseq), "1 INVITE")

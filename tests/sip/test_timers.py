@@ -29,6 +29,11 @@ class TimersTests(SynchronousTestCase):
         self.assertEqual(Timers().slow_non_invite, 0.5 + 1 + 2)
         self.assertEqual(Timers(t1=4, t2=4).slow_non_invite, 0)
 
+    def test_nonsense(self) -> None:
+        """A base value of 0 is refused: copies would go out without end."""
+        for values in ({"t1": 0.0}, {"t2": 0.0}, {"t4": -1.0}):
+            self.assertRaises(ValueError, Timers, **values)
+
 
 class DeadlinesTests(SynchronousTestCase):
     """One moment per key, in order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hypothesis import settings
@@ -593,19 +594,15 @@ class Network(RuleBasedStateMachine):
         # No message lives longer in the network than T4.
         self.flying = [entry for entry in self.flying if entry[0] >= self.now - Timers().t4]
 
-    def due(self, until: float) -> list[tuple[float, User]]:
-        """The next moment, again and again, until none is left before ``until``."""
-
-        def moments():  # type: ignore[no-untyped-def]
-            while True:
-                times = [(user.table.next_timeout(), i) for i, user in enumerate(self.sides)]
-                coming = [(t, i) for t, i in times if t is not None and t <= until]
-                if not coming:
-                    return
-                moment, index = min(coming)
-                yield max(moment, self.now), self.sides[index]
-
-        return moments()  # type: ignore[no-any-return]
+    def due(self, until: float) -> Iterator[tuple[float, User]]:
+        """The next moment and whose it is, again and again, until none is left."""
+        while True:
+            times = [(user.table.next_timeout(), i) for i, user in enumerate(self.sides)]
+            coming = [(time, i) for time, i in times if time is not None and time <= until]
+            if not coming:
+                return
+            moment, index = min(coming)
+            yield max(moment, self.now), self.sides[index]
 
     @invariant()
     def the_books_agree(self) -> None:
