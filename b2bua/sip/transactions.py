@@ -10,7 +10,6 @@ a response, is the transport's part, before and after.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from hashlib import blake2b
 
 from b2bua.sip.client_transaction import (
@@ -98,7 +97,7 @@ class TransactionTable:
         via = f"SIP/2.0/{hop.transport} {self._sent_by(hop)};branch={branch};rport"
         headers = [("Via", via), *request.headers]
         sent = Request(request.method, request.uri, headers, request.body)
-        return self._start(sent, hop, self._timers, now)
+        return self._start(sent, hop, now)
 
     def cancel(
         self,
@@ -173,9 +172,9 @@ class TransactionTable:
 
     # Client side.
 
-    def _start(self, request: Request, hop: Hop, timers: Timers, now: float) -> ClientTransaction:
+    def _start(self, request: Request, hop: Hop, now: float) -> ClientTransaction:
         kind = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
-        transaction = kind(request, hop, timers, now)
+        transaction = kind(request, hop, self._timers, now)
         self._client[client_key(request)] = transaction
         self._settle(transaction, now)
         return transaction
@@ -263,10 +262,9 @@ class TransactionTable:
         """Hand on what a transaction gave; note when it must act next, or that it is over."""
         for output in transaction.take_outputs():
             if isinstance(output, CancelDue):
-                # Nobody waits for the answer to a CANCEL, so its silence is no news.
-                quiet = replace(self._timers, failover=None)
-                self._start(output.request, transaction.hop, quiet, now)
+                self._start(output.request, transaction.hop, now)
             elif isinstance(output, Send) or transaction.request.method != "CANCEL":
+                # Of a CANCEL itself the user hears nothing: the INVITE has its end in any case.
                 self._outputs.append(output)
         if transaction.is_terminated:
             self._forget(transaction)
