@@ -19,6 +19,7 @@ from itertools import count
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from suite.datapath.flow import Channel, Flow
@@ -226,6 +227,7 @@ class TwinPlane:
     """
 
     kind = "pure Python"
+    _log = Logger(namespace="datapath")
 
     def __init__(
         self,
@@ -282,11 +284,17 @@ class TwinPlane:
                 found = sockets.get(descriptor)
                 if found is None:
                     continue
-                if events & select.EPOLLERR:
-                    found.report_errors()
+                try:
+                    if events & select.EPOLLERR:
+                        found.report_errors()
+                        left -= 1
+                    if events & select.EPOLLIN:
+                        left -= found.receive()
+                except Exception:
+                    # The reactor lets go of a reader that raises: without this the packet that
+                    # finds a fault of ours would be the last one that the plane reads.
                     left -= 1
-                if events & select.EPOLLIN:
-                    left -= found.receive()
+                    self._log.failure("a packet met a fault of ours and was dropped")
         self.budget_exhausted += 1
 
     # Listeners

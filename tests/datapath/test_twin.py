@@ -57,6 +57,7 @@ class TwinTests(SynchronousTestCase):
     """The pure-Python data plane between a client and a peer on the loopback interface."""
 
     host = LOOPBACK
+    failed = False
 
     def setUp(self) -> None:
         self.reactor = ReactorStandIn()
@@ -359,6 +360,24 @@ class TwinTests(SynchronousTestCase):
         self.assertEqual(self.plane.budget_exhausted, 1)
         self.drain()
         self.assertGreater(self.plane.counters(flow).received_packets, taken)
+
+    def test_a_fault_costs_one_packet_only(self) -> None:
+        """An exception in what takes a packet is logged, and the packets after it are served."""
+        plane = TwinPlane(self.reactor, self.fail_on_first)  # type: ignore[arg-type]
+        self.addCleanup(plane.shut_down)
+        server = plane.listening_on(plane.listen((self.host, 0)))
+        request = encode(Method.BINDING, Class.REQUEST, b"t" * 12, [])
+        for _ in range(2):
+            self.client.sendto(request, server)
+        plane.doRead()
+        self.assertEqual([data for data, _ in self.controlled], [request])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def fail_on_first(self, data: bytes, path: ClientPath) -> None:
+        failed, self.failed = self.failed, True
+        if not failed:
+            raise ZeroDivisionError
+        self.controlled.append((data, path))
 
     def test_shutting_down_lets_go_of_everything(self) -> None:
         """The reactor's reader is gone and every socket closed."""
