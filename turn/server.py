@@ -346,6 +346,8 @@ class TurnServer:
         credential: Credential,
     ) -> bytes:
         extra = [(Attribute.SOFTWARE, SOFTWARE)] if self._settings.software else []
+        # Classic STUN knows no FINGERPRINT, whatever the settings say.
+        fingerprint = message.has_fingerprint or self._settings.fingerprint
         return encode(
             message.method,
             message_class,
@@ -353,6 +355,6 @@ class TurnServer:
             [*attributes, *extra],
             key=credential.key or None,
             integrity=message.integrity or Integrity.SHA1,
-            fingerprint=message.has_fingerprint or self._settings.fingerprint,
+            fingerprint=fingerprint and not message.classic,
             classic=message.classic,
         )

@@ -94,6 +94,12 @@ class BindingTests(SynchronousTestCase):
         self.assertTrue(getattr(self.binding(fingerprint=True), "has_fingerprint"))  # noqa: B009
         self.assertFalse(getattr(self.binding(), "has_fingerprint"))  # noqa: B009
 
+    def test_classic_answers_never_carry_fingerprint(self) -> None:
+        """Where FINGERPRINT is always sent, a request of RFC 3489 is answered without one."""
+        self.relay = Relay(default_settings(fingerprint=True))
+        self.assertIsNotNone(self.binding(classic=True))
+        self.assertTrue(getattr(self.binding(), "has_fingerprint"))  # noqa: B009
+
     def test_is_silent_when_another_address_should_answer(self) -> None:
         """CHANGE-REQUEST with a flag set gets no answer; with none it gets the usual one."""
         for flags in (2, 4, 6):
