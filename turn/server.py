@@ -42,6 +42,8 @@ from turn.stun.errors import MalformedMessage
 from turn.stun.message import Class, Integrity, Message, Method, decode, encode
 
 SOFTWARE = b"webrtc-suite"
+LONGEST_PHRASE = 127
+"""Characters of a reason phrase (RFC 8489, section 14.8); a request can make ours longer."""
 MAX_PARKED = 1000
 """Requests that may wait for a user database at one time; more are dropped, clients retransmit."""
 
@@ -329,7 +331,7 @@ class TurnServer:
     def _error(self, message: Message, refusal: Refusal, credential: Credential) -> bytes:
         phrase = STANDARD_PHRASES[refusal.code]
         if self._settings.reason_phrases:
-            phrase = f"{phrase}: {refusal.reason}"
+            phrase = f"{phrase}: {refusal.reason}"[:LONGEST_PHRASE]
         attributes = [(Attribute.ERROR_CODE, pack_error(refusal.code, phrase))]
         return self._encode(message, Class.ERROR, (*attributes, *refusal.attributes), credential)
 

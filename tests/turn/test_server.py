@@ -356,6 +356,17 @@ class AuthenticationTests(SynchronousTestCase):
         self.assertEqual(unpack_error(value or b""), (400, "Bad Request: EVEN-PORT is not 1 byte"))
 
 
+    def test_what_it_says_has_an_end(self) -> None:
+        """A request that gives much to complain of gets a phrase of the RFC's length at most."""
+        relay = Relay(default_settings(reason_phrases=True))
+        unknown = [(0x4000 + kind, b"") for kind in range(500)]
+        data = encode(Method.BINDING, Class.REQUEST, b"t" * 12, unknown)
+        response = relay.send(data, Path(("203.0.113.5", 4321)))
+        self.assertEqual(code(response), 420)
+        _, phrase = unpack_error(getattr(response, "first")(Attribute.ERROR_CODE))  # noqa: B009
+        self.assertEqual(len(phrase), 127)
+
+
 class AllocateTests(SynchronousTestCase):
     """Allocate (RFC 8656, section 7)."""
 
