@@ -35,7 +35,7 @@ from turn.five_tuple import Address, FiveTuple, Transport
 from turn.stun.channel_data import HEADER
 from turn.stun.errors import MalformedMessage
 from turn.stun.message import is_message
-from turn.stun.relayed import SendIndication, pack_data, pack_icmp_data, parse_send
+from turn.stun.relayed import MAX_PAYLOAD, SendIndication, pack_data, pack_icmp_data, parse_send
 
 PACKETS_PER_WAKE_UP = 256
 PACKETS_PER_LISTENER = 32
@@ -173,7 +173,7 @@ class _Relay:
 
     def _indicate(self, flow: Flow, source: SocketAddress, size: int) -> None:
         peer = flow.heard(source)
-        if peer is None:
+        if peer is None or size > MAX_PAYLOAD:
             flow.counters.dropped_packets += 1
             return
         payload = bytes(self._view[HEADER_SIZE : HEADER_SIZE + size])

@@ -12,6 +12,7 @@ from turn.five_tuple import Address, FiveTuple, Transport
 from turn.stun.attributes import Attribute, pack_xor_address, unpack_icmp, unpack_xor_address
 from turn.stun.channel_data import pack
 from turn.stun.message import Class, Message, Method, decode, encode
+from turn.stun.relayed import MAX_PAYLOAD
 
 LOOPBACK = "127.0.0.1"
 FOREVER = 1e9
@@ -392,3 +393,18 @@ class TwinIPv6Tests(TwinTests):
     """The same over IPv6."""
 
     host = "::1"
+
+    def test_a_datagram_too_long_for_an_indication_is_dropped(self) -> None:
+        """IPv6 carries more than DATA can hold; the longest that fits still arrives."""
+        path = StreamPath()
+        relay, address = self.bind()
+        flow = self.plane.open(path, [relay], 0)
+        self.permit(flow)
+        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        for size in (MAX_PAYLOAD + 1, 65527, MAX_PAYLOAD):
+            self.peer.sendto(bytes(size), address)
+        self.drain()
+        self.assertEqual(self.plane.counters(flow).dropped_packets, 2)
+        (frame,) = path.frames
+        # A stream's frames are padded as ChannelData is, and an indication is padded already.
+        self.assertEqual(decode(frame).first(Attribute.DATA), bytes(MAX_PAYLOAD))

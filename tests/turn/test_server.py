@@ -355,7 +355,6 @@ class AuthenticationTests(SynchronousTestCase):
         value = response.first(Attribute.ERROR_CODE)
         self.assertEqual(unpack_error(value or b""), (400, "Bad Request: EVEN-PORT is not 1 byte"))
 
-
     def test_what_it_says_has_an_end(self) -> None:
         """A request that gives much to complain of gets a phrase of the RFC's length at most."""
         relay = Relay(default_settings(reason_phrases=True))
