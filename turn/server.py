@@ -128,7 +128,8 @@ class TurnServer:
         return [(path, response) for path, response in answered if response is not None]
 
     def disconnected(self, five_tuple: FiveTuple, reason: str, now: float) -> None:
-        """End the allocation of a stream client that is gone (RFC 8656, section 5)."""
+        """End what a gone stream client had, and what it waited for (RFC 8656, section 5)."""
+        self._parked = [each for each in self._parked if each.path.five_tuple != five_tuple]
         allocation = self.allocations.find(five_tuple)
         if allocation is not None:
             self._relaying.end(allocation, reason, now)

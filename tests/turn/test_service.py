@@ -244,6 +244,21 @@ class ServiceTests(SynchronousTestCase):
             service.reload(settings)
         self.assertEqual(database.questions, [])
 
+    def test_a_request_dies_with_the_stream_that_it_came_by(self) -> None:
+        """A client that leaves before the database has answered leaves no allocation behind."""
+        database = Database()
+        settings = default_settings(
+            credentials=CredentialSettings(database="x", algorithms=(PasswordAlgorithm.MD5,))
+        )
+        service = self.service(settings, database)
+        path = AnsweringPath(5000, Transport.TCP)
+        client = Client(ServiceRelay(service), path)  # type: ignore[arg-type]
+        client.challenge()
+        service.control(client.build(Method.ALLOCATE, [UDP_TRANSPORT]), path)
+        service.disconnected(path, "client disconnected")
+        database.questions[0][1].callback(md5_key("alice", REALM, "wonderland"))
+        self.assertEqual((len(service.allocations), path.answers), (0, []))
+
     def test_a_broken_database_refuses_and_says_so_once(self) -> None:
         """Strangers get 401, the log one line, and the relay goes on."""
         database = Database()
