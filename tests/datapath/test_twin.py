@@ -230,6 +230,17 @@ class TwinTests(SynchronousTestCase):
         self.assert_nothing_for(self.peer)
         self.assert_nothing_for(self.client)
 
+    def test_a_refreshed_permission_is_for_the_ports_of_today(self) -> None:
+        """Rules that became narrower count from the next refresh on."""
+        flow, relay = self.open()
+        self.permit(flow)
+        port = self.address(self.peer)[1]
+        self.plane.permit(flow, self.permission((port + 1, port + 9)), FOREVER)
+        self.client.sendto(send_indication((self.host, port), b"no"), self.server)
+        self.peer.sendto(b"no", relay)
+        self.assert_nothing_for(self.peer)
+        self.assert_nothing_for(self.client)
+
     def test_translates_a_public_address_of_this_machine(self) -> None:
         """The client knows the peer by its public face and hears from that face."""
         flow, relay = self.open()
