@@ -220,6 +220,8 @@ class TurnServer:
         except Challenge as challenge:
             return self._challenge(message, path, challenge, now, wall)
         except Refusal as refusal:
+            if not self._answers_stranger(path.five_tuple, now):
+                return None
             return self._refuse(message, path, refusal, ANONYMOUS)
         try:
             self._check_understood(message)
@@ -313,14 +315,20 @@ class TurnServer:
         client = path.five_tuple
         if isinstance(challenge, WrongCredentials):
             self._emit(AuthenticationFailed(client, challenge.username, challenge.reason))
-        if not client.transport.is_stream and not self._challenges.take(client.client[0], now):
-            self._emit(ChallengeSuppressed(client))
+        if not self._answers_stranger(client, now):
             return None
         self._emit(ChallengeSent(client, challenge.code))
         attributes = self._authenticator.challenge(client, wall)
         return self._error(
             message, Refusal(challenge.code, challenge.reason, attributes), ANONYMOUS
         )
+
+    def _answers_stranger(self, client: FiveTuple, now: float) -> bool:
+        """Whether one more reply may go to a source that has proved nothing."""
+        if client.transport.is_stream or self._challenges.take(client.client[0], now):
+            return True
+        self._emit(ChallengeSuppressed(client))
+        return False
 
     def _refuse(
         self, message: Message, path: ClientPath, refusal: Refusal, credential: Credential

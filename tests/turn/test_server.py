@@ -273,6 +273,12 @@ class AuthenticationTests(SynchronousTestCase):
         self.assertEqual([a is None for a in answers], [False] * 10 + [True])
         self.assertEqual(len(self.relay.events_of(ChallengeSuppressed)), 1)
 
+    def test_so_are_refusals_of_what_is_signed_wrongly(self) -> None:
+        """400 for a signature without name and nonce is no way around the budget."""
+        request = encode(Method.ALLOCATE, Class.REQUEST, b"t" * 12, [UDP_TRANSPORT], key=b"k")
+        answers = [self.relay.send(request, self.client.path) for _ in range(11)]
+        self.assertEqual([a and code(a) for a in answers], [400] * 10 + [None])
+
     def test_authenticating_gives_the_budget_back(self) -> None:
         """Many clients behind one address who do authenticate are never starved."""
         for port in range(6000, 6040):
