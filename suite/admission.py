@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -47,8 +48,8 @@ class Admission:
 
     def __init__(self, limits: ListenLimits, clock: IReactorTime) -> None:
         self.limits = limits
-        self.strangers = 0
-        """Streams that are open and have not authenticated, HTTP among them."""
+        self._held: Counter[str] = Counter()
+        self._strangers = 0
         self.handshakes = 0
         """TLS handshakes that are under way."""
         self.accepted = 0
@@ -61,9 +62,32 @@ class Admission:
         self._begun_this_turn = 0
 
     @property
-    def is_full(self) -> bool:
-        """Whether the next stream must be turned away."""
-        return self.strangers >= self.limits.max_connections
+    def strangers(self) -> int:
+        """Streams that are open and have not authenticated, HTTP among them."""
+        return self._strangers
+
+    def admits(self, host: str) -> bool:
+        """
+        Whether the next stream, from ``host``, is let in.
+
+        A source may hold as much as it leaves free, so one alone gets half of all places and
+        nobody can keep everybody else out. A source is an IPv4 address or the /64 of an IPv6 one.
+        """
+        free = self.limits.max_connections - self._strangers
+        return free > 0 and self._held[_source(host)] <= free
+
+    def enter(self, host: str) -> None:
+        """Count a stranger."""
+        self._strangers += 1
+        self._held[_source(host)] += 1
+
+    def leave(self, host: str) -> None:
+        """A stranger that was counted under ``host`` is gone, or is none any more."""
+        source = _source(host)
+        self._strangers -= 1
+        self._held[source] -= 1
+        if not self._held[source]:
+            del self._held[source]
 
     def begin_handshake(self, begin: Callable[[], None]) -> None:
         """Call ``begin`` now, or in one of the next turns of the reactor."""
@@ -83,3 +107,7 @@ class Admission:
         while self._waiting and self._begun_this_turn < self.limits.handshakes_per_turn:
             self._begun_this_turn += 1
             self._waiting.popleft()()
+
+
+def _source(host: str) -> str:
+    return str(int(IPv6Address(host)) >> 64) if ":" in host else host

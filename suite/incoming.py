@@ -83,10 +83,10 @@ class IncomingStream(Protocol):
         self._accepted_at = self._served.clock.seconds()
         self._admission.accepted += 1
         self._streams.add(self)
-        self._count_stranger(True)
         stream_port.prepare(self.transport)
         self.wire = cast(ITCPTransport, self.transport)
         self.client = canonical(self.wire.getPeer())
+        self._count_stranger(True)
         if not self._served.listen.proxy_from:
             self._await(self._limits.identify_timeout, "not identified in time")
         elif self._is_from_proxy():
@@ -144,7 +144,9 @@ class IncomingStream(Protocol):
         if header is None:
             return
         if header.client is not None:
+            self._count_stranger(False)
             self.client = header.client
+            self._count_stranger(True)
             announced = AnnouncedTransport(self.wire, header.client)
             self.wire = cast(ITCPTransport, announced)
         rest, self._buffer = self._buffer[header.length :], b""
@@ -268,7 +270,8 @@ class IncomingStream(Protocol):
     def _count_stranger(self, is_stranger: bool) -> None:
         if is_stranger is not self._is_stranger:
             self._is_stranger = is_stranger
-            self._admission.strangers += 1 if is_stranger else -1
+            count = self._admission.enter if is_stranger else self._admission.leave
+            count(self.client[0])
 
     def _count_handshake(self, in_handshake: bool) -> None:
         if in_handshake is not self._in_handshake:
