@@ -24,6 +24,8 @@ class ListenLimits:
     """For the bytes that tell the protocol, and for a PROXY header."""
     http_head_timeout: float = 10.0
     """For the head of the first HTTP request, however slowly bytes come."""
+    http_lifetime: float = 60.0
+    """For a connection with HTTP after its first head; a browser opens another."""
     max_connections: int = 5000
     """Streams that have not authenticated."""
     max_handshakes: int = 1000

@@ -241,9 +241,13 @@ class IncomingStream(Protocol):
         self._admission.identified["HTTPS" if layer.is_secure else "HTTP"] += 1
         channel = self._http_protocol(layer.is_secure)
         self._await(self._limits.http_head_timeout, "HTTP head not finished in time")
-        watch = HeadWatch(channel, self._stop_waiting)
+        watch = HeadWatch(channel, self._http_head_finished)
         layer.receive, layer.lost = watch.receive, watch.lost
         self._connect(channel, layer, first)
+
+    def _http_head_finished(self) -> None:
+        # Twisted's own timer starts anew with every byte of a body or of the next head.
+        self._await(self._limits.http_lifetime, "HTTP connection over its time")
 
     def _http_protocol(self, is_secure: bool) -> IProtocol:
         if self._served.web is None:

@@ -184,6 +184,18 @@ class HttpTests(SynchronousTestCase):
         self.assertFalse(quick_wire.is_closed)
         self.assertEqual(setting.admission.refused, {"HTTP head not finished in time": 1})
 
+    def test_http_has_an_end(self) -> None:
+        """Whatever still drips in after the first head, the connection ends after a minute."""
+        setting = Setting()
+        stream, wire = setting.connect(LOOPBACK)
+        stream.dataReceived(GET)
+        for _ in range(59):
+            setting.clock.advance(1)
+            stream.dataReceived(b"G")
+        self.assertFalse(wire.is_closed)
+        setting.clock.advance(1)
+        self.assertTrue(wire.aborted)
+
     def test_twisted_web(self) -> None:
         """A real site behind the listener answers over TLS and knows that it is secure."""
         page = Page()
