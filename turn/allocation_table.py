@@ -17,6 +17,8 @@ from turn.relay_addresses import BoundRelay
 
 RESERVATION_LIFETIME = 30.0
 MAX_RESERVATIONS = 1000
+MAX_RESERVATIONS_OF_ONE = 50
+"""Of one user name. A reserved port counts for no quota, and is claimed at once where meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,10 @@ class AllocationTable:
         """Keep a reservation until it is claimed or expires."""
         self._reservations[reservation.token] = reservation
 
-    @property
-    def has_room_for_reservation(self) -> bool:
-        """Whether another port may be held in reserve."""
-        return len(self._reservations) < MAX_RESERVATIONS
+    def has_room_for_reservation(self, username: str) -> bool:
+        """Whether another port may be held in reserve for this user."""
+        own = sum(each.username == username for each in self._reservations.values())
+        return own < MAX_RESERVATIONS_OF_ONE and len(self._reservations) < MAX_RESERVATIONS
 
     def claim(self, token: bytes, username: str, now: float) -> Reservation | None:
         """Take the reservation of this token, if it is alive and the same user's."""

@@ -162,7 +162,7 @@ class Relaying:
     def _bind_reserving(
         self, is_ipv6: bool, reached: str, credential: Credential, now: float
     ) -> tuple[list[BoundRelay], Attributes]:
-        if not self.table.has_room_for_reservation:
+        if not self.table.has_room_for_reservation(credential.username):
             raise Refusal(508, "too many ports are held in reserve")
         even, odd = self.addresses.bind_pair(is_ipv6, reached, now)
         token = self._token_bytes(8)

@@ -475,6 +475,18 @@ class AllocateTests(SynchronousTestCase):
         self.assertEqual(relayed(claimed)[0][1], even + 1)
         self.assertEqual(code(self.relay.client(port=5003).allocate(token)), 508)
 
+    def test_one_user_reserves_only_so_many(self) -> None:
+        """Reserved ports count for no quota, so a user may hold but a few; another still can."""
+        relay = Relay(default_settings(max_port=50999))
+        for port in range(50):
+            client = relay.client(port=6000 + port)
+            self.assertEqual(code(client.allocate((Attribute.EVEN_PORT, b"\x80"))), 0)
+            client.refresh(0)
+        greedy = relay.client(port=7000)
+        self.assertEqual(code(greedy.allocate((Attribute.EVEN_PORT, b"\x80"))), 508)
+        bob = relay.client(port=7001, username="bob", password="builder")
+        self.assertEqual(code(bob.allocate((Attribute.EVEN_PORT, b"\x80"))), 0)
+
     def test_a_reservation_ends_after_thirty_seconds(self) -> None:
         """The odd port is free again and the token worth nothing."""
         response = self.client.allocate((Attribute.EVEN_PORT, b"\x80"))
