@@ -694,6 +694,14 @@ class PermissionTests(SynchronousTestCase):
         self.assertEqual(code(alice.bind(0x4000, PEER)), 403)
         self.assertEqual(code(alice.permit((RELAY, 50010))), 0)
 
+    def test_the_check_page_has_a_quota_of_its_own(self) -> None:
+        """Its credentials go to whoever opens the page: they must not use up the relay."""
+        relay = Relay(default_settings(confined_user="alice", confined_quota=2))
+        answers = [code(relay.client(port=6000 + port).allocate()) for port in range(3)]
+        self.assertEqual(answers, [0, 0, 486])
+        bob = relay.client(port=2, username="bob", password="builder")
+        self.assertEqual(code(bob.allocate()), 0)
+
     def test_relays_of_this_server_reach_each_other(self) -> None:
         """Our own relay range is open although our address is not routable, other ports not."""
         self.assertEqual(code(self.client.permit((RELAY, 50010))), 0)
