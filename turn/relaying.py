@@ -172,11 +172,13 @@ class Relaying:
     def _bind_reserving(
         self, is_ipv6: bool, reached: str, credential: Credential, now: float
     ) -> tuple[list[BoundRelay], Attributes]:
-        if not self.table.has_room_for_reservation(credential.username):
+        if not self.table.has_room_for_reservation(credential.quota_name):
             raise Refusal(508, "too many ports are held in reserve")
         even, odd = self.addresses.bind_pair(is_ipv6, reached, now)
         token = self._token_bytes(8)
-        self.table.reserve(Reservation(token, odd, credential.username, now + RESERVATION_LIFETIME))
+        until = now + RESERVATION_LIFETIME
+        name, quota_name = credential.username, credential.quota_name
+        self.table.reserve(Reservation(token, odd, name, quota_name, until))
         return [even], [(Attribute.RESERVATION_TOKEN, token)]
 
     def _claim(self, token: bytes, credential: Credential, now: float) -> BoundRelay:
