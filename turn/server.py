@@ -169,6 +169,9 @@ class TurnServer:
             raise Silence("STUN is off")
         self._check_change_request(message)
         client = path.five_tuple
+        if message.classic and ":" in client.client[0]:
+            # RFC 3489 knows IPv4 only, and its three addresses make the longest answer of all.
+            raise Silence("classic STUN over IPv6")
         if not client.transport.is_stream and not self._bindings.take(client.client[0], now):
             raise Silence("binding rate")
         try:
@@ -213,6 +216,9 @@ class TurnServer:
         method = message.method
         if message.classic or not self._settings.turn or method not in UNDERSTOOD:
             raise Silence("unknown method")
+        if not message.attributes and not path.five_tuple.transport.is_stream:
+            # No client asks so; a challenge would be five times as long as the question.
+            raise Silence("bare request")
         allocation = self.allocations.find(path.five_tuple)
         try:
             known = None if allocation is None else allocation.credential
@@ -315,6 +321,8 @@ class TurnServer:
         client = path.five_tuple
         if isinstance(challenge, WrongCredentials):
             self._emit(AuthenticationFailed(client, challenge.username, challenge.reason))
+            # Whether the name or the password is wrong is for the log only.
+            challenge = Challenge(401, "wrong credentials")
         if not self._answers_stranger(client, now):
             return None
         self._emit(ChallengeSent(client, challenge.code))

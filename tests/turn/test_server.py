@@ -89,6 +89,12 @@ class BindingTests(SynchronousTestCase):
         assert value is not None
         self.assertEqual(unpack_address(value), ("203.0.113.5", 4321))
 
+    def test_rfc_3489_is_for_ipv4_only(self) -> None:
+        """Over IPv6 a request without the cookie, which could only be a forged one, is ignored."""
+        self.path = Path(("2001:db8::5", 4321))
+        self.assertIsNone(self.binding(classic=True))
+        self.assertIsNotNone(self.binding())
+
     def test_mirrors_fingerprint(self) -> None:
         """A request with FINGERPRINT gets one back; one without does not."""
         self.assertTrue(getattr(self.binding(fingerprint=True), "has_fingerprint"))  # noqa: B009
@@ -272,6 +278,23 @@ class AuthenticationTests(SynchronousTestCase):
         answers = [self.relay.send(request, self.client.path) for _ in range(11)]
         self.assertEqual([a is None for a in answers], [False] * 10 + [True])
         self.assertEqual(len(self.relay.events_of(ChallengeSuppressed)), 1)
+
+    def test_a_request_without_attributes_is_ignored(self) -> None:
+        """Over UDP a challenge for twenty bytes would amplify; over TCP nobody can be hit."""
+        for method in (Method.ALLOCATE, Method.REFRESH, Method.CHANNEL_BIND):
+            request = encode(method, Class.REQUEST, b"t" * 12, [])
+            self.assertIsNone(self.relay.send(request, self.client.path))
+            tcp = Path(("203.0.113.9", 5000), Transport.TCP)
+            self.assertEqual(code(self.relay.send(request, tcp)), 401)
+
+    def test_does_not_tell_whether_a_name_exists(self) -> None:
+        """With reason phrases a wrong name and a wrong password get the same answer."""
+        phrases = set()
+        for name in ("alice", "nobody"):
+            relay = Relay(default_settings(reason_phrases=True))
+            answer = relay.client(username=name, password="wrong").allocate()
+            phrases.add(unpack_error(answer.first(Attribute.ERROR_CODE) or b""))
+        self.assertEqual(phrases, {(401, "Unauthorized: wrong credentials")})
 
     def test_so_are_refusals_of_what_is_signed_wrongly(self) -> None:
         """400 for a signature without name and nonce is no way around the budget."""
