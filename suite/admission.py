@@ -41,6 +41,33 @@ class ListenLimits:
         )
 
 
+class FairShare:
+    """
+    Places of which a source may hold as many as it leaves free.
+
+    One source alone gets half of them, so it cannot keep everybody else out. A source is an IPv4
+    address or the /64 of an IPv6 one.
+    """
+
+    def __init__(self, places: int) -> None:
+        self.held = 0
+        self._places = places
+        self._by_source: Counter[str] = Counter()
+
+    def has_room_for(self, host: str) -> bool:
+        """Whether ``host`` may have one place more."""
+        free = self._places - self.held
+        return free > 0 and self._by_source[_source(host)] <= free
+
+    def change(self, host: str, by: int) -> None:
+        """Take a place for ``host`` (1) or give it back (-1)."""
+        source = _source(host)
+        self.held += by
+        self._by_source[source] += by
+        if not self._by_source[source]:
+            del self._by_source[source]
+
+
 class Admission:
     """
     The books of all TCP listeners: streams that are strangers yet, handshakes, what was refused.
@@ -50,10 +77,8 @@ class Admission:
 
     def __init__(self, limits: ListenLimits, clock: IReactorTime) -> None:
         self.limits = limits
-        self._held: Counter[str] = Counter()
-        self._strangers = 0
-        self.handshakes = 0
-        """TLS handshakes that are under way."""
+        self._strangers = FairShare(limits.max_connections)
+        self._handshakes = FairShare(limits.max_handshakes)
         self.accepted = 0
         self.identified: Counter[str] = Counter()
         """Streams by what they carry."""
@@ -66,30 +91,28 @@ class Admission:
     @property
     def strangers(self) -> int:
         """Streams that are open and have not authenticated, HTTP among them."""
-        return self._strangers
+        return self._strangers.held
+
+    @property
+    def handshakes(self) -> int:
+        """TLS handshakes that are under way."""
+        return self._handshakes.held
 
     def admits(self, host: str) -> bool:
-        """
-        Whether the next stream, from ``host``, is let in.
+        """Whether the next stream, from ``host``, is let in."""
+        return self._strangers.has_room_for(host)
 
-        A source may hold as much as it leaves free, so one alone gets half of all places and
-        nobody can keep everybody else out. A source is an IPv4 address or the /64 of an IPv6 one.
-        """
-        free = self.limits.max_connections - self._strangers
-        return free > 0 and self._held[_source(host)] <= free
+    def admits_handshake(self, host: str) -> bool:
+        """Whether a stream from ``host`` may begin a TLS handshake."""
+        return self._handshakes.has_room_for(host)
 
-    def enter(self, host: str) -> None:
-        """Count a stranger."""
-        self._strangers += 1
-        self._held[_source(host)] += 1
+    def count_stranger(self, host: str, by: int) -> None:
+        """A stranger from ``host`` has come (1), or is gone or none any more (-1)."""
+        self._strangers.change(host, by)
 
-    def leave(self, host: str) -> None:
-        """A stranger that was counted under ``host`` is gone, or is none any more."""
-        source = _source(host)
-        self._strangers -= 1
-        self._held[source] -= 1
-        if not self._held[source]:
-            del self._held[source]
+    def count_handshake(self, host: str, by: int) -> None:
+        """A TLS handshake with ``host`` has begun (1) or is over (-1)."""
+        self._handshakes.change(host, by)
 
     def begin_handshake(self, begin: Callable[[], None]) -> None:
         """Call ``begin`` now, or in one of the next turns of the reactor."""

@@ -182,7 +182,7 @@ class IncomingStream(Protocol):
             return
         if not is_whole:
             return
-        if self._admission.handshakes >= self._limits.max_handshakes:
+        if not self._admission.admits_handshake(self.client[0]):
             self.refuse("too many TLS handshakes")
             return
         self._count_handshake(True)
@@ -274,13 +274,12 @@ class IncomingStream(Protocol):
     def _count_stranger(self, is_stranger: bool) -> None:
         if is_stranger is not self._is_stranger:
             self._is_stranger = is_stranger
-            count = self._admission.enter if is_stranger else self._admission.leave
-            count(self.client[0])
+            self._admission.count_stranger(self.client[0], 1 if is_stranger else -1)
 
     def _count_handshake(self, in_handshake: bool) -> None:
         if in_handshake is not self._in_handshake:
             self._in_handshake = in_handshake
-            self._admission.handshakes += 1 if in_handshake else -1
+            self._admission.count_handshake(self.client[0], 1 if in_handshake else -1)
 
     def _take_buffer(self) -> bytes:
         buffer, self._buffer = self._buffer, b""

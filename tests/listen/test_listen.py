@@ -592,6 +592,22 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual([wire.aborted for wire in wires], [False, True])
         self.assertEqual(setting.admission.refused, {"too many TLS handshakes": 1})
 
+    def test_half_open_handshakes_of_one_source(self) -> None:
+        """Whoever never finishes its handshakes leaves room for another's."""
+        setting = Setting(limits=ListenLimits(max_handshakes=9))
+        for port in range(9):
+            stream, wire = setting.connect((CLIENT[0], 1024 + port))
+            client = TlsClient(stream, wire)
+            self.assertRaises(SSL.WantReadError, client.connection.do_handshake)
+            stream.dataReceived(client.flight())
+            setting.clock.advance(0)
+        self.assertEqual(setting.admission.handshakes, 5)
+        stream, wire = setting.connect(("203.0.113.1", 4000))
+        client = TlsClient(stream, wire)
+        client.handshake()
+        client.send(BINDING)
+        self.assertEqual(setting.relayed[0].received, BINDING)
+
 
 class StopTests(SynchronousTestCase):
     """The end of a listener."""
