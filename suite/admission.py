@@ -11,6 +11,7 @@ from ipaddress import IPv6Address
 
 from twisted.internet.interfaces import IReactorTime
 
+from suite.limits import descriptors
 from suite.settings import SuiteSettings
 
 
@@ -35,9 +36,10 @@ class ListenLimits:
 
     @classmethod
     def of(cls, settings: SuiteSettings) -> ListenLimits:
-        """The limits that the configuration sets."""
+        """The limits that the configuration sets, with descriptors left for relays and calls."""
         return cls(
-            handshake_timeout=settings.handshake_timeout, max_connections=settings.max_connections
+            handshake_timeout=settings.handshake_timeout,
+            max_connections=min(settings.max_connections, descriptors() // 2),
         )
 
 
