@@ -7,9 +7,11 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 
 from twisted.internet.interfaces import IReactorTime
 
+from suite.limits import descriptors
 from suite.settings import SuiteSettings
 
 
@@ -23,6 +25,8 @@ class ListenLimits:
     """For the bytes that tell the protocol, and for a PROXY header."""
     http_head_timeout: float = 10.0
     """For the head of the first HTTP request, however slowly bytes come."""
+    http_lifetime: float = 60.0
+    """For a connection with HTTP after its first head; a browser opens another."""
     max_connections: int = 5000
     """Streams that have not authenticated."""
     max_handshakes: int = 1000
@@ -32,10 +36,38 @@ class ListenLimits:
 
     @classmethod
     def of(cls, settings: SuiteSettings) -> ListenLimits:
-        """The limits that the configuration sets."""
+        """The limits that the configuration sets, with descriptors left for relays and calls."""
         return cls(
-            handshake_timeout=settings.handshake_timeout, max_connections=settings.max_connections
+            handshake_timeout=settings.handshake_timeout,
+            max_connections=min(settings.max_connections, descriptors() // 2),
         )
+
+
+class FairShare:
+    """
+    Places of which a source may hold as many as it leaves free.
+
+    One source alone gets half of them, so it cannot keep everybody else out. A source is an IPv4
+    address or the /64 of an IPv6 one.
+    """
+
+    def __init__(self, places: int) -> None:
+        self.held = 0
+        self._places = places
+        self._by_source: Counter[str] = Counter()
+
+    def has_room_for(self, host: str) -> bool:
+        """Whether ``host`` may have one place more."""
+        free = self._places - self.held
+        return free > 0 and self._by_source[_source(host)] <= free
+
+    def change(self, host: str, by: int) -> None:
+        """Take a place for ``host`` (1) or give it back (-1)."""
+        source = _source(host)
+        self.held += by
+        self._by_source[source] += by
+        if not self._by_source[source]:
+            del self._by_source[source]
 
 
 class Admission:
@@ -47,10 +79,8 @@ class Admission:
 
     def __init__(self, limits: ListenLimits, clock: IReactorTime) -> None:
         self.limits = limits
-        self.strangers = 0
-        """Streams that are open and have not authenticated, HTTP among them."""
-        self.handshakes = 0
-        """TLS handshakes that are under way."""
+        self._strangers = FairShare(limits.max_connections)
+        self._handshakes = FairShare(limits.max_handshakes)
         self.accepted = 0
         self.identified: Counter[str] = Counter()
         """Streams by what they carry."""
@@ -61,9 +91,30 @@ class Admission:
         self._begun_this_turn = 0
 
     @property
-    def is_full(self) -> bool:
-        """Whether the next stream must be turned away."""
-        return self.strangers >= self.limits.max_connections
+    def strangers(self) -> int:
+        """Streams that are open and have not authenticated, HTTP among them."""
+        return self._strangers.held
+
+    @property
+    def handshakes(self) -> int:
+        """TLS handshakes that are under way."""
+        return self._handshakes.held
+
+    def admits(self, host: str) -> bool:
+        """Whether the next stream, from ``host``, is let in."""
+        return self._strangers.has_room_for(host)
+
+    def admits_handshake(self, host: str) -> bool:
+        """Whether a stream from ``host`` may begin a TLS handshake."""
+        return self._handshakes.has_room_for(host)
+
+    def count_stranger(self, host: str, by: int) -> None:
+        """A stranger from ``host`` has come (1), or is gone or none any more (-1)."""
+        self._strangers.change(host, by)
+
+    def count_handshake(self, host: str, by: int) -> None:
+        """A TLS handshake with ``host`` has begun (1) or is over (-1)."""
+        self._handshakes.change(host, by)
 
     def begin_handshake(self, begin: Callable[[], None]) -> None:
         """Call ``begin`` now, or in one of the next turns of the reactor."""
@@ -83,3 +134,7 @@ class Admission:
         while self._waiting and self._begun_this_turn < self.limits.handshakes_per_turn:
             self._begun_this_turn += 1
             self._waiting.popleft()()
+
+
+def _source(host: str) -> str:
+    return str(int(IPv6Address(host)) >> 64) if ":" in host else host

@@ -19,6 +19,7 @@ from suite.datapath.twin import TwinPlane
 from suite.event_log import EventLog
 from suite.listen import StreamListener
 from suite.log_records import LogEvent
+from suite.machine import local_addresses
 from suite.metrics import Metrics
 from suite.service import SuiteService
 from suite.settings import SuiteSettings, TcpListen, TlsSettings
@@ -133,6 +134,7 @@ def _relay(
         limits=limits,
         database=database,
         finder=_finder(service, turn),
+        machine=local_addresses(),
     )
 
 

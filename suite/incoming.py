@@ -83,10 +83,10 @@ class IncomingStream(Protocol):
         self._accepted_at = self._served.clock.seconds()
         self._admission.accepted += 1
         self._streams.add(self)
-        self._count_stranger(True)
         stream_port.prepare(self.transport)
         self.wire = cast(ITCPTransport, self.transport)
         self.client = canonical(self.wire.getPeer())
+        self._count_stranger(True)
         if not self._served.listen.proxy_from:
             self._await(self._limits.identify_timeout, "not identified in time")
         elif self._is_from_proxy():
@@ -144,7 +144,9 @@ class IncomingStream(Protocol):
         if header is None:
             return
         if header.client is not None:
+            self._count_stranger(False)
             self.client = header.client
+            self._count_stranger(True)
             announced = AnnouncedTransport(self.wire, header.client)
             self.wire = cast(ITCPTransport, announced)
         rest, self._buffer = self._buffer[header.length :], b""
@@ -180,7 +182,7 @@ class IncomingStream(Protocol):
             return
         if not is_whole:
             return
-        if self._admission.handshakes >= self._limits.max_handshakes:
+        if not self._admission.admits_handshake(self.client[0]):
             self.refuse("too many TLS handshakes")
             return
         self._count_handshake(True)
@@ -239,9 +241,13 @@ class IncomingStream(Protocol):
         self._admission.identified["HTTPS" if layer.is_secure else "HTTP"] += 1
         channel = self._http_protocol(layer.is_secure)
         self._await(self._limits.http_head_timeout, "HTTP head not finished in time")
-        watch = HeadWatch(channel, self._stop_waiting)
+        watch = HeadWatch(channel, self._http_head_finished)
         layer.receive, layer.lost = watch.receive, watch.lost
         self._connect(channel, layer, first)
+
+    def _http_head_finished(self) -> None:
+        # Twisted's own timer starts anew with every byte of a body or of the next head.
+        self._await(self._limits.http_lifetime, "HTTP connection over its time")
 
     def _http_protocol(self, is_secure: bool) -> IProtocol:
         if self._served.web is None:
@@ -268,12 +274,12 @@ class IncomingStream(Protocol):
     def _count_stranger(self, is_stranger: bool) -> None:
         if is_stranger is not self._is_stranger:
             self._is_stranger = is_stranger
-            self._admission.strangers += 1 if is_stranger else -1
+            self._admission.count_stranger(self.client[0], 1 if is_stranger else -1)
 
     def _count_handshake(self, in_handshake: bool) -> None:
         if in_handshake is not self._in_handshake:
             self._in_handshake = in_handshake
-            self._admission.handshakes += 1 if in_handshake else -1
+            self._admission.count_handshake(self.client[0], 1 if in_handshake else -1)
 
     def _take_buffer(self) -> bytes:
         buffer, self._buffer = self._buffer, b""

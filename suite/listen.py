@@ -12,7 +12,7 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
 from suite.admission import Admission
-from suite.incoming import ALPN_HTTP, ALPN_TURN, IncomingStream, Served
+from suite.incoming import ALPN_HTTP, ALPN_TURN, IncomingStream, Served, canonical
 from suite.settings import TcpListen
 from suite.stream_port import StreamPort, stream_port
 from suite.tls import TlsContexts
@@ -104,7 +104,7 @@ class IncomingStreams(Factory):
     def buildProtocol(self, addr: IAddress | None) -> IncomingStream | None:
         """Admit a connection; None makes Twisted close it at once."""
         admission = self._served.admission
-        if admission.is_full:
+        if not admission.admits(canonical(addr)[0] if addr else ""):
             admission.refused["too many connections"] += 1
             return None
         return IncomingStream(self._served, self.streams)

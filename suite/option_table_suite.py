@@ -81,7 +81,7 @@ SUITE = (
         "max-connections",
         COUNT,
         "5000",
-        "Connections whose clients have not authenticated yet, over all listeners.",
+        "Connections whose clients have not authenticated yet; one source gets half of them.",
         Mark.SECURITY,
     ),
 )

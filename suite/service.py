@@ -34,6 +34,7 @@ from suite.announce import announcement
 from suite.clock import Clocks
 from suite.composition import Composition
 from suite.diagnostics import Diagnostic, Level
+from suite.limits import set_limits
 from suite.log_observer import TwistedObserver, capture_python_logging, describe
 from suite.log_records import LogEvent
 from suite.logs import Log
@@ -128,6 +129,7 @@ class SuiteService(Service):
     def privilegedStartService(self) -> None:
         """Open what is to be opened, before twistd changes to another user."""
         os.umask(_UMASK)  # twistd sets it for daemons only
+        set_limits()
         super().privilegedStartService()
         self._composition = self._compose(self)
         self._supervisor = Supervisor(

@@ -17,6 +17,7 @@ from twisted.web.resource import Resource
 
 from suite.metrics import CONTENT_TYPE, Metrics
 from suite.unit import Health
+from suite.web.site import PageSite
 
 LONGEST_LAG = 1.0
 _IDLE_TIMEOUT = 15
@@ -70,20 +71,10 @@ class Folder(Resource):
         return Page(lambda: (http.NOT_FOUND, "text/plain; charset=utf-8", b"not found"))
 
 
-class StatusSite(server.Site):
+class StatusSite(PageSite):
     """A site without an access log: a scrape every few seconds is no news."""
 
-    displayTracebacks = False
     noisy = False
-
-    def startFactory(self) -> None:
-        """Start without the log file, and without the wall clock that only its lines need."""
-
-    def stopFactory(self) -> None:
-        """There is nothing to stop, see ``startFactory``."""
-
-    def log(self, request: http.Request) -> None:
-        """Write nothing about a request."""
 
 
 def status_site(

@@ -20,6 +20,8 @@ UNSENT_LOW_WATER = 32 * 1024
 """What the kernel may hold of a stream that the network has not taken."""
 _GATHERED_MAXIMUM = 8 * 1024
 """What waits in the transport itself before its producer is paused."""
+_READ_AT_ONCE = 16 * 1024
+"""Twisted's 64 KiB of the smallest frames would hold the reactor for tens of milliseconds."""
 _BURST_GAP = 0.0002
 """Writes that are closer together, in seconds, belong to one burst."""
 _USER_TIMEOUT_MS = 120_000
@@ -34,6 +36,7 @@ _BACKLOG = 1024
 class PromptServer(tcp.Server):
     """The server's end of one TCP connection."""
 
+    bufferSize = _READ_AT_ONCE
     _last_write = 0.0
 
     # Hot path; benchmarks/stream_client.py measures it.

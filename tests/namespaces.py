@@ -49,9 +49,13 @@ def may_make_namespaces() -> bool:
 
 
 @contextmanager
-def network_namespace(addresses: Sequence[str]) -> Iterator[Namespace]:
+def network_namespace(
+    addresses: Sequence[str], reachable: Sequence[str] = ()
+) -> Iterator[Namespace]:
     """
     A namespace whose loopback is up and carries ``addresses``, each with its prefix length.
+
+    Packets to ``reachable`` get to wildcard sockets too, though no interface has these addresses.
 
     Every address of such a prefix can be bound, and is deleted with the namespace.
     """
@@ -63,6 +67,9 @@ def network_namespace(addresses: Sequence[str]) -> Iterator[Namespace]:
             family = "-6" if ":" in address else "-4"
             options = ["nodad"] if family == "-6" else []
             _ip("-n", space.name, family, "address", "add", address, "dev", "lo", *options)
+        for host in reachable:
+            family = "-6" if ":" in host else "-4"
+            _ip("-n", space.name, family, "route", "add", "local", host, "dev", "lo")
         yield space
     finally:
         _ip("netns", "delete", space.name)

@@ -193,7 +193,8 @@ class PeerRules:
     An address of this machine (``relay_addresses``, and both sides of ``external``, which gives
     the local address of each public one) is open on the relay ports ``min_port`` to ``max_port``
     and on ``settings.open_ports``, so that relays can reach each other; its other ports are not,
-    except as far as coTURN's profile has them open. ``own_endpoints`` are where this machine
+    except as far as coTURN's profile has them open. ``machine_addresses`` are its addresses that
+    carry no relay: closed in the same way. ``own_endpoints`` are where this machine
     listens; they stay closed unless their address was explicitly allowed.
     """
 
@@ -206,6 +207,7 @@ class PeerRules:
         min_port: int,
         max_port: int,
         own_endpoints: Collection[Address] = (),
+        machine_addresses: Iterable[str] = (),
     ) -> None:
         self._allowed = _explicit(settings.allowed, "allowed")
         self._denied = _explicit(settings.denied, "denied")
@@ -213,6 +215,7 @@ class PeerRules:
         self._table = _table(settings)
         self._local_face = {_plain(public): _plain(local) for public, local in external.items()}
         self._own = {_plain(host) for host in (*relay_addresses, *external, *external.values())}
+        self._machine = self._own | {_plain(host) for host in machine_addresses}
         # Under coTURN's profile an own address is judged like any other.
         self._guard_own = settings.profile is PeerProfile.SAFE
         self._open = _openings(settings.open_ports)
@@ -283,7 +286,7 @@ class PeerRules:
         if self._allow_loopback and _find(_LOOPBACK, version, value):
             return self._granted(host, "loopback allowed", _without(_ALL_PORTS, listening))
         rule = _find(self._table, version, value)
-        own = host in self._own
+        own = host in self._machine
         if rule is None and not (own and self._guard_own):
             return self._granted(host, "allowed by the profile", _without(_ALL_PORTS, listening))
         opened = _without(self._open.get(host, ()), listening)

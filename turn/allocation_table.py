@@ -17,6 +17,8 @@ from turn.relay_addresses import BoundRelay
 
 RESERVATION_LIFETIME = 30.0
 MAX_RESERVATIONS = 1000
+MAX_RESERVATIONS_OF_ONE = 50
+"""Of one user: a reserved port counts for no quota, and is claimed at once where it is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Reservation:
     token: bytes
     bound: BoundRelay
     username: str
+    """Who may claim it."""
+    quota_name: str
     expires: float
 
 
@@ -89,10 +93,10 @@ class AllocationTable:
         """Keep a reservation until it is claimed or expires."""
         self._reservations[reservation.token] = reservation
 
-    @property
-    def has_room_for_reservation(self) -> bool:
-        """Whether another port may be held in reserve."""
-        return len(self._reservations) < MAX_RESERVATIONS
+    def has_room_for_reservation(self, quota_name: str) -> bool:
+        """Whether another port may be held in reserve for this user."""
+        own = sum(each.quota_name == quota_name for each in self._reservations.values())
+        return own < MAX_RESERVATIONS_OF_ONE and len(self._reservations) < MAX_RESERVATIONS
 
     def claim(self, token: bytes, username: str, now: float) -> Reservation | None:
         """Take the reservation of this token, if it is alive and the same user's."""

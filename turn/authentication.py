@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from turn.allocation import Credential
-from turn.credentials import Credentials, Key, Pending, Unknown
+from turn.credentials import EXPIRED, Credentials, Key, Pending, Unknown
 from turn.errors import Challenge, Refusal
 from turn.five_tuple import FiveTuple
 from turn.nonce import NonceSource, NonceState
@@ -143,11 +143,15 @@ class Authenticator:
     def _keys(
         self, username: str, algorithm: PasswordAlgorithm, known: Credential | None, wall: float
     ) -> Iterable[Credential] | Pending:
-        if known is not None and known.username == username:
-            if known.algorithm is algorithm and known.generation == self.generation:
-                return (known,)
-            wall = min(wall, known.authenticated_at)
+        if known is not None and known.username != username:
+            known = None
+        if known and known.algorithm is algorithm and known.generation == self.generation:
+            return (known,)
         found = self._credentials.find(username, wall)
+        if known and found == EXPIRED:
+            # A REST user name that was good when the allocation began stays good for it.
+            wall = known.authenticated_at
+            found = self._credentials.find(username, wall)
         if isinstance(found, Pending):
             return found
         if isinstance(found, Unknown):

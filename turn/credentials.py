@@ -59,6 +59,10 @@ class Unknown:
     reason: str
 
 
+EXPIRED = Unknown("expired")
+"""The name was good until its time came; a live allocation of it goes on."""
+
+
 class Pending(Enum):
     """The answer is not here yet."""
 
@@ -193,7 +197,7 @@ class SharedSecrets:
         if expiry is None:
             return Unknown("not a REST user name")
         if expiry < int(wall):
-            return Unknown("expired")
+            return EXPIRED
         keys = [self._key(username, secret) for secret in self._secrets]
         if not keys:
             return Unknown("no shared secret")

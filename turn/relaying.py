@@ -84,6 +84,7 @@ class Relaying:
         for family in request.families[:1]:
             if not self.addresses.has_family(family is Family.IPV6):
                 raise Refusal(440, f"the relay has no {family.name} address")
+        self._check_confined_quota(credential)
         granted = self.quota.admit(credential.quota_name)
         if granted is None:
             raise Refusal(486, "the quota is used up")
@@ -95,6 +96,15 @@ class Relaying:
         lifetime = granted_lifetime(request.lifetime, self.settings)
         allocation = self._enter(message, path, credential, bound, granted, lifetime, now)
         return allocation, self._allocated(message, path, allocation, lifetime) + extra
+
+    def _is_confined(self, credential: Credential) -> bool:
+        confined = self.settings.confined_user
+        return bool(confined) and credential.quota_name == confined
+
+    def _check_confined_quota(self, credential: Credential) -> None:
+        in_use = self.quota.in_use_by(credential.quota_name)
+        if self._is_confined(credential) and in_use >= self.settings.confined_quota:
+            raise Refusal(486, "the quota of the confined user is used up")
 
     def _enter(
         self,
@@ -162,11 +172,13 @@ class Relaying:
     def _bind_reserving(
         self, is_ipv6: bool, reached: str, credential: Credential, now: float
     ) -> tuple[list[BoundRelay], Attributes]:
-        if not self.table.has_room_for_reservation:
+        if not self.table.has_room_for_reservation(credential.quota_name):
             raise Refusal(508, "too many ports are held in reserve")
         even, odd = self.addresses.bind_pair(is_ipv6, reached, now)
         token = self._token_bytes(8)
-        self.table.reserve(Reservation(token, odd, credential.username, now + RESERVATION_LIFETIME))
+        until = now + RESERVATION_LIFETIME
+        name, quota_name = credential.username, credential.quota_name
+        self.table.reserve(Reservation(token, odd, name, quota_name, until))
         return [even], [(Attribute.RESERVATION_TOKEN, token)]
 
     def _claim(self, token: bytes, credential: Credential, now: float) -> BoundRelay:
@@ -286,8 +298,7 @@ class Relaying:
         if allocation.relay_for(":" in peer[0]) is None:
             raise Refusal(443, "the allocation has no relay of the peer's family")
         name = allocation.credential.username
-        confined = self.settings.confined_user
-        is_confined = bool(confined) and allocation.credential.quota_name == confined
+        is_confined = self._is_confined(allocation.credential)
         decide = self.rules.decide_confined if is_confined else self.rules.decide
         decision: Decision = decide(*peer)
         if decision.permission is None:

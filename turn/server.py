@@ -42,6 +42,8 @@ from turn.stun.errors import MalformedMessage
 from turn.stun.message import Class, Integrity, Message, Method, decode, encode
 
 SOFTWARE = b"webrtc-suite"
+LONGEST_PHRASE = 127
+"""Characters of a reason phrase (RFC 8489, section 14.8); a request can make ours longer."""
 MAX_PARKED = 1000
 """Requests that may wait for a user database at one time; more are dropped, clients retransmit."""
 
@@ -126,7 +128,8 @@ class TurnServer:
         return [(path, response) for path, response in answered if response is not None]
 
     def disconnected(self, five_tuple: FiveTuple, reason: str, now: float) -> None:
-        """End the allocation of a stream client that is gone (RFC 8656, section 5)."""
+        """End what a gone stream client had, and what it waited for (RFC 8656, section 5)."""
+        self._parked = [each for each in self._parked if each.path.five_tuple != five_tuple]
         allocation = self.allocations.find(five_tuple)
         if allocation is not None:
             self._relaying.end(allocation, reason, now)
@@ -166,6 +169,9 @@ class TurnServer:
             raise Silence("STUN is off")
         self._check_change_request(message)
         client = path.five_tuple
+        if message.classic and ":" in client.client[0]:
+            # RFC 3489 knows IPv4 only, and its three addresses make the longest answer of all.
+            raise Silence("classic STUN over IPv6")
         if not client.transport.is_stream and not self._bindings.take(client.client[0], now):
             raise Silence("binding rate")
         try:
@@ -210,6 +216,9 @@ class TurnServer:
         method = message.method
         if message.classic or not self._settings.turn or method not in UNDERSTOOD:
             raise Silence("unknown method")
+        if not message.attributes and not path.five_tuple.transport.is_stream:
+            # No client asks so; a challenge would be five times as long as the question.
+            raise Silence("bare request")
         allocation = self.allocations.find(path.five_tuple)
         try:
             known = None if allocation is None else allocation.credential
@@ -217,6 +226,8 @@ class TurnServer:
         except Challenge as challenge:
             return self._challenge(message, path, challenge, now, wall)
         except Refusal as refusal:
+            if not self._answers_stranger(path.five_tuple, now):
+                return None
             return self._refuse(message, path, refusal, ANONYMOUS)
         try:
             self._check_understood(message)
@@ -310,14 +321,22 @@ class TurnServer:
         client = path.five_tuple
         if isinstance(challenge, WrongCredentials):
             self._emit(AuthenticationFailed(client, challenge.username, challenge.reason))
-        if not client.transport.is_stream and not self._challenges.take(client.client[0], now):
-            self._emit(ChallengeSuppressed(client))
+            # Whether the name or the password is wrong is for the log only.
+            challenge = Challenge(401, "wrong credentials")
+        if not self._answers_stranger(client, now):
             return None
         self._emit(ChallengeSent(client, challenge.code))
         attributes = self._authenticator.challenge(client, wall)
         return self._error(
             message, Refusal(challenge.code, challenge.reason, attributes), ANONYMOUS
         )
+
+    def _answers_stranger(self, client: FiveTuple, now: float) -> bool:
+        """Whether one more reply may go to a source that has proved nothing."""
+        if client.transport.is_stream or self._challenges.take(client.client[0], now):
+            return True
+        self._emit(ChallengeSuppressed(client))
+        return False
 
     def _refuse(
         self, message: Message, path: ClientPath, refusal: Refusal, credential: Credential
@@ -329,7 +348,7 @@ class TurnServer:
     def _error(self, message: Message, refusal: Refusal, credential: Credential) -> bytes:
         phrase = STANDARD_PHRASES[refusal.code]
         if self._settings.reason_phrases:
-            phrase = f"{phrase}: {refusal.reason}"
+            phrase = f"{phrase}: {refusal.reason}"[:LONGEST_PHRASE]
         attributes = [(Attribute.ERROR_CODE, pack_error(refusal.code, phrase))]
         return self._encode(message, Class.ERROR, (*attributes, *refusal.attributes), credential)
 
@@ -346,6 +365,8 @@ class TurnServer:
         credential: Credential,
     ) -> bytes:
         extra = [(Attribute.SOFTWARE, SOFTWARE)] if self._settings.software else []
+        # Classic STUN knows no FINGERPRINT, whatever the settings say.
+        fingerprint = message.has_fingerprint or self._settings.fingerprint
         return encode(
             message.method,
             message_class,
@@ -353,6 +374,6 @@ class TurnServer:
             [*attributes, *extra],
             key=credential.key or None,
             integrity=message.integrity or Integrity.SHA1,
-            fingerprint=message.has_fingerprint or self._settings.fingerprint,
+            fingerprint=fingerprint and not message.classic,
             classic=message.classic,
         )

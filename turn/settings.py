@@ -122,6 +122,8 @@ class TurnSettings:
     bps_capacity: int = 0
     confined_user: str = ""
     """A user who may reach the relays of this server and nobody else: the check page's."""
+    confined_quota: int = 100
+    """Allocations of that user, whatever user_quota says: its credential is for anybody."""
     default_lifetime: int = 600
     max_lifetime: int = 3600
     permission_lifetime: int = 300

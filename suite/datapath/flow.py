@@ -144,6 +144,8 @@ class Flow:
             for channel in self._channels.values():
                 if channel.address[0] == peer.host:
                     channel.peer = peer
+        # The peer rules may have changed since the permission began.
+        peer.ports = permission.ports
         peer.until = until
         self._soonest = min(self._soonest, until)
 

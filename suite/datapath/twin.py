@@ -19,6 +19,7 @@ from itertools import count
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from suite.datapath.flow import Channel, Flow
@@ -34,7 +35,7 @@ from turn.five_tuple import Address, FiveTuple, Transport
 from turn.stun.channel_data import HEADER
 from turn.stun.errors import MalformedMessage
 from turn.stun.message import is_message
-from turn.stun.relayed import SendIndication, pack_data, pack_icmp_data, parse_send
+from turn.stun.relayed import MAX_PAYLOAD, SendIndication, pack_data, pack_icmp_data, parse_send
 
 PACKETS_PER_WAKE_UP = 256
 PACKETS_PER_LISTENER = 32
@@ -172,7 +173,7 @@ class _Relay:
 
     def _indicate(self, flow: Flow, source: SocketAddress, size: int) -> None:
         peer = flow.heard(source)
-        if peer is None:
+        if peer is None or size > MAX_PAYLOAD:
             flow.counters.dropped_packets += 1
             return
         payload = bytes(self._view[HEADER_SIZE : HEADER_SIZE + size])
@@ -226,6 +227,7 @@ class TwinPlane:
     """
 
     kind = "pure Python"
+    _log = Logger(namespace="datapath")
 
     def __init__(
         self,
@@ -282,11 +284,17 @@ class TwinPlane:
                 found = sockets.get(descriptor)
                 if found is None:
                     continue
-                if events & select.EPOLLERR:
-                    found.report_errors()
+                try:
+                    if events & select.EPOLLERR:
+                        found.report_errors()
+                        left -= 1
+                    if events & select.EPOLLIN:
+                        left -= found.receive()
+                except Exception:
+                    # The reactor lets go of a reader that raises: without this the packet that
+                    # finds a fault of ours would be the last one that the plane reads.
                     left -= 1
-                if events & select.EPOLLIN:
-                    left -= found.receive()
+                    self._log.failure("a packet met a fault of ours and was dropped")
         self.budget_exhausted += 1
 
     # Listeners

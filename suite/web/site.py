@@ -24,6 +24,8 @@ from suite.web.ice_servers import IceServers
 
 MAX_BODY = 64 * 1024
 IDLE_TIMEOUT = 30
+MAX_REQUESTS = 30
+"""Of one connection: pipelined ones are all answered in one turn of the reactor."""
 
 SECURITY_HEADERS = (
     (
@@ -186,11 +188,27 @@ class PageRequest(server.Request):
             super().requestReceived(command, path, version)
 
 
+class PageChannel(http.HTTPChannel):
+    """A connection that says goodbye with the answer to its last request."""
+
+    _requests = 0
+
+    def checkPersistence(self, request: http.Request, version: bytes) -> bool:
+        """Say whether another request may follow this one."""
+        self._requests += 1
+        if self._requests >= MAX_REQUESTS:
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            return False
+        return bool(super().checkPersistence(request, version))
+
+
 class PageSite(server.Site):
     """
     A site that logs no request line, because a query string may carry a session or a password.
     """
 
+    # Twisted's default also speaks HTTP/2, which no listener of ours agrees to.
+    protocol = PageChannel  # type: ignore[assignment]
     requestFactory = PageRequest
     displayTracebacks = False
 

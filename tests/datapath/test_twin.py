@@ -12,6 +12,7 @@ from turn.five_tuple import Address, FiveTuple, Transport
 from turn.stun.attributes import Attribute, pack_xor_address, unpack_icmp, unpack_xor_address
 from turn.stun.channel_data import pack
 from turn.stun.message import Class, Message, Method, decode, encode
+from turn.stun.relayed import MAX_PAYLOAD
 
 LOOPBACK = "127.0.0.1"
 FOREVER = 1e9
@@ -57,6 +58,7 @@ class TwinTests(SynchronousTestCase):
     """The pure-Python data plane between a client and a peer on the loopback interface."""
 
     host = LOOPBACK
+    failed = False
 
     def setUp(self) -> None:
         self.reactor = ReactorStandIn()
@@ -228,6 +230,17 @@ class TwinTests(SynchronousTestCase):
         self.assert_nothing_for(self.peer)
         self.assert_nothing_for(self.client)
 
+    def test_a_refreshed_permission_is_for_the_ports_of_today(self) -> None:
+        """Rules that became narrower count from the next refresh on."""
+        flow, relay = self.open()
+        self.permit(flow)
+        port = self.address(self.peer)[1]
+        self.plane.permit(flow, self.permission((port + 1, port + 9)), FOREVER)
+        self.client.sendto(send_indication((self.host, port), b"no"), self.server)
+        self.peer.sendto(b"no", relay)
+        self.assert_nothing_for(self.peer)
+        self.assert_nothing_for(self.client)
+
     def test_translates_a_public_address_of_this_machine(self) -> None:
         """The client knows the peer by its public face and hears from that face."""
         flow, relay = self.open()
@@ -360,6 +373,24 @@ class TwinTests(SynchronousTestCase):
         self.drain()
         self.assertGreater(self.plane.counters(flow).received_packets, taken)
 
+    def test_a_fault_costs_one_packet_only(self) -> None:
+        """An exception in what takes a packet is logged, and the packets after it are served."""
+        plane = TwinPlane(self.reactor, self.fail_on_first)  # type: ignore[arg-type]
+        self.addCleanup(plane.shut_down)
+        server = plane.listening_on(plane.listen((self.host, 0)))
+        request = encode(Method.BINDING, Class.REQUEST, b"t" * 12, [])
+        for _ in range(2):
+            self.client.sendto(request, server)
+        plane.doRead()
+        self.assertEqual([data for data, _ in self.controlled], [request])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def fail_on_first(self, data: bytes, path: ClientPath) -> None:
+        failed, self.failed = self.failed, True
+        if not failed:
+            raise ZeroDivisionError
+        self.controlled.append((data, path))
+
     def test_shutting_down_lets_go_of_everything(self) -> None:
         """The reactor's reader is gone and every socket closed."""
         self.open()
@@ -373,3 +404,18 @@ class TwinIPv6Tests(TwinTests):
     """The same over IPv6."""
 
     host = "::1"
+
+    def test_a_datagram_too_long_for_an_indication_is_dropped(self) -> None:
+        """IPv6 carries more than DATA can hold; the longest that fits still arrives."""
+        path = StreamPath()
+        relay, address = self.bind()
+        flow = self.plane.open(path, [relay], 0)
+        self.permit(flow)
+        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        for size in (MAX_PAYLOAD + 1, 65527, MAX_PAYLOAD):
+            self.peer.sendto(bytes(size), address)
+        self.drain()
+        self.assertEqual(self.plane.counters(flow).dropped_packets, 2)
+        (frame,) = path.frames
+        # A stream's frames are padded as ChannelData is, and an indication is padded already.
+        self.assertEqual(decode(frame).first(Attribute.DATA), bytes(MAX_PAYLOAD))

@@ -155,7 +155,7 @@ def allocate_unsigned(probe: Probe) -> Message | None:
 
 @_request("Refresh without credentials")
 def refresh_unsigned(probe: Probe) -> Message | None:
-    return probe.request(Method.REFRESH, signed=False)
+    return probe.request(Method.REFRESH, [_lifetime(600)], signed=False)
 
 
 @_request("Allocate with MESSAGE-INTEGRITY but no USERNAME, REALM, NONCE")

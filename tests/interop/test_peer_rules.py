@@ -71,10 +71,11 @@ def _network() -> Iterator[tuple[Place, tuple[str, ...], tuple[str, ...]]]:
         print("reduced: without root, only 127.0.0.1 and ::1 are listened on", file=sys.stderr)
         yield Place(addresses=("127.0.0.1", "::1")), ("127.0.0.1",), ("::1",)
         return
-    public = (f"{SERVER}/32", f"{PUBLIC}/32", f"{SERVER_V6}/128", f"{PUBLIC_V6}/128")
+    own = (f"{SERVER}/32", f"{SERVER_V6}/128")
     v4 = [f"{host}/32" for host in INTERNAL if not host.startswith("127.")]
     v6 = [f"{host}/128" for host in INTERNAL_V6 if host != "::1"]
-    with network_namespace([*public, *v4, *v6]) as namespace:
+    # The public peers are no addresses of the machine's, or the rules would see that they are.
+    with network_namespace([*own, *v4, *v6], [PUBLIC, PUBLIC_V6]) as namespace:
         place = Place(addresses=(SERVER, SERVER_V6), namespace=namespace)
         yield place, INTERNAL, INTERNAL_V6
 

@@ -184,6 +184,18 @@ class HttpTests(SynchronousTestCase):
         self.assertFalse(quick_wire.is_closed)
         self.assertEqual(setting.admission.refused, {"HTTP head not finished in time": 1})
 
+    def test_http_has_an_end(self) -> None:
+        """Whatever still drips in after the first head, the connection ends after a minute."""
+        setting = Setting()
+        stream, wire = setting.connect(LOOPBACK)
+        stream.dataReceived(GET)
+        for _ in range(59):
+            setting.clock.advance(1)
+            stream.dataReceived(b"G")
+        self.assertFalse(wire.is_closed)
+        setting.clock.advance(1)
+        self.assertTrue(wire.aborted)
+
     def test_twisted_web(self) -> None:
         """A real site behind the listener answers over TLS and knows that it is secure."""
         page = Page()
@@ -488,6 +500,29 @@ class AdmissionTests(SynchronousTestCase):
         wire.end()
         setting.connect()
 
+    def test_one_source_leaves_room_for_others(self) -> None:
+        """A source holds no more than it leaves free; the /64 of IPv6 is one source."""
+        for flood, other in ((CLIENT[0], "203.0.113.1"), ("2001:db8::1", "2001:db8:0:1::1")):
+            setting = Setting(limits=ListenLimits(max_connections=10))
+            for port in range(20):
+                if setting.admission.admits(flood):
+                    setting.connect((flood, 1024 + port))
+            self.assertEqual(setting.admission.strangers, 6)
+            _, wire = setting.connect((other, 4000))
+            self.assertFalse(setting.admission.admits(flood))
+            wire.end()
+        self.assertFalse(setting.admission.admits("2001:db8::2"))
+
+    def test_clients_of_a_proxy_count_by_themselves(self) -> None:
+        """Once its header is here, a stream counts for its client and not for the proxy."""
+        limits = ListenLimits(max_connections=10)
+        setting = Setting(TcpListen(address=SERVER, proxy_from=PROXIES), limits=limits)
+        for host in range(9):
+            stream, _ = setting.connect(("203.0.113.9", 1024 + host))
+            stream.dataReceived(b"PROXY TCP4 198.51.100.%d 192.0.2.99 40000 443\r\n" % host)
+        self.assertEqual(setting.admission.strangers, 9)
+        self.assertTrue(setting.admission.admits("203.0.113.9"))
+
     def test_authenticated_streams_do_not_count(self) -> None:
         """A stream with an allocation makes room, and takes it again when that has ended."""
         clients: list[StreamClient] = []
@@ -506,9 +541,9 @@ class AdmissionTests(SynchronousTestCase):
             else:
                 stream.dataReceived(BINDING)
             clients[-1].set_authenticated()
-            self.assertFalse(setting.admission.is_full)
+            self.assertTrue(setting.admission.admits(CLIENT[0]))
             clients[-1].allocation_ended()
-            self.assertTrue(setting.admission.is_full)
+            self.assertFalse(setting.admission.admits(CLIENT[0]))
             clients[-1].set_authenticated()
             wire.end()
             self.assertEqual(setting.admission.strangers, 0)
@@ -556,6 +591,22 @@ class AdmissionTests(SynchronousTestCase):
             wires.append(wire)
         self.assertEqual([wire.aborted for wire in wires], [False, True])
         self.assertEqual(setting.admission.refused, {"too many TLS handshakes": 1})
+
+    def test_half_open_handshakes_of_one_source(self) -> None:
+        """Whoever never finishes its handshakes leaves room for another's."""
+        setting = Setting(limits=ListenLimits(max_handshakes=9))
+        for port in range(9):
+            stream, wire = setting.connect((CLIENT[0], 1024 + port))
+            client = TlsClient(stream, wire)
+            self.assertRaises(SSL.WantReadError, client.connection.do_handshake)
+            stream.dataReceived(client.flight())
+            setting.clock.advance(0)
+        self.assertEqual(setting.admission.handshakes, 5)
+        stream, wire = setting.connect(("203.0.113.1", 4000))
+        client = TlsClient(stream, wire)
+        client.handshake()
+        client.send(BINDING)
+        self.assertEqual(setting.relayed[0].received, BINDING)
 
 
 class StopTests(SynchronousTestCase):

@@ -103,6 +103,18 @@ class ReceiveTests(StreamTestCase):
         self.assertEqual(self.service.ends, ["framing error"])
         self.assertEqual(self.client.totals.closed, {"framing error": 1})
 
+    def test_a_stranger_has_few_frames(self) -> None:
+        """Without an allocation a stream is closed for what holds the reactor; with one not."""
+        self.client.dataReceived(BINDING * 200)
+        self.assertEqual(len(self.service.heard), 200)
+        self.client.dataReceived(channel_data(b"") * 16_000)
+        self.assertEqual(len(self.service.heard), 200)
+        self.assertTrue(self.wire.disconnecting)
+        self.connect()
+        self.client.set_authenticated()
+        self.client.dataReceived(channel_data(b"") * 16_000)
+        self.assertEqual(len(self.service.heard), 16_000)
+
     def test_frames_after_a_close_by_the_service(self) -> None:
         """Once the service has closed the stream, the rest of a read is not delivered."""
         heard = self.service.heard

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from turn.access import PeerRules, allow_line, canonical
+from turn.address_range import parse_address_range
 from turn.data_plane import PeerPermission
 from turn.settings import AddressRange, PeerProfile, PeerSettings
 
@@ -382,6 +383,25 @@ class OwnAddressTests(SynchronousTestCase):
         self.assertIsNone(judge.decide("9.9.9.7", 443).permission)
         host_alone = judge.decide("9.9.9.7", 0).permission
         self.assertEqual(host_alone, PeerPermission("9.9.9.7", "9.9.9.7", ((1, 442), (444, 65535))))
+
+    def test_addresses_of_the_machine_without_a_relay(self) -> None:
+        """Whatever else listens there is no peer, unless its address was explicitly allowed."""
+        for settings, expected in (
+            (PeerSettings(), [None, None]),
+            (PeerSettings(allowed=(parse_address_range("9.9.9.10"),)), [None, "9.9.9.10"]),
+        ):
+            judge = PeerRules(
+                settings,
+                relay_addresses=("9.9.9.9",),
+                external={},
+                min_port=50000,
+                max_port=50099,
+                machine_addresses=("9.9.9.9", "9.9.9.10", "127.0.0.1"),
+            )
+            decisions = [judge.decide("9.9.9.9", 161), judge.decide("9.9.9.10", 50001)]
+            granted = [each.permission and each.permission.host for each in decisions]
+            self.assertEqual(granted, expected)
+            self.assertIsNotNone(judge.decide("9.9.9.9", 50001).permission)
 
     def test_wildcard_listener_on_loopback(self) -> None:
         """With loopback allowed, listeners on all addresses stay closed there."""

@@ -89,10 +89,22 @@ class BindingTests(SynchronousTestCase):
         assert value is not None
         self.assertEqual(unpack_address(value), ("203.0.113.5", 4321))
 
+    def test_rfc_3489_is_for_ipv4_only(self) -> None:
+        """Over IPv6 a request without the cookie, which could only be a forged one, is ignored."""
+        self.path = Path(("2001:db8::5", 4321))
+        self.assertIsNone(self.binding(classic=True))
+        self.assertIsNotNone(self.binding())
+
     def test_mirrors_fingerprint(self) -> None:
         """A request with FINGERPRINT gets one back; one without does not."""
         self.assertTrue(getattr(self.binding(fingerprint=True), "has_fingerprint"))  # noqa: B009
         self.assertFalse(getattr(self.binding(), "has_fingerprint"))  # noqa: B009
+
+    def test_classic_answers_never_carry_fingerprint(self) -> None:
+        """Where FINGERPRINT is always sent, a request of RFC 3489 is answered without one."""
+        self.relay = Relay(default_settings(fingerprint=True))
+        self.assertIsNotNone(self.binding(classic=True))
+        self.assertTrue(getattr(self.binding(), "has_fingerprint"))  # noqa: B009
 
     def test_is_silent_when_another_address_should_answer(self) -> None:
         """CHANGE-REQUEST with a flag set gets no answer; with none it gets the usual one."""
@@ -267,6 +279,29 @@ class AuthenticationTests(SynchronousTestCase):
         self.assertEqual([a is None for a in answers], [False] * 10 + [True])
         self.assertEqual(len(self.relay.events_of(ChallengeSuppressed)), 1)
 
+    def test_a_request_without_attributes_is_ignored(self) -> None:
+        """Over UDP a challenge for twenty bytes would amplify; over TCP nobody can be hit."""
+        for method in (Method.ALLOCATE, Method.REFRESH, Method.CHANNEL_BIND):
+            request = encode(method, Class.REQUEST, b"t" * 12, [])
+            self.assertIsNone(self.relay.send(request, self.client.path))
+            tcp = Path(("203.0.113.9", 5000), Transport.TCP)
+            self.assertEqual(code(self.relay.send(request, tcp)), 401)
+
+    def test_does_not_tell_whether_a_name_exists(self) -> None:
+        """With reason phrases a wrong name and a wrong password get the same answer."""
+        phrases = set()
+        for name in ("alice", "nobody"):
+            relay = Relay(default_settings(reason_phrases=True))
+            answer = relay.client(username=name, password="wrong").allocate()
+            phrases.add(unpack_error(answer.first(Attribute.ERROR_CODE) or b""))
+        self.assertEqual(phrases, {(401, "Unauthorized: wrong credentials")})
+
+    def test_so_are_refusals_of_what_is_signed_wrongly(self) -> None:
+        """400 for a signature without name and nonce is no way around the budget."""
+        request = encode(Method.ALLOCATE, Class.REQUEST, b"t" * 12, [UDP_TRANSPORT], key=b"k")
+        answers = [self.relay.send(request, self.client.path) for _ in range(11)]
+        self.assertEqual([a and code(a) for a in answers], [400] * 10 + [None])
+
     def test_authenticating_gives_the_budget_back(self) -> None:
         """Many clients behind one address who do authenticate are never starved."""
         for port in range(6000, 6040):
@@ -348,6 +383,16 @@ class AuthenticationTests(SynchronousTestCase):
         response = relay.client().allocate((Attribute.EVEN_PORT, b"\0\0"))
         value = response.first(Attribute.ERROR_CODE)
         self.assertEqual(unpack_error(value or b""), (400, "Bad Request: EVEN-PORT is not 1 byte"))
+
+    def test_what_it_says_has_an_end(self) -> None:
+        """A request that gives much to complain of gets a phrase of the RFC's length at most."""
+        relay = Relay(default_settings(reason_phrases=True))
+        unknown = [(0x4000 + kind, b"") for kind in range(500)]
+        data = encode(Method.BINDING, Class.REQUEST, b"t" * 12, unknown)
+        response = relay.send(data, Path(("203.0.113.5", 4321)))
+        self.assertEqual(code(response), 420)
+        _, phrase = unpack_error(getattr(response, "first")(Attribute.ERROR_CODE))  # noqa: B009
+        self.assertEqual(len(phrase), 127)
 
 
 class AllocateTests(SynchronousTestCase):
@@ -452,6 +497,18 @@ class AllocateTests(SynchronousTestCase):
         claimed = self.relay.client(port=5002).allocate(token)
         self.assertEqual(relayed(claimed)[0][1], even + 1)
         self.assertEqual(code(self.relay.client(port=5003).allocate(token)), 508)
+
+    def test_one_user_reserves_only_so_many(self) -> None:
+        """Reserved ports count for no quota, so a user may hold but a few; another still can."""
+        relay = Relay(default_settings(max_port=50999))
+        for port in range(50):
+            client = relay.client(port=6000 + port)
+            self.assertEqual(code(client.allocate((Attribute.EVEN_PORT, b"\x80"))), 0)
+            client.refresh(0)
+        greedy = relay.client(port=7000)
+        self.assertEqual(code(greedy.allocate((Attribute.EVEN_PORT, b"\x80"))), 508)
+        bob = relay.client(port=7001, username="bob", password="builder")
+        self.assertEqual(code(bob.allocate((Attribute.EVEN_PORT, b"\x80"))), 0)
 
     def test_a_reservation_ends_after_thirty_seconds(self) -> None:
         """The odd port is free again and the token worth nothing."""
@@ -659,6 +716,14 @@ class PermissionTests(SynchronousTestCase):
         self.assertEqual([code(c.permit(PEER)) for c in (alice, bob)], [403, 0])
         self.assertEqual(code(alice.bind(0x4000, PEER)), 403)
         self.assertEqual(code(alice.permit((RELAY, 50010))), 0)
+
+    def test_the_check_page_has_a_quota_of_its_own(self) -> None:
+        """Its credentials go to whoever opens the page: they must not use up the relay."""
+        relay = Relay(default_settings(confined_user="alice", confined_quota=2))
+        answers = [code(relay.client(port=6000 + port).allocate()) for port in range(3)]
+        self.assertEqual(answers, [0, 0, 486])
+        bob = relay.client(port=2, username="bob", password="builder")
+        self.assertEqual(code(bob.allocate()), 0)
 
     def test_relays_of_this_server_reach_each_other(self) -> None:
         """Our own relay range is open although our address is not routable, other ports not."""

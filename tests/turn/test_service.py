@@ -221,6 +221,44 @@ class ServiceTests(SynchronousTestCase):
         (response,) = path.answers
         self.assertEqual(code(decode(response)), 0)
 
+    def test_a_database_user_of_an_old_allocation_is_looked_up_once_after_a_reload(self) -> None:
+        """However long ago the allocation began, one question gives the key anew."""
+        database = Database()
+        settings = default_settings(
+            credentials=CredentialSettings(database="x", algorithms=(PasswordAlgorithm.MD5,)),
+            nonce_lifetime=0,
+        )
+        service = self.service(settings, database)
+        client = ServiceRelay(service).client()
+        client.challenge()
+        path = client.path
+        assert isinstance(path, AnsweringPath)
+        key = md5_key("alice", REALM, "wonderland")
+        for method, attributes in ((Method.ALLOCATE, [UDP_TRANSPORT]), (Method.REFRESH, [])):
+            service.control(client.build(method, attributes), path)
+            ((_, answer),) = database.questions
+            database.questions.clear()
+            answer.callback(key)
+            self.assertEqual(code(decode(path.answers.pop())), 0)
+            self.clock.advance(400)
+            service.reload(settings)
+        self.assertEqual(database.questions, [])
+
+    def test_a_request_dies_with_the_stream_that_it_came_by(self) -> None:
+        """A client that leaves before the database has answered leaves no allocation behind."""
+        database = Database()
+        settings = default_settings(
+            credentials=CredentialSettings(database="x", algorithms=(PasswordAlgorithm.MD5,))
+        )
+        service = self.service(settings, database)
+        path = AnsweringPath(5000, Transport.TCP)
+        client = Client(ServiceRelay(service), path)  # type: ignore[arg-type]
+        client.challenge()
+        service.control(client.build(Method.ALLOCATE, [UDP_TRANSPORT]), path)
+        service.disconnected(path, "client disconnected")
+        database.questions[0][1].callback(md5_key("alice", REALM, "wonderland"))
+        self.assertEqual((len(service.allocations), path.answers), (0, []))
+
     def test_a_broken_database_refuses_and_says_so_once(self) -> None:
         """Strangers get 401, the log one line, and the relay goes on."""
         database = Database()

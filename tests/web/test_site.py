@@ -68,6 +68,15 @@ class SiteTestCase(SynchronousTestCase):
 class PagesTests(SiteTestCase):
     """What is served."""
 
+    def test_a_connection_has_so_many_requests(self) -> None:
+        """The last answer says that it is the last, and what was pipelined behind is dropped."""
+        protocol, transport = self.connect()
+        protocol.dataReceived(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+        answers = transport.value().split(b"HTTP/1.1 200 OK\r\n")[1:]
+        closing = [b"connection: close" in answer.lower() for answer in answers]
+        self.assertEqual(closing, [False] * (site.MAX_REQUESTS - 1) + [True])
+        self.assertTrue(transport.disconnecting)
+
     def test_page(self) -> None:
         """``/`` is the check page."""
         answer = self.request("/")

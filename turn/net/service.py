@@ -39,7 +39,8 @@ class TurnService:
     """
     One relay. ``control`` and ``media`` are what its data plane and its streams call.
 
-    ``listening`` are the addresses that clients reach; ``wall`` is the time of day in seconds,
+    ``listening`` are the addresses that clients reach, ``machine`` all that this machine has:
+    peers may not be among them, relays excepted. ``wall`` is the time of day in seconds,
     for credentials and nonces only.
     """
 
@@ -56,11 +57,13 @@ class TurnService:
         limits: StreamLimits | None = None,
         database: DatabaseLists | None = None,
         finder: ExternalAddressFinder | None = None,
+        machine: Sequence[str] = (),
     ) -> None:
         self.stream_totals = StreamTotals()
         self._settings = settings
         self._plane = plane
         self._listening = tuple(listening)
+        self._machine = tuple(machine)
         self._clock = clock
         self._wall = wall
         self._subscriber = emit
@@ -230,6 +233,7 @@ class TurnService:
             min_port=settings.min_port,
             max_port=settings.max_port,
             own_endpoints=self._listening,
+            machine_addresses=self._machine,
         )
 
     def _rules_changed(self) -> None:

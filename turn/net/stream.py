@@ -72,6 +72,8 @@ class StreamLimits:
     """For the rest of a frame that has begun."""
     unauthenticated_timeout: float = 30.0
     """Without an allocation."""
+    unauthenticated_frames: int = 200
+    """Without an allocation; a client needs three or four to get one."""
     media_age: float = 0.5
     media_bytes: int = 256 * 1024
     control_bytes: int = 64 * 1024
@@ -120,6 +122,7 @@ class StreamClient(Protocol):
         self._control_bytes = 0
         self._media: deque[tuple[float, bytes]] = deque()
         self._media_bytes = 0
+        self._strange_frames = 0
         self._partial_since: float | None = None
         self._frame_deadline: IDelayedCall | None = None
         self._allocation_deadline: IDelayedCall | None = None
@@ -157,11 +160,20 @@ class StreamClient(Protocol):
             self._deliver(error.frames)
             self.close("framing error")
             return
+        if self._allocation_deadline is not None and not self._takes_strange(len(frames)):
+            return
         self._deliver(frames)
         if not self._frames.pending:
             self._partial_since = None
         elif frames or self._partial_since is None:
             self._await_frame()
+
+    def _takes_strange(self, frames: int) -> bool:
+        # One read may hold thousands of frames, and nothing is known of who sends them.
+        self._strange_frames += frames
+        if self._strange_frames > self._limits.unauthenticated_frames:
+            self.close("too many frames without an allocation")
+        return not self._closing
 
     def _deliver(self, frames: list[bytes]) -> None:
         for frame in frames:
@@ -311,6 +323,7 @@ class StreamClient(Protocol):
             )
 
     def _await_allocation(self) -> None:
+        self._strange_frames = 0
         self._allocation_deadline = self._clock.callLater(
             self._limits.unauthenticated_timeout, self._allocation_due
         )

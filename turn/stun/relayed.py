@@ -33,6 +33,9 @@ _SEND_INDICATION: Final = 0x0016
 _DATA_INDICATION: Final = 0x0017
 _DATA_HEAD = Struct("!HHI12sHH")
 
+MAX_PAYLOAD: Final = 0xFFFC - 28
+"""The most that fits into DATA beside an IPv6 peer; a datagram of IPv6 may be longer."""
+
 _PEER: Final = int(Attribute.XOR_PEER_ADDRESS)
 _DATA: Final = int(Attribute.DATA)
 _DONT_FRAGMENT: Final = int(Attribute.DONT_FRAGMENT)
@@ -143,7 +146,11 @@ def _parse_protected(data: bytes) -> SendIndication:
 
 
 def pack_data(peer: Address, payload: bytes, transaction_id: bytes) -> bytes:
-    """Return a Data indication: what ``peer`` sent, for the client. The id has 12 bytes."""
+    """
+    Return a Data indication: what ``peer`` sent, for the client. The id has 12 bytes.
+
+    ``payload`` has MAX_PAYLOAD bytes at most.
+    """
     size = len(payload)
     padding = PADDING[size & 3]
     value = pack_xor_address(peer, transaction_id)
