@@ -15,7 +15,7 @@ from turn.settings import CredentialSettings, TurnSettings
 
 _Settings = TypeVar("_Settings", TurnSettings, CredentialSettings)
 
-LIVE = frozenset({"log", "tls", "turn", "sources"})
+LIVE = frozenset({"log", "tls", "turn"})
 """Fields of SuiteSettings that change while running; ``turn`` only in part, see below."""
 
 TURN_LIVE = frozenset(
@@ -62,8 +62,7 @@ def plan(running: SuiteSettings, read: SuiteSettings) -> Change:
         (applied if _is_live(field.name, running, read) else waiting).append(field.name)
     changes = {name: getattr(read, name) for name in applied if "." not in name}
     settings = replace(running, turn=turn, **changes)
-    named = tuple(name for name in applied if name != "sources")
-    return Change(settings=settings, applied=named, waiting=tuple(waiting))
+    return Change(settings=settings, applied=tuple(applied), waiting=tuple(waiting))
 
 
 def _is_live(name: str, running: SuiteSettings, read: SuiteSettings) -> bool:

@@ -131,5 +131,3 @@ class SuiteSettings:
     stop_timeout: float = 8.0
     max_connections: int = 5000
     """Streams that have not authenticated yet, over all listeners."""
-    sources: tuple[Path, ...] = ()
-    """The files that these settings came from, for messages and SIGHUP."""

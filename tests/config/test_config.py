@@ -9,7 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from suite.config import EMBEDDED, Arguments, check, load
+from suite.config import Arguments, check, load
 from suite.diagnostics import Diagnostic, Level, exit_code
 from suite.machine import Machine, default_state_directory, local_addresses, this_machine
 from suite.settings import LogLevel, LogOutput, SuiteSettings, TcpListen, TimeFormat
@@ -54,7 +54,6 @@ class DefaultTests(ConfigTestCase):
             self.assertEqual(getattr(bare, name), getattr(settings, name), name)
         self.assertTrue(settings.web)
         self.assertEqual(("127.0.0.1", 9641), settings.status and settings.status.address)
-        self.assertEqual(1, len(settings.sources))
 
     def test_embedded(self) -> None:
         """Without any file everything is served to this machine, with a secret of this process."""
@@ -75,7 +74,6 @@ class DefaultTests(ConfigTestCase):
         self.assertEqual("localhost", turn.realm)
         self.assertFalse(turn.peers.allow_loopback)
         self.assertEqual(("127.0.0.1", 9641), settings.status and settings.status.address)
-        self.assertEqual((EMBEDDED,), settings.sources)
         self.assertEqual(
             (LogLevel.TRACE, (LogOutput(level=LogLevel.DEBUG, target="stdout"),)),
             (settings.log.verbose, settings.log.outputs),
@@ -482,7 +480,6 @@ class PrecedenceTests(ConfigTestCase):
         self.assertEqual("coturn", turn.realm)
         self.assertEqual(["alice", "bob"], [each.name for each in turn.credentials.users])
         self.assertTrue(self.settings(loaded).web)
-        self.assertEqual((config, turn_config), self.settings(loaded).sources)
 
     def test_comments_and_quotes(self) -> None:
         """Both marks begin comments of whole lines; quotes keep what they hold."""
