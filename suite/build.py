@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 from twisted.internet.base import ReactorBase, ThreadedResolver
@@ -92,10 +93,12 @@ class SharedContexts:
 
     def watch(self) -> CertificateWatcher:
         """Reload by itself when a file changes."""
-        settings = self._service.settings.tls
-        paths = () if settings is None else (settings.certificate, settings.private_key)
         clock = self._service.clocks.monotonic
-        return CertificateWatcher(paths, clock, self.reload, self._look)
+        return CertificateWatcher(self._files, clock, self.reload, self._look)
+
+    def _files(self) -> tuple[Path, ...]:
+        settings = self._service.settings.tls
+        return () if settings is None else (settings.certificate, settings.private_key)
 
     def _look(self) -> None:
         if self._contexts is not None:
