@@ -124,7 +124,7 @@ class SuiteSettings:
     log: LogSettings = field(default_factory=LogSettings)
     status: StatusSettings | None = None
     socket_buffer: int = 2 * 1024 * 1024
-    """Kernel buffers of the UDP sockets, bytes."""
+    """Kernel buffers of each UDP listener, bytes."""
     handshake_timeout: float = 10.0
     frame_timeout: float = 10.0
     unauthenticated_timeout: float = 30.0
