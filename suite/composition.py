@@ -165,7 +165,7 @@ def _udp_words(settings: SuiteSettings) -> str:
 
 def _tcp_words(listen: TcpListen) -> str:
     words = {
-        "TURN over TLS": listen.turn and listen.tls,
+        "TURN over TLS": listen.secures_turn,
         "TURN": listen.turn and listen.plain,
         "pages": listen.web,
     }

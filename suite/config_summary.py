@@ -31,7 +31,7 @@ def _served(listener: TcpListen) -> str:
     served = []
     if listener.turn:
         served += ["TURN"] if listener.plain else []
-        served += ["TURN over TLS"] if listener.tls else []
+        served += ["TURN over TLS"] if listener.secures_turn else []
     if listener.web:
         served.append("pages")
     text = ", ".join(served)

@@ -34,10 +34,17 @@ class TcpListen:
     plain: bool = True
     """Accept STUN without TLS."""
     turn: bool = True
+    turn_over_tls: bool = True
+    """Serve TURN within TLS too; off where TLS is there for the pages only."""
     web: bool = False
     """Serve the pages (over TLS; over plain HTTP to this machine only, others are redirected)."""
     proxy_from: tuple[Network, ...] = ()
     """Sources that must send a PROXY protocol header; empty: this listener takes none."""
+
+    @property
+    def secures_turn(self) -> bool:
+        """Whether clients of the relay are served over TLS here."""
+        return self.turn and self.tls and self.turn_over_tls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

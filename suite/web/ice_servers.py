@@ -74,7 +74,7 @@ def listening_ports(settings: SuiteSettings, host: str) -> RelayPorts:
     return RelayPorts(
         udp=_best_port((listen.address for listen in settings.udp), local),
         tcp=_best_port((listen.address for listen in turn if listen.plain), local),
-        tls=_best_port((listen.address for listen in turn if listen.tls), local),
+        tls=_best_port((listen.address for listen in turn if listen.secures_turn), local),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from suite.config import Arguments, check, load
+from suite.config_summary import summary
 from suite.diagnostics import Diagnostic, Level, exit_code
 from suite.machine import Machine, default_state_directory, local_addresses, this_machine
 from suite.settings import LogLevel, LogOutput, SuiteSettings, TcpListen, TimeFormat
@@ -114,6 +115,17 @@ class ListenTests(ConfigTestCase):
         settings = self.settings(self.load(head + "no-tcp\nno-tls\n"))
         self.assertEqual((), settings.tcp)
         self.assertTrue(settings.udp)
+
+    def test_tls_for_pages_only(self) -> None:
+        """no-tls holds also on a port that has TLS for the pages."""
+        head = "[suite]\nweb-ports = 443\n" + USER + "listening-ip = 192.0.2.1\n"
+        settings = self.settings(self.load(head + "aux-server = 192.0.2.1:443\nno-tls\n"))
+        shared = listeners(settings)["192.0.2.1", 443]
+        self.assertTrue(shared.tls and shared.web and shared.turn and shared.plain)
+        self.assertFalse(shared.secures_turn)
+        self.assertNotIn("TURN over TLS", summary(settings))
+        settings = self.settings(self.load(head + "aux-server = 192.0.2.1:443\n"))
+        self.assertTrue(listeners(settings)["192.0.2.1", 443].secures_turn)
 
     def test_nothing_left(self) -> None:
         """A configuration that serves nothing is refused."""
