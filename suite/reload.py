@@ -68,7 +68,9 @@ def plan(running: SuiteSettings, read: SuiteSettings) -> Change:
 def _is_live(name: str, running: SuiteSettings, read: SuiteSettings) -> bool:
     # TLS that is switched on or off changes what the listeners accept, not only a certificate.
     switched = (getattr(running, name) is None) != (getattr(read, name) is None)
-    return name in LIVE and not switched
+    # The install's own certificate stands in the state directory, and that one waits.
+    moved = name == "tls" and running.state_directory != read.state_directory
+    return name in LIVE and not switched and not moved
 
 
 def _plan_turn(
