@@ -52,7 +52,9 @@ def build(service: SuiteService) -> Composition:
         _relay_metrics(metrics, plane, relay)
     if settings.tcp:
         contexts = SharedContexts(service)
-        parts.stream = _streams(service, relay, contexts)
+        admission = Admission(ListenLimits.of(settings), service.clocks.monotonic)
+        parts.stream = _streams(service, relay, contexts, admission)
+        stream_metrics(metrics, admission)
         if settings.tls is not None:
             parts.certificates = contexts
             parts.certificate_watch = contexts.watch()
@@ -150,10 +152,12 @@ def _finder(service: SuiteService, turn: TurnSettings) -> ExternalAddressFinder 
 
 
 def _streams(
-    service: SuiteService, relay: TurnService | None, contexts: SharedContexts
+    service: SuiteService,
+    relay: TurnService | None,
+    contexts: SharedContexts,
+    admission: Admission,
 ) -> Callable[[TcpListen], StreamListener]:
     settings, clock = service.settings, service.clocks.monotonic
-    admission = Admission(ListenLimits.of(settings), clock)
     site = build_site(partial(_ice_servers, service), clock) if settings.web else None
 
     def channel(_: bool) -> IProtocol:
@@ -196,8 +200,40 @@ def describe_relay(turn: TurnSettings, kind: str) -> tuple[str, str]:
     )
 
 
-def _relay_metrics(metrics: Metrics, plane: TwinPlane, relay: TurnService) -> None:
+def stream_metrics(metrics: Metrics, admission: Admission) -> None:
+    """Show what the TCP listeners let in, what they made of it and what they turned away."""
     readings = metrics.readings
+    readings.counter("sgw_streams_accepted", "TCP connections", lambda: admission.accepted)
+    readings.counters(
+        "sgw_streams_identified",
+        "TCP connections by what they carry",
+        "protocol",
+        lambda: admission.identified,
+    )
+    readings.counters(
+        "sgw_streams_refused", "TCP connections closed", "reason", lambda: admission.refused
+    )
+    readings.gauge(
+        "sgw_streams_unauthenticated",
+        "TCP connections whose clients have not authenticated",
+        lambda: admission.strangers,
+    )
+    readings.gauge("sgw_tls_handshakes", "TLS handshakes under way", lambda: admission.handshakes)
+
+
+def _relay_metrics(metrics: Metrics, plane: TwinPlane, relay: TurnService) -> None:
+    readings, streams = metrics.readings, relay.stream_totals
+    readings.counter(
+        "sgw_turn_stream_media_dropped",
+        "Frames that a client over TCP or TLS was too slow for",
+        lambda: streams.media_dropped,
+    )
+    readings.counters(
+        "sgw_turn_streams_closed",
+        "Clients over TCP or TLS that are gone",
+        "reason",
+        lambda: streams.closed,
+    )
     readings.counter(
         "sgw_udp_budget_exhausted",
         "Wake-ups that left packets for the next one",
