@@ -93,11 +93,6 @@ def load_chain(path: Path) -> tuple[x509.Certificate, ...]:
         raise CertificateError(path, "there is no PEM certificate in it") from None
 
 
-def expiry(path: Path) -> datetime:
-    """When the first certificate of a PEM file ends."""
-    return load_chain(path)[0].not_valid_after_utc
-
-
 def _load_key(path: Path, password: str | None) -> PrivateKeyTypes:
     data = _read(path)
     encrypted = b"ENCRYPTED" in data
