@@ -23,6 +23,7 @@ from suite.option_kinds import (
     PEM,
     PORT,
     PORTS,
+    REALM,
     SECONDS,
     SECONDS_OR_NEVER,
     SECRET,
@@ -143,7 +144,7 @@ _RELAY = (
 )
 
 _ACCESS = (
-    _row("realm", TEXT, "webrtc-suite", "The realm of users and of ready-made keys.", SECURITY),
+    _row("realm", REALM, "webrtc-suite", "The realm of users and of ready-made keys.", SECURITY),
     _row(
         "lt-cred-mech",
         BOOLEAN,

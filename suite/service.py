@@ -136,7 +136,13 @@ class SuiteService(Service):
         """Open what is to be opened, before twistd changes to another user."""
         os.umask(_UMASK)  # twistd sets it for daemons only
         super().privilegedStartService()
-        self._composition = self._compose(self)
+        # From here on standard error leads into the log, so a fault must not leave it unwritten.
+        self.log.close_at_exit()
+        try:
+            self._composition = self._compose(self)
+        except Exception:
+            self._failed(Failure(), "starting")
+            raise
         self._supervisor = Supervisor(
             self._composition.stages,
             clock=self.clocks.monotonic,
@@ -150,7 +156,6 @@ class SuiteService(Service):
         """Let the log write, and tell when everything has had its first try."""
         super().startService()
         self.log.start()
-        self.log.close_at_exit()
         capture_python_logging(self.log)
         # Now, for a signal that comes early; and again, because Twisted installs its own when
         # the reactor begins to run.

@@ -149,6 +149,17 @@ class SuiteServiceTests(SynchronousTestCase):
         self.start()
         self.assertEqual(os.umask(0o077), 0o077)
 
+    def test_a_fault_before_the_start_is_told(self) -> None:
+        """What raises while the units are made is logged, and the log is written at the end."""
+
+        def compose(service: SuiteService) -> Composition:
+            raise ValueError("no such realm")
+
+        self.service._compose = compose
+        self.assertRaises(ValueError, self.service.privilegedStartService)
+        self.assertTrue(self.said("20112 Error in starting: ValueError: no such realm"))
+        self.assertTrue(self.log.written_at_exit)
+
     def test_check_points(self) -> None:
         """Every configured number of hours there is a check point."""
         self.log.configure(LogSettings(check_point_hours=2))

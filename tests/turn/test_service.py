@@ -174,6 +174,19 @@ class ServiceTests(SynchronousTestCase):
         answers = [relay.send(request, AnsweringPath(9)) for _ in range(3)]
         self.assertIsNone(answers[-1])
 
+    def test_reload_is_whole_or_not_at_all(self) -> None:
+        """Users that cannot be taken over leave limits and rules as they were, too."""
+        service = self.service()
+        client = ServiceRelay(service).client()
+        client.allocate()
+        users = CredentialSettings(users=(StaticUser("alice", "wo\u00b7rd"),))
+        denied = PeerSettings(denied=(parse_address_range("8.8.8.8"),))
+        settings = default_settings(credentials=users, peers=denied, max_lifetime=60)
+        self.assertRaises(ValueError, service.reload, settings)
+        self.assertEqual(code(client.permit(PEER)), 0)
+        lifetime = client.refresh(3600).first(Attribute.LIFETIME)
+        self.assertEqual(lifetime, (3600).to_bytes(4, "big"))
+
     def test_a_stream_that_goes_takes_its_allocation_along(self) -> None:
         """The plane's ports are free and the end says why."""
         service = self.service()
