@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from suite.settings import SuiteSettings
-from suite.units import joined
-from turn.five_tuple import Address
+from turn.five_tuple import Address, bracketed
 
 _EVERYWHERE = ("0.0.0.0", "::")
 _TRUST = "webrtc-suite trust (in a checkout: make trust)"
@@ -56,7 +55,7 @@ def pages(addresses: Sequence[Opened], host: str) -> list[str]:
     urls = [f"http://localhost:{ports[0]}/"] if ports else []
     if other:
         name, port = other[0]
-        visible = host if name in _EVERYWHERE else joined((name, 0)).removesuffix(":0")
+        visible = host if name in _EVERYWHERE else bracketed(name)
         urls.append(f"https://{visible}/" if port == 443 else f"https://{visible}:{port}/")
     return urls
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 from twisted.internet.base import ReactorBase, ThreadedResolver
@@ -52,7 +53,9 @@ def build(service: SuiteService) -> Composition:
         _relay_metrics(metrics, plane, relay)
     if settings.tcp:
         contexts = SharedContexts(service)
-        parts.stream = _streams(service, relay, contexts)
+        admission = Admission(ListenLimits.of(settings), service.clocks.monotonic)
+        parts.stream = _streams(service, relay, contexts, admission)
+        stream_metrics(metrics, admission)
         if settings.tls is not None:
             parts.certificates = contexts
             parts.certificate_watch = contexts.watch()
@@ -93,10 +96,12 @@ class SharedContexts:
 
     def watch(self) -> CertificateWatcher:
         """Reload by itself when a file changes."""
-        settings = self._service.settings.tls
-        paths = () if settings is None else (settings.certificate, settings.private_key)
         clock = self._service.clocks.monotonic
-        return CertificateWatcher(paths, clock, self.reload, self._look)
+        return CertificateWatcher(self._files, clock, self.reload, self._look)
+
+    def _files(self) -> tuple[Path, ...]:
+        settings = self._service.settings.tls
+        return () if settings is None else (settings.certificate, settings.private_key)
 
     def _look(self) -> None:
         if self._contexts is not None:
@@ -149,10 +154,12 @@ def _finder(service: SuiteService, turn: TurnSettings) -> ExternalAddressFinder 
 
 
 def _streams(
-    service: SuiteService, relay: TurnService | None, contexts: SharedContexts
+    service: SuiteService,
+    relay: TurnService | None,
+    contexts: SharedContexts,
+    admission: Admission,
 ) -> Callable[[TcpListen], StreamListener]:
     settings, clock = service.settings, service.clocks.monotonic
-    admission = Admission(ListenLimits.of(settings), clock)
     site = build_site(partial(_ice_servers, service), clock) if settings.web else None
 
     def channel(_: bool) -> IProtocol:
@@ -195,8 +202,40 @@ def describe_relay(turn: TurnSettings, kind: str) -> tuple[str, str]:
     )
 
 
-def _relay_metrics(metrics: Metrics, plane: TwinPlane, relay: TurnService) -> None:
+def stream_metrics(metrics: Metrics, admission: Admission) -> None:
+    """Show what the TCP listeners let in, what they made of it and what they turned away."""
     readings = metrics.readings
+    readings.counter("sgw_streams_accepted", "TCP connections", lambda: admission.accepted)
+    readings.counters(
+        "sgw_streams_identified",
+        "TCP connections by what they carry",
+        "protocol",
+        lambda: admission.identified,
+    )
+    readings.counters(
+        "sgw_streams_refused", "TCP connections closed", "reason", lambda: admission.refused
+    )
+    readings.gauge(
+        "sgw_streams_unauthenticated",
+        "TCP connections whose clients have not authenticated",
+        lambda: admission.strangers,
+    )
+    readings.gauge("sgw_tls_handshakes", "TLS handshakes under way", lambda: admission.handshakes)
+
+
+def _relay_metrics(metrics: Metrics, plane: TwinPlane, relay: TurnService) -> None:
+    readings, streams = metrics.readings, relay.stream_totals
+    readings.counter(
+        "sgw_turn_stream_media_dropped",
+        "Frames that a client over TCP or TLS was too slow for",
+        lambda: streams.media_dropped,
+    )
+    readings.counters(
+        "sgw_turn_streams_closed",
+        "Clients over TCP or TLS that are gone",
+        "reason",
+        lambda: streams.closed,
+    )
     readings.counter(
         "sgw_udp_budget_exhausted",
         "Wake-ups that left packets for the next one",

@@ -93,11 +93,6 @@ def load_chain(path: Path) -> tuple[x509.Certificate, ...]:
         raise CertificateError(path, "there is no PEM certificate in it") from None
 
 
-def expiry(path: Path) -> datetime:
-    """When the first certificate of a PEM file ends."""
-    return load_chain(path)[0].not_valid_after_utc
-
-
 def _load_key(path: Path, password: str | None) -> PrivateKeyTypes:
     data = _read(path)
     encrypted = b"ENCRYPTED" in data
@@ -302,19 +297,20 @@ class CertificateWatcher:
     Calls ``reload`` when one of the files was replaced or changed.
 
     Looks every five seconds at inode and times, which also sees a symbolic link turned elsewhere,
-    as ACME clients and orchestrators do it. ``each_look`` is for what is as periodic: expiry.
+    as ACME clients and orchestrators do it. ``paths`` is asked each time, because a reload may
+    have named other files. ``each_look`` is for what is as periodic: expiry.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        paths: Iterable[Path],
+        paths: Callable[[], Iterable[Path]],
         clock: IReactorTime,
         reload: Callable[[], None],
         each_look: Callable[[], None] = lambda: None,
     ) -> None:
-        self._paths = tuple(paths)
+        self._paths = paths
         self._clock = clock
         self._reload = reload
         self._each_look = each_look
@@ -344,7 +340,7 @@ class CertificateWatcher:
         self._each_look()
 
     def _look(self) -> tuple[tuple[int, int, int, int] | None, ...]:
-        return tuple(_fingerprint(path) for path in self._paths)
+        return tuple(_fingerprint(path) for path in self._paths())
 
 
 def _fingerprint(path: Path) -> tuple[int, int, int, int] | None:

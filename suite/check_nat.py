@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 import stun  # type: ignore[import-untyped]
 
-from suite.check_target import host_port
-from turn.five_tuple import Address
+from turn.five_tuple import Address, joined
 
 LIMIT = 10.0
 """Seconds after which the answer is no longer waited for."""
@@ -80,7 +79,7 @@ def describe(local: Address, mapped: Address | None, kind: str | None) -> NatRep
     elif mapped[0] == local[0]:
         sentence = "No NAT between this machine and the server."
     else:
-        sentence = f"A NAT shows this machine as {host_port(*mapped)}. {UNTOLD}"
+        sentence = f"A NAT shows this machine as {joined(mapped)}. {UNTOLD}"
     return NatReport(local, mapped, sentence)
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from suite.check_nat import NatReport
 from suite.check_probe import Outcome
-from suite.check_target import Target, host_port
-from turn.five_tuple import Address
+from suite.check_target import Target
+from turn.five_tuple import Address, joined
 
 HEADINGS: tuple[str, ...] = (
     "TRANSPORT",
@@ -78,7 +78,7 @@ def _members(outcome: Outcome) -> dict[str, object]:
 
 
 def _address(address: Address | None) -> str | None:
-    return None if address is None else host_port(*address)
+    return None if address is None else joined(address)
 
 
 def _rounded(milliseconds: float | None) -> float | None:

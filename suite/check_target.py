@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from turn.five_tuple import Transport
+from turn.five_tuple import Transport, joined
 
 PLAIN_PORT = 443
 TURN_PORT = 3478
@@ -32,12 +32,7 @@ class Target:
     transports: tuple[Transport, ...]
 
     def __str__(self) -> str:
-        return host_port(self.host, self.port)
-
-
-def host_port(host: str, port: int) -> str:
-    """Write an address and a port the way people and URLs do."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return joined((self.host, self.port))
 
 
 def parse_target(text: str) -> Target:

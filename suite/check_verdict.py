@@ -12,8 +12,7 @@ from enum import Enum
 
 from aioice import stun
 
-from suite.check_target import host_port
-from turn.five_tuple import Address, Transport
+from turn.five_tuple import Address, Transport, joined
 
 
 class Stage(Enum):
@@ -81,7 +80,7 @@ def explain(error: Exception, stage: Stage, transport: Transport, server: Addres
         case ssl.SSLError():
             reason = printable(str(error))
             return (
-                f"TLS could not be set up with {host_port(*server)} ({reason}): the port speaks "
+                f"TLS could not be set up with {joined(server)} ({reason}): the port speaks "
                 "something else, or only TLS that is too old."
             )
         case stun.TransactionTimeout() | TimeoutError():
@@ -111,7 +110,7 @@ def _untrusted(error: ssl.SSLCertVerificationError) -> str:
 
 
 def _silence(stage: Stage, transport: Transport, server: Address) -> str:
-    where = host_port(*server)
+    where = joined(server)
     if stage is Stage.RELAYING:
         return (
             "The relay was given, but nothing comes through it. A firewall stands before the "
@@ -139,7 +138,7 @@ def _silence(stage: Stage, transport: Transport, server: Address) -> str:
 
 
 def _unreachable(error: OSError, transport: Transport, server: Address) -> str:
-    where = host_port(*server)
+    where = joined(server)
     if isinstance(error, ConnectionRefusedError):
         kind = "UDP" if transport is Transport.UDP else "TCP"
         return (

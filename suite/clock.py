@@ -3,7 +3,8 @@ The two clocks of the suite, and which one is for what.
 
 Everything that lasts (lifetimes, time-outs, back-off, budgets) is measured on a clock that never
 jumps; only what leaves the process (log stamps, certificate dates, REST credentials) reads the
-wall clock. Both are handed down; no other module asks the machine for the time.
+wall clock. Both are handed down. What only measures how long something of its own took, such as
+the gap between two writes, asks the machine itself.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from suite.status import status_site
 from suite.supervisor import Supervisor
 from suite.unit import Health, Unit
 from suite.units import (
+    Listening,
     LogUnit,
     NotOpened,
     PlaneUnit,
@@ -48,7 +49,7 @@ class Parts:
 
 @dataclass(slots=True)
 class Standing:
-    """What the status pages ask. Everything is well until a supervisor knows better."""
+    """What the status pages ask. Nothing is ready until a supervisor says so."""
 
     supervisor: Supervisor | None = None
 
@@ -77,7 +78,7 @@ class Composition:
     """All units and what the service needs to reach directly."""
 
     stages: Sequence[Sequence[Unit]]
-    listening: Sequence[tuple[UdpUnit | TcpUnit | StatusUnit, TcpListen | None]]
+    listening: Sequence[tuple[Listening, TcpListen | None]]
     relay: Relay | None
     certificates: Certificates | None
     standing: Standing = field(default_factory=Standing)
@@ -138,10 +139,8 @@ def compose(
     return Composition([first, *middle, last], listening, parts.relay, parts.certificates, standing)
 
 
-def _listening(
-    settings: SuiteSettings, parts: Parts
-) -> list[tuple[UdpUnit | TcpUnit | StatusUnit, TcpListen | None]]:
-    units: list[tuple[UdpUnit | TcpUnit | StatusUnit, TcpListen | None]] = []
+def _listening(settings: SuiteSettings, parts: Parts) -> list[tuple[Listening, TcpListen | None]]:
+    units: list[tuple[Listening, TcpListen | None]] = []
     if parts.plane is not None:
         for udp in settings.udp:
             units.append((UdpUnit(parts.plane, udp.address, _udp_words(settings)), None))
@@ -165,7 +164,7 @@ def _udp_words(settings: SuiteSettings) -> str:
 
 def _tcp_words(listen: TcpListen) -> str:
     words = {
-        "TURN over TLS": listen.turn and listen.tls,
+        "TURN over TLS": listen.secures_turn,
         "TURN": listen.turn and listen.plain,
         "pages": listen.web,
     }

@@ -180,7 +180,6 @@ def _settings(
         unauthenticated_timeout=float(_unauthenticated_timeout(chosen)),
         stop_timeout=float(chosen.one(SUITE, "stop-timeout", SECONDS)),
         max_connections=chosen.one(SUITE, "max-connections", COUNT),
-        sources=sources,
     )
 
 

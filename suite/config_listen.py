@@ -86,6 +86,7 @@ def merged(one: TcpListen, other: TcpListen) -> TcpListen:
         tls=one.tls or other.tls,
         plain=one.plain or other.plain,
         turn=one.turn or other.turn,
+        turn_over_tls=one.secures_turn or other.secures_turn,
         web=one.web or other.web,
         proxy_from=one.proxy_from or other.proxy_from,
     )

@@ -27,7 +27,7 @@ _LEVEL_OF = {
 _CAP = {
     "debug": LogLevel.DEBUG,
     "info": LogLevel.TRACE,
-    "warning": LogLevel.INTERACTION,
+    "warning": LogLevel.STANDARD,
     "error": LogLevel.STANDARD,
 }
 
@@ -68,7 +68,7 @@ def _verbose(chosen: Chosen, *, coturn_file: bool) -> LogLevel | None:
         level = LogLevel.TRACE
     elif coturn_file:
         # coTURN shows allocations only with verbose; failures to authenticate stay.
-        level = LogLevel.INTERACTION
+        level = LogLevel.STANDARD
     cap = _CAP[chosen.one(TURN, "log-min-level", LOG_LEVEL)]
     order = list(LogLevel)
     return cap if level and order.index(cap) < order.index(level) else level

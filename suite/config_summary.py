@@ -5,17 +5,17 @@ What a configuration would start, in a few lines for people.
 from __future__ import annotations
 
 from suite.settings import SuiteSettings, TcpListen
-from turn.five_tuple import Address
+from turn.five_tuple import joined
 from turn.settings import CredentialSettings, TurnSettings
 
 
 def summary(settings: SuiteSettings) -> str:
     """One line per service, each listener named."""
     lines = [f"{settings.name} would start:"]
-    lines += [f"  {endpoint(each.address)} UDP: TURN" for each in settings.udp]
-    lines += [f"  {endpoint(each.address)} TCP: {_served(each)}" for each in settings.tcp]
+    lines += [f"  {joined(each.address)} UDP: TURN" for each in settings.udp]
+    lines += [f"  {joined(each.address)} TCP: {_served(each)}" for each in settings.tcp]
     if settings.status:
-        lines.append(f"  {endpoint(settings.status.address)} TCP: health and metrics, plain HTTP")
+        lines.append(f"  {joined(settings.status.address)} TCP: health and metrics, plain HTTP")
     if settings.turn:
         lines += [f"  {line}" for line in _relay(settings.turn)]
     if settings.tls:
@@ -27,17 +27,11 @@ def summary(settings: SuiteSettings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def endpoint(address: Address) -> str:
-    """``host:port``, IPv6 in brackets."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _served(listener: TcpListen) -> str:
     served = []
     if listener.turn:
         served += ["TURN"] if listener.plain else []
-        served += ["TURN over TLS"] if listener.tls else []
+        served += ["TURN over TLS"] if listener.secures_turn else []
     if listener.web:
         served.append("pages")
     text = ", ".join(served)

@@ -21,11 +21,11 @@ from suite.option_kinds import (
     PATH,
     PORT,
     RANDOM,
+    REALM,
     SECONDS,
     SECONDS_OR_NEVER,
     SECRET,
     SEPARATOR,
-    TEXT,
     USER,
 )
 from suite.option_table_turn import CHANNELS, DIGEST, PERMISSIONS, PROFILE
@@ -67,7 +67,7 @@ def turn_settings(chosen: Chosen, machine: Machine, *, coturn_file: bool) -> Tur
     limited = flag("unauthorized-ratelimit")
     _check_limits(chosen)
     return TurnSettings(
-        realm=chosen.one(TURN, "realm", TEXT),
+        realm=chosen.one(TURN, "realm", REALM),
         relay_addresses=relay_addresses(chosen, machine),
         external_addresses=external,
         external_auto=ask,

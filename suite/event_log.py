@@ -16,7 +16,7 @@ from suite.logs import Log
 from suite.settings import LogLevel
 from turn import events
 from turn.data_plane import Counters
-from turn.five_tuple import Address, FiveTuple
+from turn.five_tuple import FiveTuple, joined
 
 _PEERS_REMEMBERED = 1024
 
@@ -87,7 +87,7 @@ class EventLog:
             "allocation-created",
             allocation=event.allocation,
             **_client(event.client),
-            relay=Word(",".join(_joined(relay) for relay in event.relays)),
+            relay=Word(",".join(joined(relay) for relay in event.relays)),
             lifetime=event.lifetime,
             user=event.username,
         )
@@ -142,7 +142,7 @@ class EventLog:
 
 
 def _client(client: FiveTuple) -> dict[str, Value]:
-    return {"proto": Word(client.transport), "client": Word(_joined(client.client))}
+    return {"proto": Word(client.transport), "client": Word(joined(client.client))}
 
 
 def _traffic(counters: Counters) -> dict[str, Value]:
@@ -157,8 +157,3 @@ def _traffic(counters: Counters) -> dict[str, Value]:
         "peer_sentb": counters.peer_sent_bytes,
         "dropped": counters.dropped_packets,
     }
-
-
-def _joined(address: Address) -> str:
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -222,7 +222,10 @@ class IncomingStream(Protocol):
             self.refuse("unknown protocol")
 
     def _serve_turn(self, layer: IncomingStream | Decrypted, first: bytes) -> None:
-        if self._served.turn is None or not (layer.is_secure or self._served.listen.plain):
+        listen = self._served.listen
+        if self._served.turn is None or not (
+            listen.secures_turn if layer.is_secure else listen.plain
+        ):
             self.refuse("STUN is not served")
             return
         self._admission.identified["TURN over TLS" if layer.is_secure else "TURN"] += 1

@@ -48,7 +48,9 @@ class StreamListener:
                 listen=listen,
                 turn=turn,
                 web=web,
-                tls=_tls_factory(tls, turn is not None, web is not None, clock),
+                tls=_tls_factory(
+                    tls, turn is not None and listen.secures_turn, web is not None, clock
+                ),
                 admission=limits,
                 clock=clock,
             )

@@ -75,10 +75,15 @@ class PythonHandler(logging.Handler):
 def capture_python_logging(log: Log) -> logging.Handler:
     """Send ``logging`` to the suite's log; warnings come through Twisted already."""
     handler = PythonHandler(log)
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG if log.enabled(LogLevel.DEBUG) else logging.INFO)
+    logging.getLogger().addHandler(handler)
+    follow_log_level(log)
     return handler
+
+
+def follow_log_level(log: Log) -> None:
+    """Let ``logging`` make no record of a level that the suite's log does not write."""
+    detailed = log.enabled(LogLevel.DEBUG)
+    logging.getLogger().setLevel(logging.DEBUG if detailed else logging.INFO)
 
 
 def describe(failure: Failure) -> str:

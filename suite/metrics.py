@@ -41,6 +41,7 @@ _PACKETS = tuple(name for name in _TRAFFIC if name.endswith("_packets"))
 _UNTYPED = re.compile(rb"^(# TYPE \S+ )untyped$", re.MULTILINE)
 
 Source = Callable[[], float]
+Sources = Callable[[], Mapping[str, float]]
 
 
 class RelayCounts(Collector):
@@ -182,22 +183,28 @@ class Readings(Collector):
         """Show what ``read`` returns; it only ever grows."""
         self._metrics.append(lambda: CounterMetricFamily(name, words, value=read()))
 
-    def gauges(
-        self, name: str, words: str, label: str, read: Callable[[], Mapping[str, float]]
-    ) -> None:
+    def gauges(self, name: str, words: str, label: str, read: Sources) -> None:
         """Show several values that differ by a label from a fixed set."""
+        self._several(lambda: GaugeMetricFamily(name, words, labels=[label]), read)
 
+    def counters(self, name: str, words: str, label: str, read: Sources) -> None:
+        """Show several values that only ever grow, told apart by a label from a fixed set."""
+        self._several(lambda: CounterMetricFamily(name, words, labels=[label]), read)
+
+    def collect(self) -> Iterable[Metric]:
+        """Read everything."""
+        return [metric() for metric in self._metrics]
+
+    def _several(
+        self, make: Callable[[], GaugeMetricFamily | CounterMetricFamily], read: Sources
+    ) -> None:
         def family() -> Metric:
-            metric = GaugeMetricFamily(name, words, labels=[label])
+            metric = make()
             for value, number in read().items():
                 metric.add_metric([value], number)
             return metric
 
         self._metrics.append(family)
-
-    def collect(self) -> Iterable[Metric]:
-        """Read everything."""
-        return [metric() for metric in self._metrics]
 
 
 class Metrics:

@@ -20,6 +20,7 @@ from typing import Generic, TypeVar
 from turn.address_range import parse_address_range
 from turn.five_tuple import Address
 from turn.settings import AddressRange, ExternalAddress, Network, StaticUser
+from turn.stun.integrity import opaque_string
 
 T = TypeVar("T")
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -152,13 +153,30 @@ def host_or_name(text: str) -> str:
     return text.lower()
 
 
+def _check_opaque(what: str, text: str) -> None:
+    """Refuse what cannot be hashed into a key: no client could ever use it."""
+    try:
+        opaque_string(text)
+    except ValueError:
+        raise BadValue(f"{what} holds a character that RFC 8265 forbids") from None
+
+
+def _realm(text: str) -> str:
+    realm = _some_text(text)
+    _check_opaque("the realm", realm)
+    return realm
+
+
 def _user(text: str) -> StaticUser:
     name, colon, password = text.partition(":")
     if not colon:
         raise BadValue("the colon between name and password is missing")
     if not name or not name.isprintable() or len(name.encode()) > 508:
         raise BadValue("the name is empty, too long or holds a control character")
+    _check_opaque("the name", name)
     if not password.startswith("0x"):
+        if password:
+            _check_opaque("the password", password)
         return StaticUser(name, password=plain_text(password))
     try:
         key = binascii.unhexlify(password[2:])
@@ -274,6 +292,7 @@ LISTEN_ENDPOINT = Kind(
 )
 ENDPOINT = Kind("address:port", "192.0.2.7:3478", lambda text: endpoint(text, host_or_name, 3478))
 EXTERNAL = Kind("public, public/private, or auto", "198.51.100.7/10.0.0.7", _external)
+REALM = Kind("text without control characters, after RFC 8265", "example.org", _realm)
 USER = Kind("name:password or name:0x and 32 hex digits", "alice:her password", _user)
 ADDRESS_RANGE = Kind("an address, first-last, or CIDR", "10.0.0.0-10.255.255.255", _address_range)
 NETWORK = Kind("a network in CIDR form", "10.1.0.0/16", _network)

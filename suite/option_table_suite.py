@@ -32,7 +32,7 @@ def _row(
 
 
 SUITE = (
-    _row("name", TEXT, "webrtc-suite", "How this server calls itself in its log and pages."),
+    _row("name", TEXT, "webrtc-suite", "How this server calls itself in its log."),
     _row(
         "state-directory",
         PATH,

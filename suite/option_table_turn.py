@@ -23,6 +23,7 @@ from suite.option_kinds import (
     PEM,
     PORT,
     PORTS,
+    REALM,
     SECONDS,
     SECONDS_OR_NEVER,
     SECRET,
@@ -112,7 +113,7 @@ _LISTEN = (
     _row("no-udp", BOOLEAN, "false", "Do not listen on UDP."),
     _row("no-tcp", BOOLEAN, "false", "Do not accept TURN over plain TCP."),
     _row("no-tls", BOOLEAN, "false", "Do not accept TURN over TLS."),
-    _row("sock-buf-size", BUFFER, "2097152", "Kernel buffers of the UDP sockets, bytes."),
+    _row("sock-buf-size", BUFFER, "2097152", "Kernel buffers of each UDP listener, bytes."),
 )
 
 _RELAY = (
@@ -143,8 +144,14 @@ _RELAY = (
 )
 
 _ACCESS = (
-    _row("realm", TEXT, "webrtc-suite", "The realm of users and of ready-made keys.", SECURITY),
-    _row("lt-cred-mech", BOOLEAN, "false", "Long-term credentials; on by itself with users."),
+    _row("realm", REALM, "webrtc-suite", "The realm of users and of ready-made keys.", SECURITY),
+    _row(
+        "lt-cred-mech",
+        BOOLEAN,
+        "false",
+        "Long-term credentials; on by itself with users. In a turnserver.conf without any it "
+        "opens coTURN's own database, if there is one.",
+    ),
     _row(
         "user",
         USER,
@@ -321,7 +328,7 @@ _TLS = (
         "OpenSSL's cipher list for TLS 1.2. Unset: AEAD with forward secrecy.",
         SECURITY | LIVE,
     ),
-    _row("no-tlsv1_2", BOOLEAN, "false", "Accept nothing older than TLS 1.3.", SECURITY),
+    _row("no-tlsv1_2", BOOLEAN, "false", "Accept nothing older than TLS 1.3.", SECURITY | LIVE),
 )
 
 _PROTOCOL = (

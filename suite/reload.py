@@ -15,7 +15,7 @@ from turn.settings import CredentialSettings, TurnSettings
 
 _Settings = TypeVar("_Settings", TurnSettings, CredentialSettings)
 
-LIVE = frozenset({"log", "tls", "turn", "sources"})
+LIVE = frozenset({"log", "tls", "turn"})
 """Fields of SuiteSettings that change while running; ``turn`` only in part, see below."""
 
 TURN_LIVE = frozenset(
@@ -62,14 +62,15 @@ def plan(running: SuiteSettings, read: SuiteSettings) -> Change:
         (applied if _is_live(field.name, running, read) else waiting).append(field.name)
     changes = {name: getattr(read, name) for name in applied if "." not in name}
     settings = replace(running, turn=turn, **changes)
-    named = tuple(name for name in applied if name != "sources")
-    return Change(settings=settings, applied=named, waiting=tuple(waiting))
+    return Change(settings=settings, applied=tuple(applied), waiting=tuple(waiting))
 
 
 def _is_live(name: str, running: SuiteSettings, read: SuiteSettings) -> bool:
     # TLS that is switched on or off changes what the listeners accept, not only a certificate.
     switched = (getattr(running, name) is None) != (getattr(read, name) is None)
-    return name in LIVE and not switched
+    # The install's own certificate stands in the state directory, and that one waits.
+    moved = name == "tls" and running.state_directory != read.state_directory
+    return name in LIVE and not switched and not moved
 
 
 def _plan_turn(

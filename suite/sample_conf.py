@@ -16,8 +16,8 @@ _HEAD = """\
 # webrtc-suite: every option, commented out with its default.
 #
 # Options marked [reload] are read again on SIGHUP, the others at a start. Values may stand in
-# double quotes. Comments stand on lines of their own. `webrtc-suite --check-config` reads this
-# file and says what is wrong with it.
+# double quotes. Comments stand on lines of their own. `webrtc-suite check-config --config FILE`
+# says what is wrong with a file.
 #
 # [turn] has coTURN's names, and --turn-config reads a turnserver.conf as it is. Of its options,
 # those not listed here have no effect; the check says why.

@@ -18,6 +18,7 @@ from typing import Protocol
 from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import (
+    IDelayedCall,
     IReactorCore,
     IReactorFDSet,
     IReactorTCP,
@@ -35,7 +36,12 @@ from suite.clock import Clocks
 from suite.composition import Composition
 from suite.diagnostics import Diagnostic, Level
 from suite.limits import set_limits
-from suite.log_observer import TwistedObserver, capture_python_logging, describe
+from suite.log_observer import (
+    TwistedObserver,
+    capture_python_logging,
+    describe,
+    follow_log_level,
+)
 from suite.log_records import LogEvent
 from suite.logs import Log
 from suite.reload import Change, plan
@@ -117,6 +123,7 @@ class SuiteService(Service):
         self._reload_again = False
         self._stop_signals = 0
         self._stop_asked = False
+        self._check_point: IDelayedCall | None = None
 
     # What twistd calls
 
@@ -131,7 +138,13 @@ class SuiteService(Service):
         os.umask(_UMASK)  # twistd sets it for daemons only
         set_limits()
         super().privilegedStartService()
-        self._composition = self._compose(self)
+        # From here on standard error leads into the log, so a fault must not leave it unwritten.
+        self.log.close_at_exit()
+        try:
+            self._composition = self._compose(self)
+        except Exception:
+            self._failed(Failure(), "starting")
+            raise
         self._supervisor = Supervisor(
             self._composition.stages,
             clock=self.clocks.monotonic,
@@ -145,7 +158,6 @@ class SuiteService(Service):
         """Let the log write, and tell when everything has had its first try."""
         super().startService()
         self.log.start()
-        self.log.close_at_exit()
         capture_python_logging(self.log)
         # Now, for a signal that comes early; and again, because Twisted installs its own when
         # the reactor begins to run.
@@ -243,6 +255,8 @@ class SuiteService(Service):
         # From here on nothing can be refused any more.
         if change.settings.log != self.settings.log:
             self.log.configure(self._adapt_log(change.settings.log))
+            follow_log_level(self.log)
+            self._plan_check_point()
         self.settings = change.settings
         self.reload_certificates()
         what = ", ".join(change.applied) or "nothing has changed"
@@ -282,19 +296,21 @@ class SuiteService(Service):
         if self._foreground and not self.log.settings.json:
             host = socket.gethostname()
             self.log.console(announcement(self.settings, opened, host))
-        self._check_point()
+        self._plan_check_point()
         # What was made so far lives as long as the process: the collector need not look at it.
         gc.collect()
         gc.freeze()
 
-    def _check_point(self) -> None:
+    def _plan_check_point(self) -> None:
+        if self._check_point is not None and self._check_point.active():
+            self._check_point.cancel()
         hours = self.log.settings.check_point_hours
         if hours and self.running:
-            self.reactor.callLater(hours * 3600, self._check_point_due)
+            self._check_point = self.reactor.callLater(hours * 3600, self._check_point_due)
 
     def _check_point_due(self) -> None:
         self.log.standard(LogEvent.CHECK_POINT, "Check point")
-        self._check_point()
+        self._plan_check_point()
 
     def _failed(self, failure: Failure, doing: str) -> None:
         self.log.standard(LogEvent.UNEXPECTED_ERROR, f"Error in {doing}: {describe(failure)}")

@@ -34,10 +34,17 @@ class TcpListen:
     plain: bool = True
     """Accept STUN without TLS."""
     turn: bool = True
+    turn_over_tls: bool = True
+    """Serve TURN within TLS too; off where TLS is there for the pages only."""
     web: bool = False
     """Serve the pages (over TLS; over plain HTTP to this machine only, others are redirected)."""
     proxy_from: tuple[Network, ...] = ()
     """Sources that must send a PROXY protocol header; empty: this listener takes none."""
+
+    @property
+    def secures_turn(self) -> bool:
+        """Whether clients of the relay are served over TLS here."""
+        return self.turn and self.tls and self.turn_over_tls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +131,10 @@ class SuiteSettings:
     log: LogSettings = field(default_factory=LogSettings)
     status: StatusSettings | None = None
     socket_buffer: int = 2 * 1024 * 1024
-    """Kernel buffers of the UDP sockets, bytes."""
+    """Kernel buffers of each UDP listener, bytes."""
     handshake_timeout: float = 10.0
     frame_timeout: float = 10.0
     unauthenticated_timeout: float = 30.0
     stop_timeout: float = 8.0
     max_connections: int = 5000
     """Streams that have not authenticated yet, over all listeners."""
-    sources: tuple[Path, ...] = ()
-    """The files that these settings came from, for messages and SIGHUP."""

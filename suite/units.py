@@ -17,7 +17,7 @@ from suite.logs import Log
 from suite.parts import Plane, Relay, Stream, Watch
 from suite.status import StatusSite
 from suite.unit import Health, Unit
-from turn.five_tuple import Address
+from turn.five_tuple import Address, joined
 
 WELL = Health(True)
 
@@ -257,9 +257,3 @@ class LogUnit:
         """Name the outputs that take no records at present."""
         faults = self.log.faults
         return Health(not faults, "; ".join(faults))
-
-
-def joined(address: Address) -> str:
-    """An address as it is written: ``0.0.0.0:3478``, ``[::]:3478``."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -19,3 +19,8 @@ settings.register_profile(
 )
 settings.register_profile("nightly", settings.get_profile("ci"), max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def fewer(times: int) -> settings:
+    """The profile's settings for a property that takes ``times`` as long as others to try."""
+    return settings(max_examples=max(1, settings.default.max_examples // times))

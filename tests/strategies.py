@@ -6,17 +6,12 @@ from __future__ import annotations
 
 import socket
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from turn.five_tuple import Address
 from turn.stun import channel_data
 from turn.stun.attributes import Attribute
 from turn.stun.message import Class, Integrity, Method, encode
-
-# A deadline measures how busy the machine is, not whether the code is right.
-settings.register_profile("webrtc-suite", deadline=None)
-settings.load_profile("webrtc-suite")
 
 _TRAILING = (
     Attribute.MESSAGE_INTEGRITY,

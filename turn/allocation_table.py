@@ -70,13 +70,6 @@ class AllocationTable:
             self._deadlines = [(a.expires, a.number) for a in self._by_number.values()]
             heapq.heapify(self._deadlines)
 
-    def next_deadline(self) -> float | None:
-        """When something next expires; it may be earlier than needed, never later."""
-        times = [self._deadlines[0][0]] if self._deadlines else []
-        if self._reservations:
-            times.append(min(r.expires for r in self._reservations.values()))
-        return min(times, default=None)
-
     def take_due(self, now: float) -> list[Allocation]:
         """Allocations with a relayed address whose time has come."""
         due: dict[int, Allocation] = {}

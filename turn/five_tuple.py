@@ -34,3 +34,14 @@ class FiveTuple:
     transport: Transport
     client: Address
     server: Address
+
+
+def joined(address: Address) -> str:
+    """An address as it is written: ``0.0.0.0:3478``, ``[::]:3478``."""
+    host, port = address
+    return f"{bracketed(host)}:{port}"
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands before a port or in a URL: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host

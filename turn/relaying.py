@@ -14,9 +14,10 @@ from turn.access import Decision, PeerRules
 from turn.allocate import (
     AllocateRequest,
     granted_lifetime,
+    read,
     read_allocate,
-    read_family,
     read_lifetime,
+    read_requested_family,
 )
 from turn.allocation import Allocation, Credential, RelayedAddress
 from turn.allocation_table import RESERVATION_LIFETIME, AllocationTable, Reservation
@@ -37,8 +38,9 @@ from turn.settings import TurnSettings
 from turn.stun.attributes import (
     Attribute,
     Family,
-    pack_error,
+    pack_address_error,
     pack_xor_address,
+    unpack_channel_number,
     unpack_xor_address,
 )
 from turn.stun.errors import MalformedMessage
@@ -166,7 +168,7 @@ class Relaying:
             return [*bound, self.addresses.bind(True, reached, now)], []
         except (NoPorts, RelaySocketsExhausted):
             code = 508 if self.addresses.has_family(True) else 440
-            value = bytes([Family.IPV6, 0]) + pack_error(code, "")[2:4]
+            value = pack_address_error(Family.IPV6, code)
             return bound, [(Attribute.ADDRESS_ERROR_CODE, value)]
 
     def _bind_reserving(
@@ -221,10 +223,10 @@ class Relaying:
         return [(Attribute.LIFETIME, lifetime.to_bytes(4, "big"))]
 
     def _relays_meant(self, message: Message, allocation: Allocation) -> list[RelayedAddress]:
-        value = message.first(Attribute.REQUESTED_ADDRESS_FAMILY)
-        if value is None:
+        family = read_requested_family(message)
+        if family is None:
             return list(allocation.relays)
-        relay = allocation.relay_for(read_family(value) is Family.IPV6)
+        relay = allocation.relay_for(family is Family.IPV6)
         if relay is None:
             raise Refusal(443, "the allocation has no relay of this family")
         return [relay]
@@ -278,10 +280,9 @@ class Relaying:
         self._plane.permit(allocation.flow, permission, until)
 
     def _channel_number(self, message: Message) -> int:
-        value = message.first(Attribute.CHANNEL_NUMBER)
-        if value is None or len(value) != 4:
-            raise Refusal(400, "CHANNEL-NUMBER is missing or malformed")
-        number = int.from_bytes(value[:2], "big")
+        number = read(message, Attribute.CHANNEL_NUMBER, unpack_channel_number)
+        if number is None:
+            raise Refusal(400, "CHANNEL-NUMBER is missing")
         highest = 0x7FFF if self.settings.legacy_channel_numbers else 0x4FFF
         if not 0x4000 <= number <= highest:
             raise Refusal(400, f"channel 0x{number:04x} is out of range")

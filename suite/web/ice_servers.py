@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from suite.settings import SuiteSettings
 from suite.web.credentials import Credential, CredentialKind, PageCredentials
-from turn.five_tuple import Address
+from turn.five_tuple import Address, bracketed
 from turn.settings import TurnSettings
 
 PREFERRED_PORTS = (443, 3478, 5349, 8443)
@@ -74,7 +74,7 @@ def listening_ports(settings: SuiteSettings, host: str) -> RelayPorts:
     return RelayPorts(
         udp=_best_port((listen.address for listen in settings.udp), local),
         tcp=_best_port((listen.address for listen in turn if listen.plain), local),
-        tls=_best_port((listen.address for listen in turn if listen.tls), local),
+        tls=_best_port((listen.address for listen in turn if listen.secures_turn), local),
     )
 
 
@@ -96,7 +96,7 @@ def is_loopback(host: str) -> bool:
 
 def ice_urls(host: str, ports: RelayPorts, turn: TurnSettings) -> list[str]:
     """Write the URLs of RFC 7064 and 7065, the cheapest transport first."""
-    authority = f"[{host}]" if ":" in host else host
+    authority = bracketed(host)
     urls = []
     if turn.stun and ports.udp is not None:
         urls.append(f"stun:{authority}:{ports.udp}")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from suite.config import EMBEDDED, Arguments, check, load
+from suite.config import Arguments, check, load
+from suite.config_summary import summary
 from suite.diagnostics import Diagnostic, Level, exit_code
 from suite.machine import Machine, default_state_directory, local_addresses, this_machine
 from suite.settings import LogLevel, LogOutput, SuiteSettings, TcpListen, TimeFormat
@@ -54,7 +55,6 @@ class DefaultTests(ConfigTestCase):
             self.assertEqual(getattr(bare, name), getattr(settings, name), name)
         self.assertTrue(settings.web)
         self.assertEqual(("127.0.0.1", 9641), settings.status and settings.status.address)
-        self.assertEqual(1, len(settings.sources))
 
     def test_embedded(self) -> None:
         """Without any file everything is served to this machine, with a secret of this process."""
@@ -75,7 +75,6 @@ class DefaultTests(ConfigTestCase):
         self.assertEqual("localhost", turn.realm)
         self.assertFalse(turn.peers.allow_loopback)
         self.assertEqual(("127.0.0.1", 9641), settings.status and settings.status.address)
-        self.assertEqual((EMBEDDED,), settings.sources)
         self.assertEqual(
             (LogLevel.TRACE, (LogOutput(level=LogLevel.DEBUG, target="stdout"),)),
             (settings.log.verbose, settings.log.outputs),
@@ -116,6 +115,17 @@ class ListenTests(ConfigTestCase):
         settings = self.settings(self.load(head + "no-tcp\nno-tls\n"))
         self.assertEqual((), settings.tcp)
         self.assertTrue(settings.udp)
+
+    def test_tls_for_pages_only(self) -> None:
+        """no-tls holds also on a port that has TLS for the pages."""
+        head = "[suite]\nweb-ports = 443\n" + USER + "listening-ip = 192.0.2.1\n"
+        settings = self.settings(self.load(head + "aux-server = 192.0.2.1:443\nno-tls\n"))
+        shared = listeners(settings)["192.0.2.1", 443]
+        self.assertTrue(shared.tls and shared.web and shared.turn and shared.plain)
+        self.assertFalse(shared.secures_turn)
+        self.assertNotIn("TURN over TLS", summary(settings))
+        settings = self.settings(self.load(head + "aux-server = 192.0.2.1:443\n"))
+        self.assertTrue(listeners(settings)["192.0.2.1", 443].secures_turn)
 
     def test_nothing_left(self) -> None:
         """A configuration that serves nothing is refused."""
@@ -482,7 +492,6 @@ class PrecedenceTests(ConfigTestCase):
         self.assertEqual("coturn", turn.realm)
         self.assertEqual(["alice", "bob"], [each.name for each in turn.credentials.users])
         self.assertTrue(self.settings(loaded).web)
-        self.assertEqual((config, turn_config), self.settings(loaded).sources)
 
     def test_comments_and_quotes(self) -> None:
         """Both marks begin comments of whole lines; quotes keep what they hold."""

@@ -17,6 +17,7 @@ from suite.option_kinds import (
     NETWORKS,
     PEM,
     PORT,
+    REALM,
     USER,
     BadValue,
     Kind,
@@ -131,6 +132,15 @@ class KindTests(SynchronousTestCase):
         self.assertEqual(("bob", None, b"\xab" * 16), (keyed.name, keyed.password, keyed.md5_key))
         self.refuses(USER, "alice", ":x", "a\tb:c", "u" * 509 + ":p")
         self.refuses(USER, "bob:0xzz", "bob:0x" + "ab" * 20)
+
+    def test_what_cannot_be_hashed(self) -> None:
+        """Names, passwords and realms that no client can make a key of are refused."""
+        self.refuses(
+            USER, "al\u00b7ice:word", "alice:wo\u00b7rd", "\u1100:word", "a\u00b7:0x" + "ab" * 16
+        )
+        self.refuses(REALM, "re\u00b7alm", "\u1100", "")
+        self.assertEqual("r\u00e9alm", REALM.parse("r\u00e9alm"))
+        self.assertEqual("", USER.parse("alice:").password)
 
     def test_networks(self) -> None:
         """Commas and blanks part; an empty list is none."""

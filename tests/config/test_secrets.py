@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.config import Arguments, check, load
 from suite.option_table import OPTIONS
 from suite.options import Mark
+from tests import fewer
 from tests.config.machines import MACHINE, ConfigTestCase
 
 SECRET_OPTIONS = sorted((row.section, row.name) for row in OPTIONS.rows if row.has(Mark.SECRET))
@@ -28,7 +29,7 @@ class SecretTests(ConfigTestCase):
         for text in (*written, repr(loaded), repr(loaded.settings), repr(arguments)):
             self.assertNotIn(CORE, text)
 
-    @settings(max_examples=60, deadline=None)
+    @fewer(3)
     @given(option=st.sampled_from(SECRET_OPTIONS), before=around, after=around)
     def test_in_files_and_overrides(self, option: tuple[str, str], before: str, after: str) -> None:
         """A secret in either file or on the command line, well formed or not, is never shown."""
@@ -90,7 +91,7 @@ class ArbitraryTextTests(ConfigTestCase):
         max_size=12,
     ).map("\n".join)
 
-    @settings(max_examples=150, deadline=None)
+    @fewer(2)
     @given(st.one_of(LINES.map(lambda text: text.encode("utf-8", "replace")), st.binary()))
     def test_never_raises(self, content: bytes) -> None:
         """Loading either kind of file gives settings or an error, never an exception."""

@@ -151,9 +151,9 @@ class TurnserverConfTests(ConfigTestCase):
         self.silent(loaded, "profile = coturn")
 
     def test_log(self) -> None:
-        """coTURN's log options give the log's settings."""
+        """coTURN's log options give the log's settings; allocations need verbose."""
         log = self.settings(self.load_turn(ALICE)).log
-        self.assertEqual(LogLevel.INTERACTION, log.verbose)
+        self.assertEqual(LogLevel.STANDARD, log.verbose)
         log = self.settings(
             self.load_turn(
                 ALICE + "verbose\nlog-file=/var/log/turn.log\nsimple-log\nno-stdout-log\n"
@@ -167,7 +167,7 @@ class TurnserverConfTests(ConfigTestCase):
         self.assertEqual((0, 0), (log.segment_bytes, log.expire_files))
         self.assertEqual(TimeFormat.TIME, log.time_format)
         log = self.settings(self.load_turn(ALICE + "Verbose\nlog-min-level=warning\nsyslog\n")).log
-        self.assertEqual(LogLevel.INTERACTION, log.verbose)
+        self.assertEqual(LogLevel.STANDARD, log.verbose)
         self.assertEqual(["syslog"], [each.target for each in log.outputs])
 
     def test_prometheus(self) -> None:

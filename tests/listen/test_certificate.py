@@ -18,7 +18,6 @@ from suite.certificate import (
     CertificateError,
     ExpiryNotices,
     OwnCertificate,
-    expiry,
     load,
     load_chain,
 )
@@ -74,7 +73,6 @@ class OwnCertificateTests(FolderTestCase):
         assert isinstance(identity.key, ec.EllipticCurvePrivateKey)
         self.assertEqual(identity.key.curve.name, "secp256r1")
         self.assertEqual(identity.not_after - identity.not_before, timedelta(days=825))
-        self.assertEqual(expiry(self.own.settings.certificate), identity.not_after)
 
     def test_kept_until_thirty_days_before_its_end(self) -> None:
         """The same files serve until the last thirty days begin, and are then made anew."""

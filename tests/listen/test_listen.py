@@ -290,6 +290,21 @@ class TlsStreamTests(SynchronousTestCase):
         client.handshake()
         self.assertEqual(client.connection.get_alpn_proto_negotiated(), b"")
 
+    def test_tls_for_pages_only(self) -> None:
+        """Where TLS is for the pages only, the relay is neither agreed on nor served inside it."""
+        listen = TcpListen(address=SERVER, web=True, turn_over_tls=False)
+        setting = Setting(listen)
+        client = TlsClient(*setting.connect(), alpn=[b"stun.turn"])
+        client.handshake()
+        self.assertEqual(client.connection.get_alpn_proto_negotiated(), b"")
+        client.connection.send(BINDING)
+        client.pump()
+        self.assertEqual(setting.admission.refused, {"STUN is not served": 1})
+        self.assertEqual(setting.relayed, [])
+        stream, _ = setting.connect()
+        stream.dataReceived(BINDING)
+        self.assertEqual(len(setting.relayed), 1)
+
     def test_every_first_byte_inside(self) -> None:
         """Inside TLS, too, only STUN and HTTP are served; TLS in TLS is not."""
         for first in (0x16, 0x40, 0x50, 0x80, 0xFF):

@@ -190,7 +190,7 @@ class ReloadTests(SynchronousTestCase):
         paths = (self.own.settings.certificate, self.own.settings.private_key)
         looks: list[int] = []
         watcher = CertificateWatcher(
-            paths, clock, self.contexts.reload, lambda: looks.append(len(looks))
+            lambda: paths, clock, self.contexts.reload, lambda: looks.append(len(looks))
         )
         watcher.start()
         before = self.serial()
@@ -210,13 +210,32 @@ class ReloadTests(SynchronousTestCase):
         watcher.stop()
         self.assertEqual(clock.getDelayedCalls(), [])
 
+    def test_watcher_follows_other_names(self) -> None:
+        """Once other files are named, a change of those is seen and one of the old is not."""
+        old, new = self.own.settings.certificate, self.folder / "new.pem"
+        new.write_bytes(b"first")
+        named = [old]
+        clock = Clock()
+        seen: list[bool] = []
+        watcher = CertificateWatcher(lambda: named, clock, lambda: seen.append(True))
+        watcher.start()
+        named[:] = [new]
+        clock.advance(5)
+        old.unlink()
+        clock.advance(5)
+        self.assertEqual(len(seen), 1)
+        new.write_bytes(b"another")
+        clock.advance(5)
+        self.assertEqual(len(seen), 2)
+        watcher.stop()
+
     def test_watcher_follows_links(self) -> None:
         """A symbolic link that is turned to another file is a change."""
         link = self.folder / "live.pem"
         link.symlink_to(self.own.settings.certificate)
         clock = Clock()
         seen: list[bool] = []
-        watcher = CertificateWatcher((link,), clock, lambda: seen.append(True))
+        watcher = CertificateWatcher(lambda: (link,), clock, lambda: seen.append(True))
         watcher.start()
         clock.advance(5)
         self.assertEqual(seen, [])

@@ -28,6 +28,7 @@ class MemoryLog(Log):
         self.records: list[Record] = []
         self.shown: list[str] = []
         self.reopened = 0
+        self.written_at_exit = False
 
     def write(self, level: LogLevel, event: LogEvent, text: str, **fields: Value) -> None:
         if self.enabled(level):
@@ -46,7 +47,8 @@ class MemoryLog(Log):
         """No thread."""
 
     def close_at_exit(self) -> None:
-        """No thread."""
+        """The process goes on."""
+        self.written_at_exit = True
 
     @property
     def lines(self) -> list[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
+from suite.build import stream_metrics
 from suite.metrics import Metrics
+from tests.listen.streams import Setting, TlsClient
 from turn import events
 from turn.data_plane import Counters
 from turn.five_tuple import FiveTuple, Transport
@@ -101,3 +104,21 @@ class MetricsTests(SynchronousTestCase):
         self.metrics.readings.gauge("sgw_x", "x", lambda: next(values))
         self.assertEqual(self.values()["sgw_x"], 1)
         self.assertEqual(self.values()["sgw_x"], 2)
+
+    def test_streams(self) -> None:
+        """TCP connections count by what became of them, also while a handshake is under way."""
+        setting = Setting()
+        stream_metrics(self.metrics, setting.admission)
+        for first in (b"\xff", b"GET / HTTP/1.1\r\n"):
+            setting.connect()[0].dataReceived(first)
+        stream, wire = setting.connect()
+        client = TlsClient(stream, wire)
+        self.assertRaises(SSL.WantReadError, client.connection.do_handshake)
+        stream.dataReceived(client.flight())
+        setting.clock.advance(0)
+        values = self.values()
+        self.assertEqual(values["sgw_streams_accepted_total"], 3)
+        self.assertEqual(values["sgw_streams_identified_total{HTTP}"], 1)
+        self.assertEqual(values["sgw_streams_refused_total{unknown protocol}"], 1)
+        self.assertEqual(values["sgw_streams_unauthenticated"], 2)
+        self.assertEqual(values["sgw_tls_handshakes"], 1)

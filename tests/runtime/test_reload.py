@@ -67,6 +67,15 @@ class PlanTests(SynchronousTestCase):
         change = plan(replace(RUNNING, tls=old), replace(RUNNING, tls=replace(old, minimum="1.3")))
         self.assertEqual(change.applied, ("tls",))
 
+    def test_the_own_certificate_waits_with_its_folder(self) -> None:
+        """The install's own certificate stands in the state directory, which stays till a start."""
+        old = TlsSettings(certificate=Path("/a/c"), private_key=Path("/a/k"))
+        new = TlsSettings(certificate=Path("/b/c"), private_key=Path("/b/k"))
+        running = replace(RUNNING, tls=old)
+        change = plan(running, replace(RUNNING, tls=new, state_directory=Path("/b")))
+        self.assertEqual(change.settings, running)
+        self.assertEqual(set(change.waiting), {"tls", "state_directory"})
+
     def test_the_lists_name_real_fields(self) -> None:
         """A renamed field cannot fall out of the lists unseen."""
         self.assertLessEqual(LIVE, {field.name for field in fields(SuiteSettings)})

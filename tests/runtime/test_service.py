@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -148,6 +149,17 @@ class SuiteServiceTests(SynchronousTestCase):
         self.start()
         self.assertEqual(os.umask(0o077), 0o077)
 
+    def test_a_fault_before_the_start_is_told(self) -> None:
+        """What raises while the units are made is logged, and the log is written at the end."""
+
+        def compose(service: SuiteService) -> Composition:
+            raise ValueError("no such realm")
+
+        self.service._compose = compose
+        self.assertRaises(ValueError, self.service.privilegedStartService)
+        self.assertTrue(self.said("20112 Error in starting: ValueError: no such realm"))
+        self.assertTrue(self.log.written_at_exit)
+
     def test_check_points(self) -> None:
         """Every configured number of hours there is a check point."""
         self.log.configure(LogSettings(check_point_hours=2))
@@ -155,6 +167,28 @@ class SuiteServiceTests(SynchronousTestCase):
         self.reactor.advance(7200)
         self.reactor.advance(7200)
         self.assertEqual(sum("Check point" in line for line in self.log.lines), 2)
+
+    def test_check_points_follow_a_reload(self) -> None:
+        """Another number of hours counts from the reload on, also where there were none."""
+        self.log.configure(LogSettings(check_point_hours=0))
+        self.start()
+        for hours, expected in ((3, 1), (1, 4), (0, 4)):
+            log = LogSettings(check_point_hours=hours)
+            self.read = Read(replace(self.settings, log=log))
+            self.service.reload()
+            for _ in range(3):
+                self.reactor.advance(3600)
+            said = sum("Check point" in line for line in self.log.lines)
+            self.assertEqual(said, expected)
+
+    def test_python_logging_follows_a_reload(self) -> None:
+        """Debug records of Python's logging come once the log takes them, and no longer."""
+        self.addCleanup(logging.getLogger().setLevel, logging.getLogger().level)
+        self.start()
+        for level, expected in ((LogLevel.DEBUG, True), (LogLevel.TRACE, False)):
+            self.read = Read(replace(self.settings, log=LogSettings(verbose=level)))
+            self.service.reload()
+            self.assertIs(logging.getLogger("aioice").isEnabledFor(logging.DEBUG), expected)
 
     def test_it_takes_over_twisteds_log(self) -> None:
         """twistd finds our observer at the application, so it makes none of its own."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from turn.stun.channel_data import is_channel_data, pack, unpack
+from turn.stun.channel_data import pack, unpack
 from turn.stun.errors import MalformedMessage
 
 
@@ -36,10 +36,3 @@ class ChannelDataTests(SynchronousTestCase):
     def test_bytes_beyond_the_payload(self) -> None:
         """What follows the payload is ignored."""
         self.assertEqual(unpack(b"\x40\0\0\x02abcd"), (0x4000, b"ab"))
-
-    def test_first_byte(self) -> None:
-        """Channels end at 0x4FFF, or at 0x7FFF for clients of RFC 5766."""
-        self.assertEqual([b for b in range(256) if is_channel_data(b)], list(range(0x40, 0x50)))
-        self.assertEqual(
-            [b for b in range(256) if is_channel_data(b, legacy=True)], list(range(0x40, 0x80))
-        )

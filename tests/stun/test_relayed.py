@@ -14,7 +14,6 @@ from turn.stun.message import Class, Integrity, Method, decode, encode
 from turn.stun.relayed import (
     UNDERSTOOD,
     SendIndication,
-    is_send_indication,
     pack_data,
     pack_icmp_data,
     parse_send,
@@ -94,7 +93,6 @@ class SendTests(SynchronousTestCase):
             (Attribute.DATA, payload),
         ]
         data = encode(Method.SEND, Class.INDICATION, identity, attributes)
-        self.assertTrue(is_send_indication(data))
         self.assertEqual(parse_send(data), SendIndication(peer, payload, False, False))
 
     @given(send_indications())
@@ -172,14 +170,6 @@ class SendTests(SynchronousTestCase):
         overrun = bytearray(data)
         overrun[35] = 9
         self.assertRefused(bytes(overrun), "overrun")
-
-    def test_is_send_indication(self) -> None:
-        """The quick look needs a header, the type and the cookie."""
-        data = send(XOR_PEER)
-        self.assertTrue(is_send_indication(data))
-        self.assertFalse(is_send_indication(data[:19]))
-        self.assertFalse(is_send_indication(b"\0\x06" + data[2:]))
-        self.assertFalse(is_send_indication(data[:4] + bytes(4) + data[8:]))
 
 
 class DataTests(SynchronousTestCase):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import settings, strategies
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -16,6 +17,7 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import fewer
 from tests.turn.relay import Client, Relay, code, default_settings
 from turn.stun.attributes import Attribute
 
@@ -142,7 +144,8 @@ class RelayModel(RuleBasedStateMachine):
 class ModelTests(SynchronousTestCase):
     """Hypothesis drives the server and the model side by side."""
 
+    @pytest.mark.hypothesis
     def test_the_server_does_as_the_model_says(self) -> None:
         """Every answer is the predicted one, and ports, flows and quota always add up."""
-        bounded = settings(max_examples=60, stateful_step_count=40, deadline=None)
+        bounded = settings(fewer(3), stateful_step_count=40)
         run_state_machine_as_test(RelayModel, settings=bounded)

@@ -7,6 +7,7 @@ from collections import Counter
 from itertools import pairwise
 from random import Random
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -17,6 +18,7 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import fewer
 from turn.relay_ports import NoPorts, RelayPorts
 
 
@@ -290,9 +292,10 @@ class RelayPortsMachine(RuleBasedStateMachine):
 class RelayPortsSequenceTests(SynchronousTestCase):
     """Whatever is called in whatever order."""
 
+    @pytest.mark.hypothesis
     def test_any_sequence(self) -> None:
         """No port is given twice, none is lost, and rest is kept while something else is left."""
         run_state_machine_as_test(
             RelayPortsMachine,
-            settings=settings(max_examples=60, stateful_step_count=40, deadline=None),
+            settings=settings(fewer(3), stateful_step_count=40),
         )

@@ -382,7 +382,7 @@ class AuthenticationTests(SynchronousTestCase):
         relay = Relay(default_settings(reason_phrases=True))
         response = relay.client().allocate((Attribute.EVEN_PORT, b"\0\0"))
         value = response.first(Attribute.ERROR_CODE)
-        self.assertEqual(unpack_error(value or b""), (400, "Bad Request: EVEN-PORT is not 1 byte"))
+        self.assertEqual(unpack_error(value or b""), (400, "Bad Request: EVEN-PORT is malformed"))
 
     def test_what_it_says_has_an_end(self) -> None:
         """A request that gives much to complain of gets a phrase of the RFC's length at most."""

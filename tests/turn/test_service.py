@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from suite.web.credentials import rest_credential
 from tests.turn.relay import (
     PEER,
     REALM,
@@ -171,6 +174,19 @@ class ServiceTests(SynchronousTestCase):
         answers = [relay.send(request, AnsweringPath(9)) for _ in range(3)]
         self.assertIsNone(answers[-1])
 
+    def test_reload_is_whole_or_not_at_all(self) -> None:
+        """Users that cannot be taken over leave limits and rules as they were, too."""
+        service = self.service()
+        client = ServiceRelay(service).client()
+        client.allocate()
+        users = CredentialSettings(users=(StaticUser("alice", "wo\u00b7rd"),))
+        denied = PeerSettings(denied=(parse_address_range("8.8.8.8"),))
+        settings = default_settings(credentials=users, peers=denied, max_lifetime=60)
+        self.assertRaises(ValueError, service.reload, settings)
+        self.assertEqual(code(client.permit(PEER)), 0)
+        lifetime = client.refresh(3600).first(Attribute.LIFETIME)
+        self.assertEqual(lifetime, (3600).to_bytes(4, "big"))
+
     def test_a_stream_that_goes_takes_its_allocation_along(self) -> None:
         """The plane's ports are free and the end says why."""
         service = self.service()
@@ -272,7 +288,21 @@ class ServiceTests(SynchronousTestCase):
         database.questions[0][1].errback(UserDatabaseError("locked"))
         self.assertEqual(code(decode(path.answers.pop())), 401)
 
-    def test_reads_secrets_and_rules_of_the_database_again(self) -> None:
+    def test_secrets_of_the_database_outlive_a_reload(self) -> None:
+        """They count beside those of the configuration, at once, also after a reload."""
+        database = Database()
+        database.secret_list = ["north wind"]
+        users = CredentialSettings(database="x", use_secrets=True, secrets=("south wind",))
+        settings = default_settings(credentials=users)
+        service = self.service(settings, database)
+        service.reload(replace(settings, user_quota=9))
+        relay = ServiceRelay(service)
+        for port, secret in enumerate(("north wind", "south wind", "no wind"), 5000):
+            page = rest_credential(secret, int(WALL) + 60, "alice")
+            client = relay.client(port, username=page.username, password=page.password)
+            self.assertEqual(code(client.allocate()), 401 if secret == "no wind" else 0)
+
+    def test_reads_rules_of_the_database_again(self) -> None:
         """Every five seconds; a failure in between leaves what was read last in force."""
         database = Database()
         database.rules = ([], ["8.8.8.8"])

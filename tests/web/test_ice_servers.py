@@ -45,6 +45,7 @@ class ListeningPortsTests(SynchronousTestCase):
                 TcpListen(address=(ANY, 1), tls=False),
                 TcpListen(address=(ANY, 2), plain=False),
                 TcpListen(address=(ANY, 443), turn=False, web=True),
+                TcpListen(address=(ANY, 8443), plain=False, turn_over_tls=False, web=True),
             )
         )
         self.assertEqual(listening_ports(suite, "h"), RelayPorts(None, 1, 2))

@@ -137,9 +137,11 @@ class TurnService:
         A user who is no longer listed is refused at the next request. What else differs takes
         effect at the next start.
         """
+        # First what may raise, so that nothing has changed then.
+        lists = self._user_lists(settings)
         self._settings = settings
         self._server.reload(settings)
-        self._authenticator.replace(self._user_lists(settings))
+        self._authenticator.replace(lists)
         self._relaying.rules = self._rules(self._relaying.addresses)
         quota = self._relaying.quota
         quota.user_quota = settings.user_quota

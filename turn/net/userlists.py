@@ -40,6 +40,7 @@ class DatabaseLists:
         self._users: DatabaseUsers | None = None
         self._secrets: SharedSecrets | None = None
         self._own_secrets: tuple[str, ...] = ()
+        self._read_secrets: tuple[str, ...] = ()
         self._timer: IDelayedCall | None = None
         self._running = False
         self._failing = False
@@ -49,6 +50,8 @@ class DatabaseLists:
         self._users = lists.database if isinstance(lists, StaticThenDatabase) else None
         self._secrets = lists if isinstance(lists, SharedSecrets) else None
         self._own_secrets = tuple(own_secrets)
+        # Lists that a reload made are fed at once, not when the database is read the next time.
+        self._take_secrets(self._read_secrets)
 
     def start(self) -> Deferred[None]:
         """Open the database and read it once."""
@@ -95,9 +98,10 @@ class DatabaseLists:
     def _read_again(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._read())
 
-    def _take_secrets(self, secrets: list[str]) -> None:
+    def _take_secrets(self, secrets: Sequence[str]) -> None:
+        self._read_secrets = tuple(secrets)
         if self._secrets is not None:
-            self._secrets.replace((*self._own_secrets, *secrets))
+            self._secrets.replace((*self._own_secrets, *self._read_secrets))
 
     def _take_rules(self, rules: tuple[list[str], list[str]]) -> None:
         allowed, denied = (tuple(parse_address_range(text) for text in texts) for texts in rules)

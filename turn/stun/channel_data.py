@@ -13,15 +13,6 @@ HEADER: Final = Struct("!HH")
 """Channel number and length of the payload."""
 
 
-def is_channel_data(first_byte: int, *, legacy: bool = False) -> bool:
-    """
-    Return whether a message that begins so is ChannelData.
-
-    RFC 8656 has channels 0x4000 to 0x4FFF; ``legacy`` admits those of RFC 5766, up to 0x7FFF.
-    """
-    return 0x40 <= first_byte <= (0x7F if legacy else 0x4F)
-
-
 def pack(number: int, payload: bytes, *, padded: bool) -> bytes:
     """Return a ChannelData message, ``padded`` to a multiple of four if it goes over a stream."""
     length = len(payload)

@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 from turn.five_tuple import Address
 from turn.stun.attributes import (
-    COOKIE,
     MAGIC_COOKIE,
     Attribute,
     pack_icmp,
@@ -82,11 +81,6 @@ class SendIndication(NamedTuple):
     dont_fragment: bool
     unknown_required: bool
     """Whether some attribute is one that a server must know; then it drops the indication."""
-
-
-def is_send_indication(data: bytes) -> bool:
-    """Return whether a datagram begins as a Send indication does."""
-    return len(data) >= HEADER_SIZE and data[:2] == b"\x00\x16" and data[4:8] == COOKIE
 
 
 def parse_send(data: bytes) -> SendIndication:

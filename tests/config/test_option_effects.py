@@ -1,0 +1,100 @@
+"""Every served option changes the settings, and at SIGHUP just those that are marked so."""
+
+from __future__ import annotations
+
+from suite.option_table import OPTIONS
+from suite.options import Mark, Option, Status
+from suite.reload import plan
+from suite.settings import SuiteSettings
+from tests.config.machines import ConfigTestCase
+
+COMMON = {"turn.listening-ip": "192.0.2.1", "turn.user": "alice:a long password"}
+
+VALUES = {
+    "suite.name": "other",
+    "suite.web-address": "127.0.0.1",
+    "suite.status-address": "192.0.2.1",
+    "turn.listening-ip": "127.0.0.1",
+    "turn.tcp-proxy-port": "9999",
+    "turn.use-auth-secret": "false",
+    "turn.user": "bob:another password",
+    "turn.profile": "coturn",
+    "turn.secret-digest": "sha256",
+    "turn.rest-api-separator": "/",
+    "turn.log-min-level": "error",
+    "turn.prometheus-path": "/other",
+    "log.verbose": "standard",
+    "log.all": "stderr",
+    "log.debug": "stderr",
+    "log.expire": "3 day",
+    "log.message_format": "full",
+    "log.time_format": "time",
+    "log.time_convert": "utc",
+}
+"""A value other than the default, where neither its kind's example nor a flip of it will do."""
+
+BESIDE = {
+    "turn.proxy-from": {"turn.proxy-port": "9999"},
+    "turn.use-auth-secret": {"turn.static-auth-secret": "a long random word"},
+    "turn.no-auth": {"turn.user": "", "turn.stun-only": "true"},
+    "turn.no-multicast-peers": {"turn.profile": "coturn"},
+    "turn.bps-capacity": {"turn.max-bps": "1"},
+    "turn.no-stdout-log": {"turn.log-file": "/log"},
+    "turn.prometheus-port": {"turn.prometheus": "true"},
+    "turn.prometheus-address": {"turn.prometheus": "true"},
+    "log.memory": {"log.all": "memory"},
+}
+"""What an option needs beside it to mean something."""
+
+FILES = {"turn.cert", "turn.pkey", "turn.userdb", "turn.db"}
+"""These name files that must exist; tests of their own look at them."""
+
+ELSEWHERE = {"turn.lt-cred-mech", "turn.verbose"}
+"""These mean something in a turnserver.conf alone; tests of that look at them."""
+
+
+def key(row: Option) -> str:
+    """The option as the command line spells it."""
+    return f"{row.section}.{row.name}"
+
+
+def another_value(row: Option) -> str:
+    """A value that differs from the default."""
+    default = row.effective_default
+    if key(row) in VALUES:
+        return VALUES[key(row)]
+    if default in ("true", "false"):
+        return "false" if default == "true" else "true"
+    if default and row.kind.numeric:
+        return str(int(default) - 1 if int(default) else 1)
+    return row.kind.example
+
+
+class OptionEffectTests(ConfigTestCase):
+    """The table against the settings that it makes."""
+
+    def with_options(self, options: dict[str, str]) -> SuiteSettings:
+        """The settings of a file that holds these; an empty value leaves the option out."""
+        lines = []
+        for section in OPTIONS.sections:
+            lines.append(f"[{section}]")
+            for name, value in options.items():
+                if value and name.startswith(f"{section}."):
+                    lines.append(f"{name.partition('.')[2]} = {value}")
+        return self.settings(self.load("\n".join(lines)))
+
+    def test_every_served_option(self) -> None:
+        """Set to something else it changes the settings, which apply at once where it says so."""
+        served = [
+            row
+            for row in OPTIONS.rows
+            if row.status is Status.SERVED and key(row) not in FILES | ELSEWHERE
+        ]
+        self.assertGreater(len(served), 80)
+        for row in served:
+            beside = COMMON | BESIDE.get(key(row), {})
+            before = self.with_options(beside)
+            after = self.with_options({**beside, key(row): another_value(row)})
+            change = plan(before, after)
+            differs = (bool(change.applied), bool(change.waiting))
+            self.assertEqual(differs, (row.has(Mark.LIVE), not row.has(Mark.LIVE)), key(row))
