@@ -164,7 +164,7 @@ _ACCESS = (
         BOOLEAN,
         "false",
         "Time-limited credentials made of a shared secret; users are then not looked at.",
-        SECURITY | LIVE,
+        SECURITY,
     ),
     _row(
         "static-auth-secret",

@@ -38,6 +38,10 @@ class Plane(Protocol):
 class Relay(Protocol):
     """A relay as a whole."""
 
+    @property
+    def complaint(self) -> str:
+        """What is wrong although it serves; empty if nothing is."""
+
     def start(self) -> Deferred[None] | None:
         """Begin to serve."""
 

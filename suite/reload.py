@@ -37,7 +37,7 @@ TURN_LIVE = frozenset(
 )
 """Fields of TurnSettings that ``turn.net.service.TurnService.reload`` takes over."""
 
-CREDENTIALS_AT_START = frozenset({"anonymous", "database", "algorithms"})
+CREDENTIALS_AT_START = frozenset({"anonymous", "use_secrets", "database", "algorithms"})
 """Of the credentials, what stays all the same: what the nonces promise, and the database."""
 
 

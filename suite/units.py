@@ -186,8 +186,8 @@ class RelayUnit:
         return self._relay.stop()
 
     def health(self) -> Health:
-        """The relay keeps serving whatever a peer or its database does."""
-        return WELL
+        """The relay keeps serving whom it knows; a database that fails is told as a complaint."""
+        return Health(True, self._relay.complaint)
 
 
 class PlaneUnit:

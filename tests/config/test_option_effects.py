@@ -49,8 +49,11 @@ BESIDE = {
 FILES = {"turn.cert", "turn.pkey", "turn.userdb", "turn.db"}
 """These name files that must exist; tests of their own look at them."""
 
-ELSEWHERE = {"turn.lt-cred-mech", "turn.verbose"}
-"""These mean something in a turnserver.conf alone; tests of that look at them."""
+ELSEWHERE = {"turn.lt-cred-mech", "turn.verbose", "turn.static-auth-secret"}
+"""
+The first two mean something in a turnserver.conf alone, and a first secret switches users off,
+which waits; tests of their own look at them.
+"""
 
 
 def key(row: Option) -> str:

@@ -3,8 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from suite.web.credentials import rest_credential
@@ -276,7 +278,10 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual((len(service.allocations), path.answers), (0, []))
 
     def test_a_broken_database_refuses_and_says_so_once(self) -> None:
-        """Strangers get 401, the log one line, and the relay goes on."""
+        """Strangers get 401, the log one line, health a complaint, and the relay goes on."""
+        logged: list[LogEvent] = []
+        globalLogPublisher.addObserver(logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, logged.append)
         database = Database()
         settings = default_settings(credentials=CredentialSettings(database="x"))
         service = self.service(settings, database)
@@ -287,6 +292,14 @@ class ServiceTests(SynchronousTestCase):
         service.control(client.build(Method.ALLOCATE, [UDP_TRANSPORT]), path)
         database.questions[0][1].errback(UserDatabaseError("locked"))
         self.assertEqual(code(decode(path.answers.pop())), 401)
+        database.broken = True
+        self.clock.pump([5.0] * 3)
+        said = [event for event in logged if "cannot be read" in event["log_format"]]
+        self.assertEqual(len(said), 1)
+        self.assertIn("locked", service.complaint)
+        database.broken = False
+        self.clock.advance(5)
+        self.assertEqual(service.complaint, "")
 
     def test_secrets_of_the_database_outlive_a_reload(self) -> None:
         """They count beside those of the configuration, at once, also after a reload."""
@@ -350,6 +363,18 @@ class ExternalAddressTests(SynchronousTestCase):
         self.sent.append((data, target))
 
     def stopListening(self) -> None: ...
+
+    def test_waits_for_a_port(self) -> None:
+        """Without a UDP port the relay starts all the same, and it is tried again."""
+        listen, self.listenUDP = self.listenUDP, self.refuse  # type: ignore[method-assign]
+        self.finder.start(self.found.append)
+        self.assertEqual(self.sent, [])
+        self.listenUDP = listen  # type: ignore[method-assign]
+        self.reactor.advance(30)
+        self.assertEqual(len(self.sent), 1)
+
+    def refuse(self, port: int, protocol: object, interface: str, size: int) -> None:
+        raise CannotListenError(interface, port, OSError("no"))
 
     def answer(self, public: str, source: tuple[str, int] = ("198.51.100.77", 3478)) -> None:
         tid = decode(self.sent[-1][0]).transaction_id

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IDelayedCall,
     IReactorTime,
@@ -63,9 +64,17 @@ class ExternalAddressFinder(DatagramProtocol):
         self._target: Address | None = None
 
     def start(self, found: Callable[[str], None]) -> None:
-        """Begin to ask. Raises CannotListenError where no UDP port can be had."""
+        """Begin to ask; where no UDP port can be had it is tried again later."""
         self._found = found
-        self._reactor.listenUDP(0, self, self._local, 2048)
+        self._listen()
+
+    def _listen(self) -> None:
+        try:
+            self._reactor.listenUDP(0, self, self._local, 2048)
+        except CannotListenError as error:
+            self.log.warn("external-ip = auto: {error}", error=error)
+            self._timer = self._clock.callLater(RETRY, self._listen)
+            return
         self._listening = True
         self._resolve()
 

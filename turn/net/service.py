@@ -111,6 +111,12 @@ class TurnService:
         """Relay ports that nobody holds."""
         return self._relaying.addresses.free_ports
 
+    @property
+    def complaint(self) -> str:
+        """What is wrong although the relay serves; empty if nothing is."""
+        failure = "" if self._database is None else self._database.failure
+        return f"the user database cannot be read: {failure}" if failure else ""
+
     def start(self) -> Deferred[None] | None:
         """Start the timer, and read the user database if there is one."""
         self._tick = self._clock.callLater(TICK, self._on_tick)

@@ -43,7 +43,8 @@ class DatabaseLists:
         self._read_secrets: tuple[str, ...] = ()
         self._timer: IDelayedCall | None = None
         self._running = False
-        self._failing = False
+        self.failure = ""
+        """Why the database could not be read the last time; empty when it could."""
 
     def attach(self, lists: Credentials, own_secrets: Sequence[str]) -> None:
         """Feed these lists; ``own_secrets`` are the configuration's and stay valid."""
@@ -85,9 +86,9 @@ class DatabaseLists:
 
     async def _read(self) -> None:
         try:
-            self._take_rules(await self._database.peer_rules())
             if self._secrets is not None:
                 self._take_secrets(await self._database.secrets())
+            self._take_rules(await self._database.peer_rules())
         except (UserDatabaseError, ValueError):
             self._note_failure(Failure())
         else:
@@ -110,16 +111,17 @@ class DatabaseLists:
             self.changed()
 
     def _note_success(self) -> None:
-        if self._failing:
-            self._failing = False
+        if self.failure:
+            self.failure = ""
             self.log.info("the user database can be read again")
 
     def _note_failure(self, failure: Failure) -> None:
-        if not self._failing:
-            self._failing = True
+        reason = failure.getErrorMessage()
+        if reason != self.failure:
+            self.failure = reason
             self.log.error(
                 "the user database cannot be read, what was read before stays in force: {reason}",
-                reason=failure.getErrorMessage(),
+                reason=reason,
             )
 
 
