@@ -140,6 +140,18 @@ class Chosen:
         if assignment.section not in self._table.sections:
             self._unknown_section(assignment)
             return
+        home = self._home_of_security(assignment.name)
+        if home:
+            self._findings.add(
+                Level.ERROR,
+                assignment.place,
+                "it has no effect in this section",
+                section=assignment.section,
+                option=assignment.name,
+                accepted=f"write it under [{home}]",
+                security=True,
+            )
+            return
         word = _FIRST_WORD.match(assignment.name)
         near = self._table.nearest(assignment.section, word[0]) if word else ""
         # A line of a strange form, or a lone word that is like no option, may hold a password.
@@ -154,6 +166,14 @@ class Chosen:
             option=name,
             accepted=accepted,
         )
+
+    def _home_of_security(self, name: str) -> str:
+        """The section that a misplaced option of security belongs to; empty if it is none."""
+        for section in self._table.sections:
+            row = self._table.find(section, name)
+            if row is not None and row.has(Mark.SECURITY):
+                return section
+        return ""
 
     def _unknown_section(self, assignment: Assignment) -> None:
         if assignment.section in self._sections_reported:

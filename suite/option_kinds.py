@@ -215,13 +215,9 @@ def _address_range(text: str) -> AddressRange:
     if "/" in text:
         _network(text)
     try:
-        found = parse_address_range(text)
+        return parse_address_range(text)
     except ValueError as wrong:
         raise BadValue(str(wrong)) from None
-    low, high = ipaddress.IPv6Address(found.first), ipaddress.IPv6Address(found.last)
-    if found.version == 6 and low.ipv4_mapped and high.ipv4_mapped:
-        return AddressRange(4, int(low.ipv4_mapped), int(high.ipv4_mapped), text)
-    return found
 
 
 def _external(text: str) -> ExternalAddress | None:

@@ -8,14 +8,24 @@ import ipaddress
 
 from turn.settings import AddressRange
 
+_IPV4_MAPPED = 0xFFFF
+_LOW_32 = 0xFFFFFFFF
+
 
 def parse_address_range(text: str) -> AddressRange:
     """
     Read ``192.0.2.1``, ``192.0.2.1-192.0.2.9`` or ``192.0.2.0/24``, IPv6 alike.
 
-    Raises ValueError with a sentence that says what is wrong.
+    IPv4-mapped IPv6 is taken for the IPv4 that it stands for, as peers are judged unwrapped. Raises
+    ValueError with a sentence that says what is wrong.
     """
-    text = text.strip()
+    found = _parse(text.strip())
+    if found.version == 6 and found.first >> 32 == found.last >> 32 == _IPV4_MAPPED:
+        return AddressRange(4, found.first & _LOW_32, found.last & _LOW_32, found.text)
+    return found
+
+
+def _parse(text: str) -> AddressRange:
     first_text, dash, last_text = text.partition("-")
     if dash:
         first, last = ipaddress.ip_address(first_text.strip()), _last(last_text.strip(), text)

@@ -26,6 +26,18 @@ def listeners(settings: SuiteSettings) -> dict[Address, TcpListen]:
     return {each.address: each for each in settings.tcp}
 
 
+class MisplacedTests(ConfigTestCase):
+    """Options under the heading of another section."""
+
+    def test_security_in_the_wrong_section_refuses(self) -> None:
+        """A rule that would have no effect is an error; what only tunes stays a warning."""
+        loaded = self.load(USER + "[log]\ndenied-peer-ip = 8.8.8.8\n")
+        self.refused(loaded, "denied-peer-ip", "write it under [turn]")
+        loaded = self.load(USER + "[log]\nlistening-prt = 3478\n")
+        self.settings(loaded)
+        self.said(loaded, "warning", "listening-prt")
+
+
 class DefaultTests(ConfigTestCase):
     """What holds when a file says next to nothing."""
 

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import LogEvent, capturedLogs, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from suite.web.credentials import rest_credential
@@ -314,6 +314,26 @@ class ServiceTests(SynchronousTestCase):
             page = rest_credential(secret, int(WALL) + 60, "alice")
             client = relay.client(port, username=page.username, password=page.password)
             self.assertEqual(code(client.allocate()), 401 if secret == "no wind" else 0)
+
+    def test_a_malformed_rule_of_the_database_leaves_the_others_in_force(self) -> None:
+        """One typing error opens nothing that other rules close, and is logged once."""
+        database = Database()
+        database.rules = ([], ["10.0.0.0-", "8.8.8.8", "::ffff:9.9.9.9"])
+        service = self.service(
+            default_settings(
+                credentials=CredentialSettings(
+                    database="x", users=(StaticUser("alice", "wonderland"),)
+                )
+            ),
+            database,
+        )
+        client = ServiceRelay(service).client()
+        client.allocate()
+        with capturedLogs() as events:
+            self.clock.advance(5)
+        self.assertEqual(events, [])
+        for denied in (PEER, ("9.9.9.9", 1)):
+            self.assertEqual(code(client.permit(denied)), 403)
 
     def test_reads_rules_of_the_database_again(self) -> None:
         """Every five seconds; a failure in between leaves what was read last in force."""

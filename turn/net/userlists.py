@@ -7,7 +7,7 @@ seconds, as coTURN does. While the database fails, what was read last goes on se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -45,6 +45,7 @@ class DatabaseLists:
         self._running = False
         self.failure = ""
         """Why the database could not be read the last time; empty when it could."""
+        self._malformed: set[str] = set()
 
     def attach(self, lists: Credentials, own_secrets: Sequence[str]) -> None:
         """Feed these lists; ``own_secrets`` are the configuration's and stay valid."""
@@ -89,7 +90,7 @@ class DatabaseLists:
             if self._secrets is not None:
                 self._take_secrets(await self._database.secrets())
             self._take_rules(await self._database.peer_rules())
-        except (UserDatabaseError, ValueError):
+        except UserDatabaseError:
             self._note_failure(Failure())
         else:
             self._note_success()
@@ -105,10 +106,20 @@ class DatabaseLists:
             self._secrets.replace((*self._own_secrets, *self._read_secrets))
 
     def _take_rules(self, rules: tuple[list[str], list[str]]) -> None:
-        allowed, denied = (tuple(parse_address_range(text) for text in texts) for texts in rules)
+        allowed, denied = (tuple(self._ranges(texts)) for texts in rules)
         if (allowed, denied) != (self.allowed, self.denied):
             self.allowed, self.denied = allowed, denied
             self.changed()
+
+    def _ranges(self, texts: list[str]) -> Iterator[AddressRange]:
+        """Read each rule for itself: one that is malformed must not open what the others close."""
+        for text in texts:
+            try:
+                yield parse_address_range(text)
+            except ValueError as error:
+                if text not in self._malformed:
+                    self._malformed.add(text)
+                    self.log.error("user database: peer rule left out: {error}", error=error)
 
     def _note_success(self) -> None:
         if self.failure:
