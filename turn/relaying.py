@@ -8,6 +8,7 @@ its ports back and returns its quota, once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 from turn.access import Decision, PeerRules
@@ -21,7 +22,13 @@ from turn.allocate import (
 )
 from turn.allocation import Allocation, Credential, RelayedAddress
 from turn.allocation_table import RESERVATION_LIFETIME, AllocationTable, Reservation
-from turn.data_plane import ClientPath, DataPlane, PeerPermission, RelaySocketsExhausted
+from turn.data_plane import (
+    ClientPath,
+    DataPlane,
+    PeerPermission,
+    RelayPortBusy,
+    RelaySocketsExhausted,
+)
 from turn.errors import Refusal
 from turn.events import (
     AllocationCreated,
@@ -326,7 +333,8 @@ class Relaying:
         self.table.remove(allocation)
         counters = self._plane.close(allocation.flow)
         for relay in allocation.relays:
-            self.addresses.give_back(relay.local, now)
+            if not self._is_reserved_again(relay.local, now):
+                self.addresses.give_back(relay.local, now)
         credential = allocation.credential
         self.quota.release(credential.quota_name, allocation.granted_bps)
         self._emit(
@@ -339,6 +347,23 @@ class Relaying:
                 counters,
             )
         )
+
+    def _is_reserved_again(self, local: Address, now: float) -> bool:
+        """
+        Hold a port that was had by a token for the rest of the token's thirty seconds.
+
+        Clients that hear nothing for a moment ask again as a new transaction, are told 437, delete
+        what they have and come back with the same token.
+        """
+        reservation = self.table.take_claimed(local, now)
+        if reservation is None:
+            return False
+        try:
+            relay = self._plane.bind_relay(*local)
+        except (RelayPortBusy, RelaySocketsExhausted):
+            return False
+        self.table.reserve(replace(reservation, bound=replace(reservation.bound, relay=relay)))
+        return True
 
     def drop_reservations(self, now: float) -> None:
         """Let go of every reserved port."""

@@ -510,6 +510,23 @@ class AllocateTests(SynchronousTestCase):
         bob = relay.client(port=7001, username="bob", password="builder")
         self.assertEqual(code(bob.allocate((Attribute.EVEN_PORT, b"\x80"))), 0)
 
+    def test_a_reservation_outlives_the_allocation_made_of_it(self) -> None:
+        """Deleted within the thirty seconds, the token gives the same port again; not after."""
+        response = self.client.allocate((Attribute.EVEN_PORT, b"\x80"))
+        ((_, even),) = relayed(response)
+        token = (
+            Attribute.RESERVATION_TOKEN,
+            response.first(Attribute.RESERVATION_TOKEN) or b"",
+        )
+        other = self.relay.client(port=5001)
+        for _ in range(2):
+            self.assertEqual(relayed(other.allocate(token))[0][1], even + 1)
+            self.assertEqual(code(other.refresh(0)), 0)
+        self.relay.now += 31
+        self.relay.server.handle_timeout(self.relay.now)
+        self.assertEqual(code(other.allocate(token)), 508)
+        self.assertEqual(len(self.relay.plane.bound), 1)
+
     def test_a_reservation_ends_after_thirty_seconds(self) -> None:
         """The odd port is free again and the token worth nothing."""
         response = self.client.allocate((Attribute.EVEN_PORT, b"\x80"))
