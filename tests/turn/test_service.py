@@ -200,6 +200,18 @@ class ServiceTests(SynchronousTestCase):
         (ended,) = [e for e in self.events if isinstance(e, AllocationEnded)]
         self.assertEqual(ended.reason, "client disconnected")
 
+    def test_the_end_of_an_older_stream_takes_nothing_of_the_newer(self) -> None:
+        """Two streams that a proxy announces alike: the allocation is the last one's."""
+        service = self.service()
+        five_tuple = FiveTuple(Transport.TCP, ("203.0.113.9", 5000), SERVER)
+        older, newer = (service.stream_client(five_tuple) for _ in range(2))
+        client = Client(ServiceRelay(service), AnsweringPath(5000, Transport.TCP))  # type: ignore[arg-type]
+        client.allocate()
+        service.disconnected(older, "client disconnected")
+        self.assertEqual(len(service.allocations), 1)
+        service.disconnected(newer, "client disconnected")
+        self.assertEqual(len(service.allocations), 0)
+
     def test_a_stream_is_accepted_for_good_with_its_allocation(self) -> None:
         """The deadline for strangers is lifted, and is back when the allocation has ended."""
         service = self.service()

@@ -169,6 +169,10 @@ class TurnService:
 
     def disconnected(self, path: ClientPath, reason: str) -> None:
         """End what belongs to a stream that is gone."""
+        stream = self._streams.get(path.five_tuple)
+        if stream is not None and stream is not path:
+            # A proxy announced the same client again: what is there belongs to the new stream.
+            return
         self._streams.pop(path.five_tuple, None)
         self._server.disconnected(path.five_tuple, reason, self._clock.seconds())
 
