@@ -85,7 +85,7 @@ class AllocationEnded:
     client: FiveTuple
     username: str
     reason: str
-    """``refreshed with lifetime 0``, ``expired``, ``client disconnected`` or ``server stopped``."""
+    """``refreshed with lifetime 0``, ``expired``, ``client disconnected``, ``replaced`` or ``server stopped``."""
     duration: float
     counters: Counters
 

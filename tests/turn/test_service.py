@@ -204,9 +204,11 @@ class ServiceTests(SynchronousTestCase):
         """Two streams that a proxy announces alike: the allocation is the last one's."""
         service = self.service()
         five_tuple = FiveTuple(Transport.TCP, ("203.0.113.9", 5000), SERVER)
-        older, newer = (service.stream_client(five_tuple) for _ in range(2))
+        older = service.stream_client(five_tuple)
         client = Client(ServiceRelay(service), AnsweringPath(5000, Transport.TCP))  # type: ignore[arg-type]
         client.allocate()
+        newer = service.stream_client(five_tuple)
+        self.assertEqual(code(client.allocate()), 0)
         service.disconnected(older, "client disconnected")
         self.assertEqual(len(service.allocations), 1)
         service.disconnected(newer, "client disconnected")

@@ -178,6 +178,9 @@ class TurnService:
 
     def stream_client(self, five_tuple: FiveTuple) -> StreamClient:
         """A protocol for one TCP or TLS client that was just accepted."""
+        if five_tuple in self._streams:
+            # Only a proxy can announce a client twice; the elder is as good as gone.
+            self._server.disconnected(five_tuple, "replaced", self._clock.seconds())
         stream = StreamClient(five_tuple, self, self._clock, self._limits, self.stream_totals)
         self._streams[five_tuple] = stream
         return stream
