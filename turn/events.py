@@ -85,7 +85,8 @@ class AllocationEnded:
     client: FiveTuple
     username: str
     reason: str
-    """``refreshed with lifetime 0``, ``expired``, ``client disconnected``, ``replaced`` or ``server stopped``."""
+    """``refreshed with lifetime 0``, ``expired``, ``replaced``, ``server stopped``, or why a stream
+    has ended."""
     duration: float
     counters: Counters
 
