@@ -1,0 +1,426 @@
+"""
+A session description whose every line is kept (RFC 8866).
+
+``parse`` reads text once, refuses what no reader could agree on and what is too large, and checks
+each line that this package gives a meaning to. Lines without a meaning here stay where they are,
+so ``render`` gives back the bytes that came. Descriptions are values: a change makes a new one.
+
+The order of lines is held to where it carries meaning: v=, o= and s= come first and what follows
+an m= line belongs to it. Within a section lines may come in any order, as they do from peers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final, Self, TypeVar
+
+from b2bua.sdp.attributes import (
+    Candidate,
+    Crypto,
+    Extmap,
+    Fingerprint,
+    Fmtp,
+    Group,
+    IceCredentials,
+    Rtcp,
+    RtcpFeedback,
+    RtpMap,
+    Setup,
+)
+from b2bua.sdp.direction import Direction
+from b2bua.sdp.errors import SdpError
+from b2bua.sdp.grammar import number
+from b2bua.sdp.lines import Connection, MediaLine, Origin, Timing
+
+MAX_BYTES: Final = 65_536
+MAX_LINES: Final = 2_000
+MAX_MEDIA: Final = 8
+MAX_CANDIDATES: Final = 100
+MIN_PTIME: Final = 10
+MAX_PTIME: Final = 60
+
+_SESSION_ORDER: Final = "vosiuepcbtrzka"
+_MEDIA_ORDER: Final = "micbka"
+_ONCE: Final = "vosiuczk"
+_is_line: Final = re.compile(r"[a-z]=[^\r\n\0]*").fullmatch
+_has_broken_end: Final = re.compile(r"\r(?!\n)").search
+
+ValueT = TypeVar("ValueT")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Lines in order, each ``letter=value`` without its line end."""
+
+    lines: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for line in self.lines:
+            if not _is_line(line):
+                raise SdpError("line")
+
+    def value(self, kind: str) -> str | None:
+        """Return the value of the first line of a kind, or None."""
+        prefix = f"{kind}="
+        return next((line[2:] for line in self.lines if line.startswith(prefix)), None)
+
+    def attributes(self, name: str) -> list[str]:
+        """Return the values of an attribute in order; that of a flag is ""."""
+        prefix = f"a={name}:"
+        flag = f"a={name}"
+        return [
+            line[len(prefix) :] for line in self.lines if line == flag or line.startswith(prefix)
+        ]
+
+    def attribute(self, name: str) -> str | None:
+        """Return the first value of an attribute, or None."""
+        values = self.attributes(name)
+        return values[0] if values else None
+
+    def has(self, name: str) -> bool:
+        """Tell whether an attribute is there, with or without a value."""
+        return bool(self.attributes(name))
+
+    def with_value(self, kind: str, value: str | None) -> Self:
+        """Return the section with one line of a kind in its place, or with none."""
+        kept = [line for line in self.lines if line[0] != kind]
+        if value is None:
+            return replace(self, lines=tuple(kept))
+        order = self._order()
+        rank = order.index(kind)
+        place = next((at for at, line in enumerate(kept) if order.find(line[0]) > rank), len(kept))
+        return replace(self, lines=(*kept[:place], f"{kind}={value}", *kept[place:]))
+
+    def with_attributes(self, name: str, values: Iterable[str]) -> Self:
+        """Return the section with these values of an attribute where it stood, else at the end."""
+        found = [at for at, line in enumerate(self.lines) if _is_attribute(line, name)]
+        place = found[0] if found else len(self.lines)
+        added = [f"a={name}:{value}" if value else f"a={name}" for value in values]
+        before = self.lines[:place]
+        after = [line for line in self.lines[place:] if not _is_attribute(line, name)]
+        return replace(self, lines=(*before, *added, *after))
+
+    def without(self, *names: str) -> Self:
+        """Return the section without some attributes."""
+        kept = (line for line in self.lines if not any(_is_attribute(line, n) for n in names))
+        return replace(self, lines=tuple(kept))
+
+    def _order(self) -> str:
+        return _SESSION_ORDER
+
+    @property
+    def direction(self) -> Direction | None:
+        """The direction that stands in this section, or None."""
+        found = {way for way in Direction if f"a={way}" in self.lines}
+        if len(found) > 1:
+            raise SdpError("duplicate", "direction")
+        return found.pop() if found else None
+
+    @property
+    def connection(self) -> Connection | None:
+        """The ``c=`` line of this section."""
+        return _optional(Connection.parse, self.value("c"))
+
+    @property
+    def fingerprints(self) -> list[Fingerprint]:
+        """Every ``a=fingerprint`` of this section."""
+        return [Fingerprint.parse(value) for value in self.attributes("fingerprint")]
+
+    @property
+    def setup(self) -> Setup | None:
+        """``a=setup`` of this section."""
+        return _optional(Setup.parse, self.attribute("setup"))
+
+    @property
+    def extmaps(self) -> list[Extmap]:
+        """Every ``a=extmap`` of this section."""
+        return [Extmap.parse(value) for value in self.attributes("extmap")]
+
+    @property
+    def ice(self) -> IceCredentials | None:
+        """The ICE credentials of this section; SdpError where one stands without the other."""
+        ufrag, pwd = self.attribute("ice-ufrag"), self.attribute("ice-pwd")
+        if ufrag is None and pwd is None:
+            return None
+        return IceCredentials.parse(ufrag or "", pwd or "")
+
+
+def _is_attribute(line: str, name: str) -> bool:
+    return line.startswith(f"a={name}") and line[2 + len(name) :][:1] in ("", ":")
+
+
+def _optional(parse: Callable[[str], ValueT], value: str | None) -> ValueT | None:
+    return None if value is None else parse(value)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaDescription(Section):
+    """An ``m=`` line and what belongs to it."""
+
+    line: MediaLine = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if not self.lines or not self.lines[0].startswith("m="):
+            raise SdpError("order", "m=")
+        object.__setattr__(self, "line", MediaLine.parse(self.lines[0][2:]))
+
+    def _order(self) -> str:
+        return _MEDIA_ORDER
+
+    def with_line(self, line: MediaLine) -> Self:
+        """Return the medium with another ``m=`` line."""
+        return replace(self, lines=(f"m={line}", *self.lines[1:]))
+
+    @property
+    def kind(self) -> str:
+        """``audio``, ``video`` or whatever else the ``m=`` line begins with."""
+        return self.line.kind
+
+    @property
+    def port(self) -> int:
+        """The port of the ``m=`` line."""
+        return self.line.port
+
+    @property
+    def rejected(self) -> bool:
+        """The slot carries nothing: port 0, unless the port is that of its bundle (RFC 9143)."""
+        return self.line.port == 0 and not self.has("bundle-only")
+
+    @property
+    def mid(self) -> str | None:
+        """``a=mid``."""
+        return self.attribute("mid")
+
+    @property
+    def rtpmaps(self) -> dict[int, RtpMap]:
+        """``a=rtpmap`` by payload type; SdpError where one type means two things."""
+        found: dict[int, RtpMap] = {}
+        for value in self.attributes("rtpmap"):
+            mapping = RtpMap.parse(value)
+            if found.setdefault(mapping.payload_type, mapping) != mapping:
+                raise SdpError("duplicate", "rtpmap")
+        return found
+
+    @property
+    def fmtps(self) -> dict[str, str]:
+        """Parameters by format; of two lines for one format the first counts."""
+        found: dict[str, str] = {}
+        for value in self.attributes("fmtp"):
+            fmtp = Fmtp.parse(value)
+            found.setdefault(fmtp.format, fmtp.parameters)
+        return found
+
+    @property
+    def feedback(self) -> list[RtcpFeedback]:
+        """Every ``a=rtcp-fb``."""
+        return [RtcpFeedback.parse(value) for value in self.attributes("rtcp-fb")]
+
+    @property
+    def rtcp(self) -> Rtcp | None:
+        """``a=rtcp``."""
+        return _optional(Rtcp.parse, self.attribute("rtcp"))
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """Every ``a=candidate``."""
+        return [Candidate.parse(value) for value in self.attributes("candidate")]
+
+    @property
+    def cryptos(self) -> list[Crypto]:
+        """Every ``a=crypto``; SdpError where a tag is there twice."""
+        found = [Crypto.parse(value) for value in self.attributes("crypto")]
+        if len({crypto.tag for crypto in found}) < len(found):
+            raise SdpError("duplicate", "crypto")
+        return found
+
+    @property
+    def ptime(self) -> int | None:
+        """The milliseconds of a packet that the writer would like to get."""
+        value = self.attribute("ptime")
+        return None if value is None else number(value.strip(" "), MIN_PTIME, MAX_PTIME, "ptime")
+
+    @property
+    def maxptime(self) -> int | None:
+        """The most milliseconds of a packet that the writer takes."""
+        value = self.attribute("maxptime")
+        return None if value is None else number(value.strip(" "), MIN_PTIME, 65_535, "maxptime")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDescription(Section):
+    """The lines of the session, then the media in the order of their slots."""
+
+    media: tuple[MediaDescription, ...] = ()
+
+    @property
+    def origin(self) -> Origin:
+        """The ``o=`` line."""
+        value = self.value("o")
+        if value is None:
+            raise SdpError("missing", "o=")
+        return Origin.parse(value)
+
+    @property
+    def timing(self) -> Timing | None:
+        """The first ``t=`` line."""
+        return _optional(Timing.parse, self.value("t"))
+
+    @property
+    def groups(self) -> list[Group]:
+        """Every ``a=group``."""
+        return [Group.parse(value) for value in self.attributes("group")]
+
+    def with_origin(self, origin: Origin) -> SessionDescription:
+        """Return the description with another ``o=`` line."""
+        return self.with_value("o", str(origin))
+
+    def with_media(self, media: Iterable[MediaDescription]) -> SessionDescription:
+        """Return the description with other media."""
+        return replace(self, media=tuple(media))
+
+    def direction_of(self, medium: MediaDescription) -> Direction:
+        """Return the direction of a medium: its own, else the session's, else sendrecv."""
+        return medium.direction or self.direction or Direction.SENDRECV
+
+    def connection_of(self, medium: MediaDescription) -> Connection | None:
+        """Return the ``c=`` line that holds for a medium; a slot with port 0 may have none."""
+        return medium.connection or self.connection
+
+    def fingerprints_of(self, medium: MediaDescription) -> list[Fingerprint]:
+        """Return the fingerprints that hold for a medium."""
+        return medium.fingerprints or self.fingerprints
+
+    def setup_of(self, medium: MediaDescription) -> Setup | None:
+        """Return the DTLS role that holds for a medium."""
+        return medium.setup or self.setup
+
+    def ice_of(self, medium: MediaDescription) -> IceCredentials | None:
+        """Return the ICE credentials that hold for a medium."""
+        return medium.ice or self.ice
+
+    def render(self) -> bytes:
+        """Return the description as it goes on the wire."""
+        lines = [*self.lines, *(line for medium in self.media for line in medium.lines)]
+        return ("\r\n".join(lines) + "\r\n").encode()
+
+    def __str__(self) -> str:
+        return self.render().decode()
+
+
+def parse(data: bytes | str) -> SessionDescription:
+    """
+    Read a description; SdpError, and nothing else, for what is none or cannot be served.
+
+    Lines end in CRLF, or all of them in LF. The last one may lack its end, and empty lines after
+    it are dropped.
+    """
+    sections = _sections(_lines(_text(data)))
+    if len(sections) > MAX_MEDIA + 1:
+        raise SdpError("count", "media")
+    _check_session_lines(sections[0])
+    media = tuple(MediaDescription(tuple(lines)) for lines in sections[1:])
+    description = SessionDescription(tuple(sections[0]), media)
+    _check_session(description)
+    for medium in media:
+        _check_medium(description, medium)
+    _check_whole(description)
+    return description
+
+
+def _text(data: bytes | str) -> str:
+    # Every character is at least a byte: what is far too long is not even encoded.
+    if len(data) > MAX_BYTES:
+        raise SdpError("size")
+    try:
+        octets = data.encode() if isinstance(data, str) else data
+        text = octets.decode()
+    except UnicodeError:
+        raise SdpError("encoding") from None
+    if len(octets) > MAX_BYTES:
+        raise SdpError("size")
+    if "\0" in text:
+        raise SdpError("encoding", "NUL")
+    return text
+
+
+def _lines(text: str) -> list[str]:
+    if _has_broken_end(text):
+        raise SdpError("line-end")
+    whole, half = text.count("\r\n"), text.count("\n")
+    if whole and whole != half:
+        raise SdpError("line-end")
+    end = "\r\n" if whole else "\n"
+    lines = text.split(end)
+    while lines and not lines[-1]:
+        lines.pop()
+    if "" in lines:
+        raise SdpError("line-end", "empty line")
+    if len(lines) > MAX_LINES:
+        raise SdpError("count", "lines")
+    return lines
+
+
+def _sections(lines: list[str]) -> list[list[str]]:
+    sections: list[list[str]] = [[]]
+    for line in lines:
+        if line.startswith("m="):
+            sections.append([])
+        sections[-1].append(line)
+    return sections
+
+
+def _check_session_lines(lines: list[str]) -> None:
+    if [line[:2] for line in lines[:3]] != ["v=", "o=", "s="]:
+        raise SdpError("order" if lines else "missing", "v=, o=, s=")
+    if lines[0] != "v=0":
+        raise SdpError("value", "v=")
+
+
+def _check_letters(section: Section, allowed: str) -> None:
+    letters = [line[0] for line in section.lines]
+    for letter in set(letters):
+        if letter not in allowed:
+            raise SdpError("order", f"{letter}=")
+        if letter in _ONCE and letters.count(letter) > 1:
+            raise SdpError("duplicate", f"{letter}=")
+
+
+def _check_session(description: SessionDescription) -> None:
+    _check_letters(description, _SESSION_ORDER)
+    if description.timing is None:
+        raise SdpError("missing", "t=")
+    for value in (line[2:] for line in description.lines if line[0] == "t"):
+        Timing.parse(value)
+    _read_all(description.origin, description.groups)
+    _check_shared(description)
+
+
+def _check_shared(section: Section) -> None:
+    _read_all(section.direction, section.connection, section.fingerprints)
+    _read_all(section.setup, section.extmaps, section.ice)
+
+
+def _check_medium(description: SessionDescription, medium: MediaDescription) -> None:
+    _check_letters(medium, _MEDIA_ORDER)
+    _check_shared(medium)
+    _read_all(medium.rtpmaps, medium.fmtps, medium.feedback, medium.rtcp, medium.cryptos)
+    _read_all(medium.ptime, medium.maxptime)
+    if medium.port and description.connection_of(medium) is None:
+        raise SdpError("missing", "c=")
+
+
+def _read_all(*_: object) -> None:
+    """Take values whose reading is the check."""
+
+
+def _check_whole(description: SessionDescription) -> None:
+    count = sum(len(medium.attributes("candidate")) for medium in description.media)
+    if count > MAX_CANDIDATES:
+        raise SdpError("count", "candidates")
+    _read_all([medium.candidates for medium in description.media])
+    mids = [medium.mid for medium in description.media if medium.mid is not None]
+    if len(set(mids)) < len(mids):
+        raise SdpError("duplicate", "mid")
