@@ -1,0 +1,236 @@
+"""
+Which codecs go into an offer or an answer of ours, in what order, under which numbers.
+
+What one side named goes to the other in its order, as far as ``codecs`` lists it and it is not
+disallowed there; then the added codecs follow (those need a transcoder). An answer keeps to what
+was offered. Digits are offered for each clock rate that audio has, and only for those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from b2bua.sdp.codecs import Codec
+from b2bua.sdp.formats import STATIC, Format, find
+
+# Dynamic numbers in the order of use; 64 to 95 look like RTCP where both share a port (RFC 5761).
+_DYNAMIC: Final[tuple[int, ...]] = (*range(96, 128), *range(35, 64))
+_EVENT: Final = "telephone-event"
+_ALL_EVENTS: Final = "0-15"
+
+
+class PayloadTypes:
+    """
+    The numbers in our descriptions on one leg: one that was used never gets another meaning.
+
+    That holds over all media of the leg, as bundled media need it. Only a peer that offers a
+    number anew may change it, for our answer has to follow.
+    """
+
+    def __init__(self) -> None:
+        self._codecs: dict[int, tuple[str, ...]] = {}
+
+    def learn(self, formats: Iterable[Format]) -> None:
+        """Take over the numbers of an offer that we answer."""
+        for item in formats:
+            for number in [n for n, codec in self._codecs.items() if codec == item.codec]:
+                del self._codecs[number]
+            self._codecs[item.payload_type] = item.codec
+
+    def number(self, wanted: Format, preferred: Iterable[int] = ()) -> int | None:
+        """
+        Return the number for a codec, the one it had if it had one.
+
+        Otherwise the first of ``preferred`` that is free, then any free one; None if there is
+        none left.
+        """
+        for known, codec in self._codecs.items():
+            if codec == wanted.codec:
+                return known
+        for free in (*preferred, *_DYNAMIC):
+            if free not in self._codecs and _may_mean(free, wanted):
+                self._codecs[free] = wanted.codec
+                return free
+        return None
+
+
+def _may_mean(number: int, wanted: Format) -> bool:
+    # A static number keeps its meaning even where nobody uses it.
+    return number not in STATIC or STATIC[number][0].lower() == wanted.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecRules:
+    """What one side of a call may be offered and answered, from the configuration."""
+
+    codecs: tuple[Codec, ...]
+    """Codecs that may be used at all, and their default numbers and parameters."""
+    added: tuple[Codec, ...] = ()
+    """Codecs that are offered on this side although the other side did not name them."""
+    disallowed: tuple[Codec, ...] = ()
+    transcoding: bool = True
+    """Without it nothing is added: nobody could translate."""
+    feedback: tuple[str, ...] = ()
+    """RTCP feedback for video that this side does, as ``a=rtcp-fb`` has it; none without AVPF."""
+
+    def codec(self, format: Format) -> Codec | None:
+        """Return the entry that allows a format on this side, or None."""
+        if any(codec.covers(format) for codec in self.disallowed):
+            return None
+        return next((codec for codec in self.codecs if codec.covers(format)), None)
+
+    def added_codecs(self, kind: str) -> tuple[Codec, ...]:
+        """Return the codecs to add to media of a kind, completed from ``codecs``."""
+        if not self.transcoding:
+            return ()
+        return tuple(self._completed(codec) for codec in self.added if codec.kind == kind)
+
+    def _completed(self, added: Codec) -> Codec:
+        listed = self.codec(added.format(0, ""))
+        if listed is None:
+            return added
+        number = listed.payload_type if added.payload_type is None else added.payload_type
+        return replace(added, payload_type=number, fmtp=added.fmtp or listed.fmtp)
+
+
+def offer_formats(
+    kind: str, named: Sequence[Format], rules: CodecRules, numbers: PayloadTypes
+) -> tuple[Format, ...]:
+    """
+    Return the formats for an offer on one side, after ``named`` of the other side.
+
+    Empty when there is nothing that this side may use: then the medium is not offered.
+    """
+    wanted = [(item, codec) for item in named if (codec := rules.codec(item))]
+    for codec in rules.added_codecs(kind):
+        item = codec.format(codec.payload_type or 0, codec.offered_fmtp())
+        if rules.codec(item) and not any(codec.covers(had) for had, _ in wanted):
+            wanted.append((item, codec))
+    offered: list[Format] = []
+    for item, codec in _with_events(wanted, rules):
+        number = numbers.number(item, _preferred(item, codec))
+        if number is not None and not any(had.payload_type == number for had in offered):
+            fmtp = item.fmtp or codec.offered_fmtp()
+            feedback = rules.feedback if kind == "video" else ()
+            offered.append(replace(item, payload_type=number, fmtp=fmtp, feedback=feedback))
+    return tuple(offered) if has_codec(offered) else ()
+
+
+def full_offer_formats(kind: str, rules: CodecRules, numbers: PayloadTypes) -> tuple[Format, ...]:
+    """Return the formats for an offer that nobody else's stands behind: all of ``codecs``."""
+    named = [
+        codec.format(codec.payload_type or 0, codec.offered_fmtp())
+        for codec in rules.codecs
+        if codec.kind == kind
+    ]
+    return offer_formats(kind, named, replace(rules, transcoding=False), numbers)
+
+
+def answer_formats(
+    kind: str,
+    offered: Sequence[Format],
+    named: Sequence[Format],
+    rules: CodecRules,
+) -> tuple[Format, ...]:
+    """
+    Return the formats for our answer to ``offered``, after ``named`` in the other side's answer.
+
+    Each has the number it was offered under. Empty when nothing is common: then the medium is
+    answered with port 0, and with 488 where no medium is left.
+    """
+    answered: list[Format] = []
+    for item in named:
+        theirs = find(item, offered)
+        codec = theirs and rules.codec(theirs)
+        if theirs and codec:
+            answered.append(_answer(theirs, codec, item.fmtp))
+    for added in rules.added_codecs(kind):
+        for theirs in offered:
+            if added.covers(theirs) and rules.codec(theirs):
+                answered.append(_answer(theirs, added, ""))
+    clocks = _clocks(answered)
+    for theirs in offered:
+        # Digits are translated between clock rates, so every one that fits is taken.
+        codec = rules.codec(theirs) if theirs.name == _EVENT else None
+        if codec and theirs.clock_rate in clocks:
+            answered.append(_answer(theirs, codec, ""))
+    kept: dict[int, Format] = {}
+    for item in answered:
+        if item.name != _EVENT or item.clock_rate in clocks:
+            kept.setdefault(item.payload_type, item)
+    if not has_codec(kept.values()):
+        return ()
+    return tuple(
+        replace(item, feedback=tuple(said for said in item.feedback if said in rules.feedback))
+        for item in kept.values()
+    )
+
+
+def has_codec(formats: Iterable[Format]) -> bool:
+    """Tell whether anything is there that can carry a call, not digits and repairs alone."""
+    return any(not item.is_companion for item in formats)
+
+
+def _answer(theirs: Format, codec: Codec, named_fmtp: str) -> Format:
+    if codec.fmtp:
+        return replace(theirs, fmtp=codec.answered_fmtp(theirs.fmtp))
+    if theirs.name == "h264":
+        # Profile and mode of an answer are those of the offer (RFC 6184, section 8.2.2).
+        return theirs
+    if theirs.name == _EVENT:
+        return replace(theirs, fmtp=_common_events(named_fmtp or _ALL_EVENTS, theirs.fmtp))
+    return replace(theirs, fmtp=named_fmtp)
+
+
+def _common_events(ours: str, theirs: str) -> str:
+    events = sorted(_events(ours) & _events(theirs or _ALL_EVENTS))
+    runs: list[list[int]] = []
+    for event in events:
+        if runs and runs[-1][-1] == event - 1:
+            runs[-1].append(event)
+        else:
+            runs.append([event])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def _events(text: str) -> set[int]:
+    # RFC 4733, section 2.4.1; what is malformed counts for nothing.
+    found: set[int] = set()
+    for part in text.replace(" ", "").split(","):
+        first, _, last = part.partition("-")
+        if (first + (last or first)).isascii() and first.isdigit() and (last or first).isdigit():
+            found.update(range(int(first[:4]), min(int((last or first)[:4]), 255) + 1))
+    return found
+
+
+def _preferred(item: Format, codec: Codec) -> tuple[int, ...]:
+    # The other side's own number spares rewriting every packet.
+    static = () if codec.static_type is None else (codec.static_type,)
+    named = (item.payload_type,) if item.payload_type in _DYNAMIC else ()
+    return (*static, *named, *codec.preferred_types)
+
+
+def _with_events(
+    wanted: Sequence[tuple[Format, Codec]], rules: CodecRules
+) -> list[tuple[Format, Codec]]:
+    """Offer digits at the clock rate of each audio codec, where they are offered at all."""
+    events = [(item, codec) for item, codec in wanted if item.name == _EVENT]
+    clocks = _clocks(item for item, _ in wanted)
+    kept = [
+        (item, codec) for item, codec in wanted if item.name != _EVENT or item.clock_rate in clocks
+    ]
+    if not events:
+        return kept
+    have = {item.clock_rate for item, _ in events}
+    for clock in sorted(clocks - have):
+        item = replace(events[0][0], clock_rate=clock)
+        codec = rules.codec(item)
+        if codec:
+            kept.append((item, codec))
+    return kept
+
+
+def _clocks(formats: Iterable[Format]) -> set[int]:
+    return {item.clock_rate for item in formats if not item.is_companion}

@@ -1,0 +1,1 @@
+"""Tests of session descriptions, codecs, hold, offers and answers."""
