@@ -30,14 +30,16 @@ class PayloadTypes:
     """
 
     def __init__(self) -> None:
-        self._codecs: dict[int, tuple[str, ...]] = {}
+        self._meaning: dict[int, tuple[str, ...]] = {}
+        self._chosen: dict[tuple[str, ...], int] = {}
 
     def learn(self, formats: Iterable[Format]) -> None:
-        """Take over the numbers of an offer that we answer."""
+        """Take over the numbers of an offer that we answer, of one codec twice the first."""
+        chosen: dict[tuple[str, ...], int] = {}
         for item in formats:
-            for number in [n for n, codec in self._codecs.items() if codec == item.codec]:
-                del self._codecs[number]
-            self._codecs[item.payload_type] = item.codec
+            self._meaning[item.payload_type] = item.codec
+            chosen.setdefault(item.codec, item.payload_type)
+        self._chosen.update(chosen)
 
     def number(self, wanted: Format, preferred: Iterable[int] = ()) -> int | None:
         """
@@ -46,12 +48,14 @@ class PayloadTypes:
         Otherwise the first of ``preferred`` that is free, then any free one; None if there is
         none left.
         """
-        for known, codec in self._codecs.items():
-            if codec == wanted.codec:
-                return known
+        codec = wanted.codec
+        known = self._chosen.get(codec)
+        if known is not None and self._meaning[known] == codec:
+            return known
         for free in (*preferred, *_DYNAMIC):
-            if free not in self._codecs and _may_mean(free, wanted):
-                self._codecs[free] = wanted.codec
+            if free not in self._meaning and _may_mean(free, wanted):
+                self._meaning[free] = codec
+                self._chosen[codec] = free
                 return free
         return None
 

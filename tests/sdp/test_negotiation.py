@@ -180,6 +180,13 @@ class PayloadTypeTests(SynchronousTestCase):
         self.assertEqual(numbers.number(Format(126, "telephone-event", 8000)), 96)
         self.assertEqual(numbers.number(Format(111, "opus", 48000, 2), (96, 111)), 111)
 
+    def test_codec_under_two_numbers(self) -> None:
+        """Of two numbers for one codec the first is used, and neither gets another meaning."""
+        numbers = PayloadTypes()
+        numbers.learn([Format(96, "VP8", 90000), Format(97, "VP8", 90000)])
+        self.assertEqual(numbers.number(Format(100, "VP8", 90000)), 96)
+        self.assertEqual(numbers.number(Format(97, "opus", 48000, 2), (97, 96)), 98)
+
     def test_static_numbers_are_not_lent(self) -> None:
         """A dynamic codec never gets a number that RFC 3551 gave away, nor one like RTCP's."""
         numbers = PayloadTypes()
