@@ -42,7 +42,12 @@ class Setup(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RtpMap:
-    """``a=rtpmap``: what a payload type means."""
+    """
+    ``a=rtpmap``: what a payload type means.
+
+    A clock rate of 0 is one that was not written. RFC 8866 wants it; RFC 4475 has valid messages
+    without it, so such a format is merely none that can be used.
+    """
 
     payload_type: int
     encoding: str
@@ -54,17 +59,19 @@ class RtpMap:
         """Read the value of ``a=rtpmap``."""
         payload_type, mapping = words(value, "rtpmap", 2, 2)
         encoding, *rest = mapping.split("/")
-        if not 1 <= len(rest) <= 2:
+        if len(rest) > 2:
             raise SdpError("value", "rtpmap")
         return cls(
             number(payload_type, 0, 127, "payload type"),
             token(encoding, "rtpmap"),
-            number(rest[0], 1, 1_000_000, "clock rate"),
+            number(rest[0], 1, 1_000_000, "clock rate") if rest else 0,
             number(rest[1], 1, 255, "channels") if len(rest) == 2 else 1,
         )
 
     def __str__(self) -> str:
-        text = f"{self.payload_type} {self.encoding}/{self.clock_rate}"
+        text = f"{self.payload_type} {self.encoding}"
+        if self.clock_rate:
+            text += f"/{self.clock_rate}"
         return f"{text}/{self.channels}" if self.channels > 1 else text
 
 

@@ -112,7 +112,7 @@ def formats_of(medium: MediaDescription) -> tuple[Format, ...]:
     Return the formats of an RTP medium in its order, each number once.
 
     A dynamic number without an rtpmap means nothing and is left out: some clients cut such lines
-    away and leave the number.
+    away and leave the number. So is a number whose rtpmap has no clock rate.
     """
     if not medium.line.is_rtp:
         return ()
@@ -126,6 +126,8 @@ def formats_of(medium: MediaDescription) -> tuple[Format, ...]:
         elif number in STATIC:
             (encoding, clock), channels = STATIC[number], 1
         else:
+            continue
+        if not clock:
             continue
         clock, channels = _as_registered(encoding.lower(), clock, channels)
         said = tuple(item.feedback for item in feedback if item.payload_type in (None, number))

@@ -41,6 +41,7 @@ class RoundTripTests(SynchronousTestCase):
             (MediaLine, "video 0 RTP/AVP"),
             (RtpMap, "111 opus/48000/2"),
             (RtpMap, "0 PCMU/8000"),
+            (RtpMap, "31 LPC"),
             (Fmtp, "108 profile-level-id=42000B;packetization-mode=1"),
             (RtcpFeedback, "* nack pli"),
             (RtcpFeedback, "96 ccm fir"),

@@ -35,6 +35,11 @@ class ReadingTests(SynchronousTestCase):
         (audio,) = samples.audio(formats="96 0 0 101").media
         self.assertEqual([item.payload_type for item in formats_of(audio)], [0, 101])
 
+    def test_meaning_without_a_clock_rate(self) -> None:
+        """RFC 4475's "a=rtpmap:31 LPC" is no reason to refuse the rest of a message."""
+        (audio,) = samples.audio("rtpmap:31 LPC", formats="31 0").media
+        self.assertEqual([item.payload_type for item in formats_of(audio)], [0])
+
     def test_static_numbers(self) -> None:
         """G.729 and its like are known by their number."""
         (audio,) = samples.audio(formats="18 9 13").media
