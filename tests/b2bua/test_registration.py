@@ -332,10 +332,11 @@ class AnswerTests(OneTestCase):
     def test_challenged_refresh(self) -> None:
         """A challenge during a refresh does not unbind; the count starts anew each time."""
         self.answer(OK)
-        for _ in range(5):
+        for cseq in (4, 7, 10):
             self.wait()
             self.assertEqual(self.answer(Answer(401), Answer(401), OK), [])
             self.assertEqual(self.state(), State.REGISTERED)
+            self.assertEqual(self.register.cseq, cseq)
 
     def test_challenged_sign_out(self) -> None:
         """A sign-out may be challenged too."""
@@ -477,6 +478,21 @@ class SilenceTests(OneTestCase):
         self.assertEqual(self.sort(self.outputs()), [])
         self.assertEqual(self.register.cseq, 3)
 
+    def test_server_changed_later(self) -> None:
+        """Who goes on by the clock before that is left alone then, bound or not."""
+        self.answer(SILENCE, SILENCE)
+        self.wait()
+        self.registrations.server_changed(self.now)
+        self.assertEqual(self.outputs(), [])
+        self.answer(OK)
+        self.wait()
+        self.answer(SILENCE, SILENCE)
+        self.assertEqual(self.state(), State.REGISTERED)
+        self.wait()
+        self.registrations.server_changed(self.now)
+        self.assertEqual(self.outputs(), [])
+        self.assertEqual(self.state(), State.REFRESHING)
+
     def test_other_failures_wait_on(self) -> None:
         """Who waits for another reason does not."""
         self.answer(Answer(500))
@@ -501,6 +517,21 @@ class SilenceTests(OneTestCase):
         self.registrations.server_changed(self.now)
         sent = [output.dn for output in self.outputs() if isinstance(output, Register)]
         self.assertEqual(sent, ["7001", "7002"])
+
+    def test_no_back_off_while_suspended(self) -> None:
+        """Who fails while all servers are down waits for a server, not for a time."""
+        self.answer(SILENCE)
+        self.registrations.suspend()
+        self.answer(SILENCE)
+        self.assertEqual(self.state(), State.REGISTER_DUE)
+
+    def test_late_success_after_another(self) -> None:
+        """A late 2xx changes nothing when a later REGISTER has succeeded."""
+        slow = self.register
+        self.answer(SILENCE, OK)
+        due = self.registrations.next_timeout()
+        self.registrations.answered(slow, OK, self.now + 30.0)
+        self.assertEqual(self.registrations.next_timeout(), due)
 
     def test_late_success(self) -> None:
         """A 2xx that comes after its REGISTER was taken for lost still counts."""

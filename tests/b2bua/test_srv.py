@@ -57,6 +57,8 @@ class OrderTests(SynchronousTestCase):
         """A record of weight 0 is first now and then, but rarely."""
         chosen = firsts([record("a", weight=30), record("none", weight=0)])
         self.assertTrue(0 < chosen["none"] < 4000 / 31 * 2, chosen)
+        records = [record("a", weight=30), record("none", weight=0)]
+        self.assertEqual(in_order(records, lambda: 0.0)[0].target, "none")
 
     def test_zero_weights_only(self) -> None:
         """Records of weight 0 among themselves take turns evenly."""

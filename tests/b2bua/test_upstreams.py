@@ -123,6 +123,13 @@ class SwitchingTests(PoolTestCase):
             self.news(), [Switched(A, B, Reason.UNANSWERED), Switched(B, A, Reason.UNANSWERED)]
         )
 
+    def test_back_soon(self) -> None:
+        """A server that has answered since it failed is used again, however soon."""
+        self.silence(110.0)
+        self.pool.answered(Sent(0, 2, 119.0, is_probe=True), 119.1)
+        self.silence(120.0)
+        self.assertEqual(self.news()[-1], Switched(B, A, Reason.UNANSWERED))
+
     def test_old_generation(self) -> None:
         """What fails after its server came back into use says nothing about that."""
         old = self.send(110.0)
