@@ -881,6 +881,12 @@ class NeverExpires(RuleBasedStateMachine):
             assert self.pair.most_in_a_second(self.pair.now - 100.0) <= 50
 
 
+def of_the_usual(part: float, steps: int) -> settings:
+    """So many steps, and a part of the examples that the profile has: these are long ones."""
+    examples = int(settings.default.max_examples / part)
+    return settings(max_examples=examples, stateful_step_count=steps)
+
+
 class ModelTests(SynchronousTestCase):
     """Registrations under any sequence of events."""
 
@@ -889,12 +895,8 @@ class ModelTests(SynchronousTestCase):
         The pace holds, CSeqs grow, nothing is sent while all servers are down, switches are 4 s
         apart, and when the servers are well again the books of both sides agree.
         """
-        run_state_machine_as_test(
-            PairModel, settings=settings(max_examples=60, stateful_step_count=30)
-        )
+        run_state_machine_as_test(PairModel, settings=of_the_usual(10 / 3, 30))
 
     def test_never_expires(self) -> None:
         """None of a thousand DNs ever expires while one of the servers answers."""
-        run_state_machine_as_test(
-            NeverExpires, settings=settings(max_examples=8, stateful_step_count=8)
-        )
+        run_state_machine_as_test(NeverExpires, settings=of_the_usual(25, 8))
