@@ -7,6 +7,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from b2bua.dial_numbers import DialNumberError, DialNumbers, parse_dial_numbers
+from b2bua.sdp.codecs import Codec, parse_codec_list
+from b2bua.sdp.errors import CodecListError
 from suite.option_kinds import (
     HOST,
     BadValue,
@@ -92,36 +95,11 @@ def _outputs(text: str) -> tuple[str, ...]:
     return targets
 
 
-_CODEC = re.compile(
-    r"""[A-Za-z][A-Za-z0-9-]*(/[0-9]{1,6})?
-    (=[0-9]{1,3} | =\((pt=[0-9]{1,3})?,?([a-z]+="[^"]*")?\) )?""",
-    re.VERBOSE,
-)
-_COMMA_OUTSIDE = re.compile(r"""((?:[^,()"]|"[^"]*"|\((?:[^()"]|"[^"]*")*\))*)(?:,|$)""")
-
-
-def _codecs(text: str) -> tuple[str, ...]:
-    if not text:
-        return ()
-    if not (text.startswith("(") and text.endswith(")")):
-        raise BadValue("the list is not within ( and )")
-    rest = text[1:-1]
-    codecs: list[str] = []
-    while rest:
-        found = _COMMA_OUTSIDE.match(rest)
-        if not found or not _CODEC.fullmatch(found[1].strip()):
-            raise BadValue(f"codec {len(codecs) + 1} of the list is malformed")
-        codecs.append(found[1].strip())
-        rest = rest[found.end() :]
-    _check_payload_types(codecs)
-    return tuple(codecs)
-
-
-def _check_payload_types(codecs: list[str]) -> None:
-    for codec in codecs:
-        found = re.search(r"=\(?(?:pt=)?([0-9]+)", codec.partition('"')[0])
-        if found:
-            whole_number(found[1], 0, 127)
+def _codecs(text: str) -> tuple[Codec, ...]:
+    try:
+        return parse_codec_list(text)
+    except CodecListError as error:
+        raise BadValue(str(error)) from error
 
 
 _DOMAIN = re.compile(
@@ -139,20 +117,11 @@ def _domain(text: str) -> str:
     return text.lower()
 
 
-_DIAL_NUMBER = re.compile(r"\+?[0-9*?]+(?:-\+?[0-9]+)?")
-
-
-def _dial_numbers(text: str) -> tuple[str, ...]:
-    entries = tuple(part.strip() for part in text.split(",")) if text else ()
-    for position, entry in enumerate(entries, start=1):
-        if not _DIAL_NUMBER.fullmatch(entry):
-            raise BadValue(f"entry {position} is not a DN")
-        first, dash, last = entry.partition("-")
-        if dash and not first.lstrip("+").isdigit():
-            raise BadValue(f"entry {position} mixes a range and wildcards")
-        if dash and int(first) > int(last):
-            raise BadValue(f"entry {position} is a range whose first DN is above its last")
-    return entries
+def _dial_numbers(text: str) -> DialNumbers:
+    try:
+        return parse_dial_numbers(text)
+    except DialNumberError as error:
+        raise BadValue(f"entry {error.entry}, column {error.column}: {error.problem}") from error
 
 
 def _sip_servers(text: str) -> tuple[Address, ...]:

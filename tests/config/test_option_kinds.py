@@ -185,9 +185,10 @@ class KindTests(SynchronousTestCase):
     def test_codecs(self) -> None:
         """The guide's grammar; commas within brackets and quotes part nothing."""
         text = '(opus/48000,vp8=100,h264=(pt=108,fmtp="[a=b,c;d=1]"))'
-        self.assertEqual(
-            ("opus/48000", "vp8=100", 'h264=(pt=108,fmtp="[a=b,c;d=1]")'), CODECS.parse(text)
-        )
+        codecs = CODECS.parse(text)
+        self.assertEqual(["opus", "vp8", "h264"], [codec.name for codec in codecs])
+        self.assertEqual([None, 100, 108], [codec.payload_type for codec in codecs])
+        self.assertEqual("[a=b,c;d=1]", codecs[-1].fmtp)
         self.assertEqual((), CODECS.parse(""))
         self.refuses(CODECS, "g722", "(g722", "(g 722)", "(vp8=200)", "(vp8=(pt=300))", "(a,,b)")
 
@@ -206,7 +207,11 @@ class KindTests(SynchronousTestCase):
     def test_dial_numbers(self) -> None:
         """The guide's example; ranges run upwards and hold no wildcards."""
         text = "1020,2020-2050,003000,556*,100*10,123??78,+408555"
-        self.assertEqual(7, len(DIAL_NUMBERS.parse(text)))
+        numbers = DIAL_NUMBERS.parse(text)
+        for dn in ("1020", "2035", "003000", "5561", "100910", "1230078", "+408555"):
+            self.assertTrue(numbers.matches(dn), dn)
+        for dn in ("1021", "2051", "3000", "408555"):
+            self.assertFalse(numbers.matches(dn), dn)
         self.refuses(DIAL_NUMBERS, "2050-2020", "1*-20", "a", "1,,2", "1-2-3")
 
     def test_sip_servers(self) -> None:
