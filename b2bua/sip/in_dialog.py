@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from b2bua.sip.invite_usage import InviteUsage
 
 KNOWN_METHODS = frozenset(
-    "ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE"
-    " UPDATE".split()
+    [
+        *("ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS"),
+        *("PRACK", "PUBLISH", "REFER", "REGISTER", "SUBSCRIBE", "UPDATE"),
+    ]
 )
 """What gets 405 where it is not allowed; of anything else nobody here has heard: 501."""
 

@@ -18,6 +18,7 @@ from b2bua.sip.message import Message, Request, Response
 from b2bua.sip.server_transaction import ServerTransaction
 from b2bua.sip.session import Exchange, Session
 from b2bua.sip.transaction import Transaction
+from b2bua.sip.transactions import TableFull
 from b2bua.sip.usage_events import (
     AnswerReceived,
     Cause,
@@ -53,7 +54,6 @@ class InviteClientUsage(InviteUsage):
 
     def _first_request(self, invitation: Invitation) -> Request:
         token = self.agent.token
-        profile = self.agent.profile
         request = Request(
             "INVITE",
             invitation.uri,
@@ -69,8 +69,6 @@ class InviteClientUsage(InviteUsage):
             ],
             invitation.body,
         )
-        if "PRACK" not in profile.allow:
-            request.replace("Supported", *[o for o in profile.supported if o != "100rel"])
         if invitation.body and not request.has("Content-Type"):
             request.add("Content-Type", self.content_type)
         return request
@@ -211,7 +209,11 @@ class InviteClientUsage(InviteUsage):
         if again is None:
             return False
         self._drop_sessions(now)
-        self._start(again, now)
+        self._sessions = {}
+        try:
+            self._start(again, now)
+        except TableFull:
+            return False
         return True
 
     def _next_sequence(self) -> int:

@@ -37,6 +37,7 @@ from b2bua.sip.server_transaction import ServerTransaction
 from b2bua.sip.session import Change, Session
 from b2bua.sip.session_timer import SessionTimer
 from b2bua.sip.transaction import OutOfPlace, Transaction
+from b2bua.sip.transactions import TableFull
 from b2bua.sip.usage_events import (
     SDP,
     Cause,
@@ -134,6 +135,8 @@ class InviteUsage:
         self.credentials: DigestClient | None = None
         self.transactions: set[Transaction] = set()
         """Everything open that belongs here; when it is over too the usage is forgotten."""
+        self.dialogs: list[Dialog] = []
+        """Those in which requests may come; the agent's to change."""
         self._asked: dict[Transaction, _Asked] = {}
         self._is_told = False
         self._cause = Cause.LOCAL
@@ -250,8 +253,13 @@ class InviteUsage:
         hop = self.hop_of(session.dialog)
         if attempt == 0 and self.credentials is not None:
             self.credentials.authorize(request, hop)
-        transaction = self.agent.start(self, request, hop, now)
-        self._asked[transaction] = _Asked(session, done, attempt)
+        try:
+            transaction = self.agent.start(self, request, hop, now)
+        except TableFull:
+            # To whoever asked it is all the same why nothing could be sent.
+            done(request, 503, None, now)
+        else:
+            self._asked[transaction] = _Asked(session, done, attempt)
 
     def capabilities(self, method: str) -> list[tuple[str, str]]:
         """What a request of this method, or a 2xx ("200"), says of us: Contact, Allow and more."""
@@ -414,7 +422,7 @@ class InviteUsage:
     # Inputs and effects.
 
     def take(self, given: UsageInput, now: float, message: Message | None = None) -> None:
-        """Take one input: be in the next state, then have its effect. What has no row is nothing."""
+        """Take one input: be in the next state, then have its effect."""
         row = (self.rows.get(self.state) or _COMMON.get(self.state, {})).get(given)
         if row is not None:
             effect, self.state = row

@@ -35,7 +35,10 @@ the peer's own, and an offer made before that would take the peer's back.
 class Profile:
     """What this user agent can do, as its messages say it, and how long its sessions last."""
 
-    allow: tuple[str, ...] = tuple("INVITE ACK CANCEL BYE OPTIONS INFO NOTIFY PRACK UPDATE".split())
+    allow: tuple[str, ...] = (
+        *("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"),
+        *("INFO", "NOTIFY", "PRACK", "UPDATE"),
+    )
     allow_events: tuple[str, ...] = ()
     """Event packages that a NOTIFY may have without any SUBSCRIBE: talk and hold, for one."""
     supported: tuple[str, ...] = ("100rel", "timer")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from b2bua.sip.client_transaction import ClientTransaction
 from b2bua.sip.dialog import Dialog, DialogRefusal, DialogTable, DialogTableFull
@@ -39,10 +40,16 @@ from b2bua.sip.session_timer import SessionTimer
 from b2bua.sip.timers import Deadlines, Timers
 from b2bua.sip.transaction import Transaction
 from b2bua.sip.transactions import TransactionTable
+from b2bua.sip.uri import Uri
 from b2bua.sip.usage_events import Invitation, Invited, Profile, UsageEvent
 
 AgentOutput = Output | UsageEvent
-_OPTIONAL = ("Session-Expires", "Min-SE", "RSeq", "Retry-After")
+_OPTIONAL: Final[dict[str, Callable[[Response], object]]] = {
+    "Session-Expires": lambda response: response.session_expires,
+    "Min-SE": lambda response: response.min_se,
+    "RSeq": lambda response: response.rseq,
+    "Retry-After": lambda response: response.retry_after,
+}
 """What a response may lack, and so counts as lacking where it cannot be read."""
 
 
@@ -62,7 +69,7 @@ class UserAgent:
         sent_by: Callable[[Hop], str],
         token: Callable[[], str],
         contact: Callable[[Hop], NameAddr],
-        route: Callable[[object, Hop], Hop],
+        route: Callable[[Uri, Hop], Hop],
         random_below: RandomBelow,
         profile: Profile | None = None,
         timers: Timers | None = None,
@@ -178,11 +185,14 @@ class UserAgent:
         """Take in a dialog of a usage. Raises DialogTableFull."""
         self.dialogs.add(dialog)
         self._usages[dialog] = usage
+        usage.dialogs.append(dialog)
 
     def remove_dialog(self, dialog: Dialog) -> None:
         """Forget a dialog."""
         self.dialogs.remove(dialog)
-        self._usages.pop(dialog, None)
+        usage = self._usages.pop(dialog, None)
+        if usage is not None:
+            usage.dialogs.remove(dialog)
 
     # What transactions give.
 
@@ -324,7 +334,7 @@ class UserAgent:
             self._deadlines.set(usage, usage.next_timeout())
             return
         self._deadlines.set(usage, None)
-        for dialog in [dialog for dialog, owner in self._usages.items() if owner is usage]:
+        for dialog in list(usage.dialogs):
             self.remove_dialog(dialog)
 
 
@@ -334,8 +344,8 @@ def _read_all(request: Request) -> None:
 
 
 def _drop_unreadable(response: Response) -> None:
-    for name in _OPTIONAL:
+    for name, read in _OPTIONAL.items():
         try:
-            _ = (response.session_expires, response.min_se, response.rseq, response.retry_after)
+            read(response)
         except ParseError:
             response.remove(name)
