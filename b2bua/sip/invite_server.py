@@ -142,6 +142,7 @@ class InviteServerUsage(InviteUsage):
         self._send_reliable(now)
         if not self._reliable.holds_success:
             self.take(UsageInput.PRACKED, now)
+        session.go_on(now)
 
     def _take_early_answer(self, session: Session, request: Request, now: float) -> None:
         if not request.body:
@@ -162,6 +163,11 @@ class InviteServerUsage(InviteUsage):
             self.take(UsageInput.ACK, now, ack)
         else:
             super().receive_ack(ack, now)
+
+    @property
+    def may_update(self) -> bool:
+        """Not while an answer in a provisional response has no PRACK (RFC 3311, section 5.1)."""
+        return self.state is UsageState.RINGING and self._reliable.open is None
 
     def peer_goes_on(self, now: float) -> None:
         """A re-INVITE shows that the peer has our 2xx, so its ACK was lost or comes late."""

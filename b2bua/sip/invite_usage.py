@@ -219,6 +219,11 @@ class InviteUsage:
         return self.state is UsageState.ESTABLISHED
 
     @property
+    def may_update(self) -> bool:
+        """Whether an UPDATE with an offer may be sent before the first INVITE is over."""
+        return self.state is UsageState.CALLING
+
+    @property
     def takes_reinvite(self) -> bool:
         """Whether the peer may send a re-INVITE: it has seen our 2xx, or sent its own."""
         return self.state in (UsageState.ESTABLISHED, UsageState.ANSWERED, UsageState.LEAVING)

@@ -144,7 +144,8 @@ class Session:
         updates = "update" in self.peer_allows
         if self.usage.may_reinvite:
             return "UPDATE" if change.is_refresh and updates else "INVITE"
-        return "UPDATE" if updates and change.offer is not None else ""
+        may_update = updates and self.usage.may_update and change.offer is not None
+        return "UPDATE" if may_update else ""
 
     def _send(self, change: Change, method: str, now: float) -> None:
         if change.is_refresh:

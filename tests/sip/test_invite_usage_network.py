@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from contextlib import suppress
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -76,7 +76,7 @@ class Network(RuleBasedStateMachine):
         usage = self.usages.get(name)
         if usage is not None:
             # What a state has no place for is said to be so, and must not have done harm.
-            with suppress(OutOfPlace):
+            with contextlib.suppress(OutOfPlace):
                 command(usage)
             self.look()
 
