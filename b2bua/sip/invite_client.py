@@ -13,10 +13,10 @@ from b2bua.sip.client_transaction import ClientTransaction
 from b2bua.sip.dialog import Dialog, DialogTableFull, dialog_of_response
 from b2bua.sip.headers import CSeq, RAck
 from b2bua.sip.hop import Hop
-from b2bua.sip.invite_usage import InviteUsage, Rows, UsageInput, UsageState
+from b2bua.sip.invite_usage import COMMON, InviteUsage
 from b2bua.sip.message import Message, Request, Response
 from b2bua.sip.server_transaction import ServerTransaction
-from b2bua.sip.session import Exchange, Session
+from b2bua.sip.session import Session
 from b2bua.sip.transaction import Transaction
 from b2bua.sip.transactions import TableFull
 from b2bua.sip.usage_events import (
@@ -28,6 +28,7 @@ from b2bua.sip.usage_events import (
     Progress,
     Unheard,
 )
+from b2bua.sip.usage_states import Exchange, Rows, UsageInput, UsageState, complete
 
 if TYPE_CHECKING:
     from b2bua.sip.user_agent import UserAgent
@@ -312,18 +313,51 @@ class InviteClientUsage(InviteUsage):
 
 
 _S, _I, _U = UsageState, UsageInput, InviteClientUsage
-InviteClientUsage.rows = cast(
-    Rows,
-    {
+InviteClientUsage.rows = complete(
+    cast(
+        Rows,
+        {
+            _S.CALLING: {
+                _I.SUCCESS: (_U._establish, _S.ESTABLISHED),
+                _I.FAILURE: (_U._refused, _S.ENDED),
+                _I.HANG_UP: (_U._cancel, _S.CANCELLING),
+                _I.BYE: (_U._cancel_after_bye, _S.CANCELLING),
+            },
+            _S.CANCELLING: {
+                _I.SUCCESS: (_U._undo, _S.ENDING),
+                _I.FAILURE: (_U._given_up, _S.ENDED),
+            },
+            **COMMON,
+        },
+    ),
+    ignored={
         _S.CALLING: {
-            _I.SUCCESS: (_U._establish, _S.ESTABLISHED),
-            _I.FAILURE: (_U._refused, _S.ENDED),
-            _I.HANG_UP: (_U._cancel, _S.CANCELLING),
-            _I.BYE: (_U._cancel_after_bye, _S.CANCELLING),
+            _I.LOST: "an early dialog has failed; the INVITE has its own end",
+            _I.GONE: "the same; another fork may answer",
+            _I.BYE_DONE: "there was no BYE of ours, but to a fork that came too late",
         },
         _S.CANCELLING: {
-            _I.SUCCESS: (_U._undo, _S.ENDING),
-            _I.FAILURE: (_U._given_up, _S.ENDED),
+            _I.HANG_UP: "it is under way",
+            _I.BYE: "it has its 200; what the INVITE still gets decides",
+            _I.LOST: "it ends in any case",
+            _I.GONE: "it ends in any case",
+            _I.BYE_DONE: "there was no BYE of ours",
         },
+        _S.ESTABLISHED: {
+            _I.SUCCESS: "it was answered once; other forks are ended by themselves",
+            _I.FAILURE: "a 2xx is final",
+            _I.BYE_DONE: "there was no BYE of ours",
+        },
+        _S.ENDING: {
+            _I.SUCCESS: "a copy, which has its ACK again",
+            _I.FAILURE: "a 2xx is final",
+            _I.HANG_UP: "it is under way",
+            _I.LOST: "BYE went out already",
+            _I.GONE: "the end of our BYE says the same",
+        },
+        _S.ENDED: dict.fromkeys(
+            (_I.SUCCESS, _I.FAILURE, _I.HANG_UP, _I.BYE, _I.LOST, _I.GONE, _I.BYE_DONE),
+            "it is over",
+        ),
     },
 )

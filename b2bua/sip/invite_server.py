@@ -8,13 +8,21 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 from b2bua.sip.dialog import dialog_of_request
-from b2bua.sip.invite_usage import InviteUsage, Rows, UsageInput, UsageState
+from b2bua.sip.invite_usage import COMMON, InviteUsage
 from b2bua.sip.message import Message, Request, Response
 from b2bua.sip.reliable import RSEQ_RANGE, ReliableSender, Repetition
 from b2bua.sip.server_transaction import ServerTransaction
-from b2bua.sip.session import Exchange, Session, SessionState
+from b2bua.sip.session import Session
 from b2bua.sip.transaction import OutOfPlace
 from b2bua.sip.usage_events import AnswerReceived, Cause, Established
+from b2bua.sip.usage_states import (
+    Exchange,
+    Rows,
+    SessionState,
+    UsageInput,
+    UsageState,
+    complete,
+)
 
 if TYPE_CHECKING:
     from b2bua.sip.user_agent import UserAgent
@@ -302,31 +310,85 @@ _REFUSALS = {
     _I.CANCEL: (_U._refuse_cancelled, _S.ENDED),
     _I.BYE: (_U._refuse_ended, _S.ENDED),
 }
-InviteServerUsage.rows = cast(
-    Rows,
-    {
+_ANSWERED_ONCE = dict.fromkeys((_I.ANSWER, _I.ANSWER_LATER, _I.PRACKED), "the 2xx went out already")
+InviteServerUsage.rows = complete(
+    cast(
+        Rows,
+        {
+            _S.RINGING: {
+                _I.ANSWER: (_U._send_success, _S.ANSWERED),
+                _I.ANSWER_LATER: (_U.nothing, _S.WITHHELD),
+                **_REFUSALS,
+            },
+            _S.WITHHELD: {
+                _I.PRACKED: (_U._send_success, _S.ANSWERED),
+                **_REFUSALS,
+            },
+            _S.ANSWERED: {
+                _I.ACK: (_U._establish, _S.ESTABLISHED),
+                _I.NO_ACK: (_U._bye_at_last, _S.ENDING),
+                _I.HANG_UP: (_U._leave, _S.LEAVING),
+                _I.LOST: (_U._leave, _S.LEAVING),
+                _I.GONE: (_U._lose_answered, _S.ENDED),
+                _I.BYE: (_U._end_answered, _S.ENDED),
+            },
+            _S.LEAVING: {
+                _I.ACK: (_U._bye_at_last, _S.ENDING),
+                _I.NO_ACK: (_U._bye_at_last, _S.ENDING),
+                _I.GONE: (_U._lose_answered, _S.ENDED),
+                _I.BYE: (_U._end_answered, _S.ENDED),
+            },
+            **COMMON,
+        },
+    ),
+    ignored={
         _S.RINGING: {
-            _I.ANSWER: (_U._send_success, _S.ANSWERED),
-            _I.ANSWER_LATER: (_U.nothing, _S.WITHHELD),
-            **_REFUSALS,
+            _I.PRACKED: "the user has not answered yet",
+            _I.ACK: "there is no 2xx that it could acknowledge",
+            _I.NO_ACK: "there is no 2xx",
+            _I.BYE_DONE: "there was no BYE of ours",
         },
         _S.WITHHELD: {
-            _I.PRACKED: (_U._send_success, _S.ANSWERED),
-            **_REFUSALS,
+            _I.ANSWER: "it is answered once",
+            _I.ANSWER_LATER: "it is answered once",
+            _I.ACK: "there is no 2xx that it could acknowledge",
+            _I.NO_ACK: "there is no 2xx",
+            _I.BYE_DONE: "there was no BYE of ours",
         },
         _S.ANSWERED: {
-            _I.ACK: (_U._establish, _S.ESTABLISHED),
-            _I.NO_ACK: (_U._bye_at_last, _S.ENDING),
-            _I.HANG_UP: (_U._leave, _S.LEAVING),
-            _I.LOST: (_U._leave, _S.LEAVING),
-            _I.GONE: (_U._lose_answered, _S.ENDED),
-            _I.BYE: (_U._end_answered, _S.ENDED),
+            **_ANSWERED_ONCE,
+            _I.CANCEL: "it was too late, and has its 200",
+            _I.BYE_DONE: "there was no BYE of ours",
         },
         _S.LEAVING: {
-            _I.ACK: (_U._bye_at_last, _S.ENDING),
-            _I.NO_ACK: (_U._bye_at_last, _S.ENDING),
-            _I.GONE: (_U._lose_answered, _S.ENDED),
-            _I.BYE: (_U._end_answered, _S.ENDED),
+            **_ANSWERED_ONCE,
+            _I.CANCEL: "it was too late, and has its 200",
+            _I.HANG_UP: "it is under way",
+            _I.LOST: "BYE follows in any case",
+            _I.BYE_DONE: "there was no BYE of ours yet",
         },
+        _S.ESTABLISHED: {
+            **_ANSWERED_ONCE,
+            _I.ACK: "a copy",
+            _I.NO_ACK: "it has come",
+            _I.CANCEL: "it was too late, and has its 200",
+            _I.BYE_DONE: "there was no BYE of ours",
+        },
+        _S.ENDING: {
+            **_ANSWERED_ONCE,
+            _I.ACK: "a copy, or too late",
+            _I.NO_ACK: "nothing is repeated any more",
+            _I.CANCEL: "it was too late, and has its 200",
+            _I.HANG_UP: "it is under way",
+            _I.LOST: "BYE went out already",
+            _I.GONE: "the end of our BYE says the same",
+        },
+        _S.ENDED: dict.fromkeys(
+            (
+                *(_I.ANSWER, _I.ANSWER_LATER, _I.PRACKED, _I.ACK, _I.NO_ACK, _I.CANCEL),
+                *(_I.HANG_UP, _I.LOST, _I.GONE, _I.BYE, _I.BYE_DONE),
+            ),
+            "it is over",
+        ),
     },
 )

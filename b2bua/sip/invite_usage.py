@@ -22,9 +22,8 @@ What is offered within the session is ``session``'s business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from b2bua.sip.client_transaction import ClientTransaction
@@ -46,62 +45,13 @@ from b2bua.sip.usage_events import (
     RequestAnswered,
     UsageEvent,
 )
+from b2bua.sip.usage_states import LIVE, Rows, UsageInput, UsageState
 
 if TYPE_CHECKING:
     from b2bua.sip.user_agent import UserAgent
 
 
-class UsageState(IntEnum):
-    """The states of both sides; each uses some of them."""
-
-    CALLING = 0
-    CANCELLING = 1
-    """Our INVITE was given up; its final response is still to come."""
-    RINGING = 2
-    WITHHELD = 3
-    """The user has answered, and the 2xx waits for the PRACK of a 1xx (RFC 3262, section 3)."""
-    ANSWERED = 4
-    """The 2xx went out and has no ACK yet."""
-    LEAVING = 5
-    """The same, and the user has hung up: BYE may not come before the ACK (section 15)."""
-    ESTABLISHED = 6
-    ENDING = 7
-    """Our BYE is under way."""
-    ENDED = 8
-    """Only copies of what was are still answered."""
-
-
-class UsageInput(IntEnum):
-    """What can happen to a usage as a whole."""
-
-    PROVISIONAL = 0
-    SUCCESS = 1
-    FAILURE = 2
-    """Our INVITE has a final response other than 2xx, or none at all."""
-    HANG_UP = 3
-    """The user wants it over: CANCEL, BYE, or a refusal."""
-    BYE = 4
-    LOST = 5
-    """It is to end, by BYE, though nobody hung up; the cause says why."""
-    GONE = 6
-    """The peer knows the dialog no more, so it needs no BYE."""
-    BYE_DONE = 7
-    RING = 8
-    ANSWER = 9
-    ANSWER_LATER = 10
-    """The user answers while a PRACK is due."""
-    PRACKED = 11
-    ACK = 12
-    CANCEL = 13
-    NO_ACK = 14
-
-
-Effect = Callable[["InviteUsage", float, Message | None], None]
-Rows = Mapping[UsageState, Mapping[UsageInput, tuple[Effect, UsageState]]]
 Done = Callable[[Request, int, Response | None, float], None]
-
-_S = UsageState
-_LIVE = frozenset({_S.CALLING, _S.RINGING, _S.WITHHELD, _S.ANSWERED, _S.ESTABLISHED})
 
 
 @dataclass(slots=True)
@@ -310,7 +260,7 @@ class InviteUsage:
         self.hop = transaction.hop
         if request.method == "BYE":
             self._receive_bye(session, transaction, now)
-        elif self.state not in _LIVE and request.method in TARGET_REFRESH:
+        elif self.state not in LIVE and request.method in TARGET_REFRESH:
             self.respond(transaction, 481, now)
         else:
             answer_request(self, session, transaction, now)
@@ -428,7 +378,7 @@ class InviteUsage:
 
     def take(self, given: UsageInput, now: float, message: Message | None = None) -> None:
         """Take one input: be in the next state, then have its effect."""
-        row = (self.rows.get(self.state) or _COMMON.get(self.state, {})).get(given)
+        row = self.rows[self.state].get(given)
         if row is not None:
             effect, self.state = row
             effect(self, now, message)
@@ -492,12 +442,12 @@ class InviteUsage:
         return session
 
     def _needs_life(self) -> None:
-        if self.state not in _LIVE:
+        if self.state not in LIVE:
             raise OutOfPlace(f"in state {self.state.name}")
 
 
-_I = UsageInput
-_COMMON: Rows = {
+_S, _I = UsageState, UsageInput
+COMMON: Rows = {
     _S.ESTABLISHED: {
         _I.HANG_UP: (InviteUsage.send_bye, _S.ENDING),
         _I.LOST: (InviteUsage.send_bye, _S.ENDING),
@@ -511,3 +461,4 @@ _COMMON: Rows = {
     },
     _S.ENDED: {},
 }
+"""What both sides do once the session stands."""

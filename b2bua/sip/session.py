@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from b2bua.sip.dialog import Dialog
@@ -42,38 +41,13 @@ from b2bua.sip.usage_events import (
     OfferReceived,
     OfferRequested,
 )
+from b2bua.sip.usage_states import Exchange, SessionState
 
 if TYPE_CHECKING:
     from b2bua.sip.invite_usage import InviteUsage
 
 ACKS_KEPT = 4
 """How many ACKs are kept for copies of the 2xx that they belong to."""
-
-
-class SessionState(IntEnum):
-    """Which request that may change the session is open."""
-
-    IDLE = 0
-    SENT = 1
-    """Ours has no final response yet."""
-    ANSWERING = 2
-    """The peer's offer came in a response, and we owe the answer in ACK or PRACK."""
-    BACKOFF = 3
-    """Ours crossed with one of the peer and is to be sent again."""
-    ASKED = 4
-    """The peer's waits for ``accept`` or ``refuse``."""
-    REPEATING = 5
-    """The 2xx to the peer's re-INVITE waits for its ACK."""
-    OVER = 6
-
-
-class Exchange(IntEnum):
-    """Whose offer is open."""
-
-    NONE_YET = 0
-    OURS = 1
-    THEIRS = 2
-    DONE = 3
 
 
 @dataclass(slots=True)

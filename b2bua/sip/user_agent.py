@@ -20,7 +20,7 @@ from b2bua.sip.headers import BRANCH_COOKIE, NameAddr
 from b2bua.sip.hop import Hop
 from b2bua.sip.invite_client import InviteClientUsage
 from b2bua.sip.invite_server import InviteServerUsage
-from b2bua.sip.invite_usage import InviteUsage, UsageState
+from b2bua.sip.invite_usage import InviteUsage
 from b2bua.sip.message import Message, Request, Response
 from b2bua.sip.outputs import (
     AckReceived,
@@ -42,6 +42,7 @@ from b2bua.sip.transaction import Transaction
 from b2bua.sip.transactions import TransactionTable
 from b2bua.sip.uri import Uri
 from b2bua.sip.usage_events import Invitation, Invited, Profile, UsageEvent
+from b2bua.sip.usage_states import UsageState
 
 AgentOutput = Output | UsageEvent
 _OPTIONAL: Final[dict[str, Callable[[Response], object]]] = {

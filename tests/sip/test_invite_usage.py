@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.sip.invite_usage import UsageState
 from b2bua.sip.message import Request, Response
-from b2bua.sip.session import Exchange
 from b2bua.sip.transaction import OutOfPlace
 from b2bua.sip.usage_events import Cause, Ended, Profile, Progress
+from b2bua.sip.usage_states import Exchange, UsageState
 from tests.sip.usages import ANSWER, OFFER, Wire
 
 RELIABLE = ("Require", "100rel")

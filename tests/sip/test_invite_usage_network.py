@@ -18,8 +18,7 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.sip.invite_server import InviteServerUsage
-from b2bua.sip.invite_usage import InviteUsage, UsageState
-from b2bua.sip.session import Exchange, SessionState
+from b2bua.sip.invite_usage import InviteUsage
 from b2bua.sip.transaction import OutOfPlace
 from b2bua.sip.usage_events import (
     Ended,
@@ -30,6 +29,7 @@ from b2bua.sip.usage_events import (
     Profile,
     Progress,
 )
+from b2bua.sip.usage_states import Exchange, SessionState, UsageState
 from tests.sip.usages import ANSWER, OFFER, Side, Wire
 
 BOTH = st.sampled_from(["alice", "bob"])

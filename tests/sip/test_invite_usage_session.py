@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.sip.glare import backoff
 from b2bua.sip.headers import parse_name_addr
-from b2bua.sip.invite_usage import InviteUsage, UsageState
+from b2bua.sip.invite_usage import InviteUsage
 from b2bua.sip.message import Message, Request, Response
 from b2bua.sip.usage_events import (
     AnswerReceived,
@@ -18,6 +18,7 @@ from b2bua.sip.usage_events import (
     Profile,
     RequestAnswered,
 )
+from b2bua.sip.usage_states import UsageState
 from tests.sip.usages import ANSWER, OFFER, Wire, accept_all
 
 NEW = b"v=0 new"
