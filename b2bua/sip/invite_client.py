@@ -333,14 +333,12 @@ InviteClientUsage.rows = complete(
     ignored={
         _S.CALLING: {
             _I.LOST: "an early dialog has failed; the INVITE has its own end",
-            _I.GONE: "the same; another fork may answer",
             _I.BYE_DONE: "there was no BYE of ours, but to a fork that came too late",
         },
         _S.CANCELLING: {
             _I.HANG_UP: "it is under way",
             _I.BYE: "it has its 200; what the INVITE still gets decides",
             _I.LOST: "it ends in any case",
-            _I.GONE: "it ends in any case",
             _I.BYE_DONE: "there was no BYE of ours",
         },
         _S.ESTABLISHED: {
@@ -353,10 +351,9 @@ InviteClientUsage.rows = complete(
             _I.FAILURE: "a 2xx is final",
             _I.HANG_UP: "it is under way",
             _I.LOST: "BYE went out already",
-            _I.GONE: "the end of our BYE says the same",
         },
         _S.ENDED: dict.fromkeys(
-            (_I.SUCCESS, _I.FAILURE, _I.HANG_UP, _I.BYE, _I.LOST, _I.GONE, _I.BYE_DONE),
+            (_I.SUCCESS, _I.FAILURE, _I.HANG_UP, _I.BYE, _I.LOST, _I.BYE_DONE),
             "it is over",
         ),
     },

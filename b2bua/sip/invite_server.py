@@ -297,16 +297,11 @@ class InviteServerUsage(InviteUsage):
         self._repetition = None
         self.end_by_bye(now, message)
 
-    def _lose_answered(self, now: float, message: Message | None) -> None:
-        self._repetition = None
-        self.end_by_loss(now, message)
-
 
 _S, _I, _U = UsageState, UsageInput, InviteServerUsage
 _REFUSALS = {
     _I.HANG_UP: (_U._refuse, _S.ENDED),
     _I.LOST: (_U._refuse_lost, _S.ENDED),
-    _I.GONE: (_U._refuse_lost, _S.ENDED),
     _I.CANCEL: (_U._refuse_cancelled, _S.ENDED),
     _I.BYE: (_U._refuse_ended, _S.ENDED),
 }
@@ -329,13 +324,11 @@ InviteServerUsage.rows = complete(
                 _I.NO_ACK: (_U._bye_at_last, _S.ENDING),
                 _I.HANG_UP: (_U._leave, _S.LEAVING),
                 _I.LOST: (_U._leave, _S.LEAVING),
-                _I.GONE: (_U._lose_answered, _S.ENDED),
                 _I.BYE: (_U._end_answered, _S.ENDED),
             },
             _S.LEAVING: {
                 _I.ACK: (_U._bye_at_last, _S.ENDING),
                 _I.NO_ACK: (_U._bye_at_last, _S.ENDING),
-                _I.GONE: (_U._lose_answered, _S.ENDED),
                 _I.BYE: (_U._end_answered, _S.ENDED),
             },
             **COMMON,
@@ -381,12 +374,11 @@ InviteServerUsage.rows = complete(
             _I.CANCEL: "it was too late, and has its 200",
             _I.HANG_UP: "it is under way",
             _I.LOST: "BYE went out already",
-            _I.GONE: "the end of our BYE says the same",
         },
         _S.ENDED: dict.fromkeys(
             (
                 *(_I.ANSWER, _I.ANSWER_LATER, _I.PRACKED, _I.ACK, _I.NO_ACK, _I.CANCEL),
-                *(_I.HANG_UP, _I.LOST, _I.GONE, _I.BYE, _I.BYE_DONE),
+                *(_I.HANG_UP, _I.LOST, _I.BYE, _I.BYE_DONE),
             ),
             "it is over",
         ),

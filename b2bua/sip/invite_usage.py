@@ -152,7 +152,14 @@ class InviteUsage:
         session = self._session_of(None)
         contact = [("Contact", str(self.agent.contact(self.hop)))] if method == "NOTIFY" else []
         request = session.dialog.request(method, [*contact, *headers], body)
-        self.ask(session, request, self._request_done, now)
+        # Before the session stands the peer may not have heard of the dialog yet: 481 is no end.
+        done = self._request_done if self.may_reinvite else self._early_request_done
+        self.ask(session, request, done, now)
+
+    def _early_request_done(
+        self, request: Request, status: int, response: Response | None, now: float
+    ) -> None:
+        self.emit(RequestAnswered(self, request, status))
 
     def _request_done(
         self, request: Request, status: int, response: Response | None, now: float
@@ -191,9 +198,13 @@ class InviteUsage:
             self.agent.emit(event)
 
     def lose(self, cause: Cause, now: float) -> None:
-        """End what cannot go on."""
-        self._cause = cause
-        self.take(UsageInput.GONE if cause is Cause.GONE else UsageInput.LOST, now)
+        """
+        End what cannot go on, by BYE even where the peer says that it knows no such dialog: that
+        may have been said by one half of a pair while the other still has the call.
+        """
+        if self.state in LIVE:
+            self._cause = cause
+        self.take(UsageInput.LOST, now)
 
     def hop_of(self, dialog: Dialog) -> Hop:
         """Where requests inside a dialog go."""
@@ -408,11 +419,6 @@ class InviteUsage:
         self.tell_end(Cause.REMOTE, message)
         self.finish(now, message)
 
-    def end_by_loss(self, now: float, message: Message | None) -> None:
-        """The peer has forgotten the session."""
-        self.tell_end(self._cause, message)
-        self.finish(now, message)
-
     def finish(self, now: float, message: Message | None) -> None:
         """Leave nothing open that could wait for ever."""
         self.timer.stop()
@@ -451,7 +457,6 @@ COMMON: Rows = {
     _S.ESTABLISHED: {
         _I.HANG_UP: (InviteUsage.send_bye, _S.ENDING),
         _I.LOST: (InviteUsage.send_bye, _S.ENDING),
-        _I.GONE: (InviteUsage.end_by_loss, _S.ENDED),
         _I.BYE: (InviteUsage.end_by_bye, _S.ENDED),
     },
     _S.ENDING: {

@@ -48,8 +48,6 @@ class UsageInput(IntEnum):
     BYE = 4
     LOST = 5
     """It is to end, by BYE, though nobody hung up; the cause says why."""
-    GONE = 6
-    """The peer knows the dialog no more, so it needs no BYE."""
     BYE_DONE = 7
     ANSWER = 9
     ANSWER_LATER = 10

@@ -185,8 +185,9 @@ class Network(RuleBasedStateMachine):
                 assert session.exchange is Exchange.DONE, usage
         if bob is not None:
             bob.bye(self.wire.now)
-        else:
-            alice.bye(self.wire.now)
+            self.settle()
+        # Where the call never got through, or its end, the caller has to give up by itself.
+        alice.bye(self.wire.now)
         self.settle()
         self.settle()
         assert self.ends["alice"] == 1, alice
