@@ -87,7 +87,7 @@ class InviteUsage:
         """Everything open that belongs here; when it is over too the usage is forgotten."""
         self.dialogs: list[Dialog] = []
         """Those in which requests may come; the agent's to change."""
-        self._asked: dict[Transaction, _Asked] = {}
+        self._asked: dict[ClientTransaction, _Asked] = {}
         self._is_told = False
         self._cause = Cause.LOCAL
         self._bye_headers: tuple[tuple[str, str], ...] = ()
@@ -205,6 +205,12 @@ class InviteUsage:
         if self.state in LIVE:
             self._cause = cause
         self.take(UsageInput.LOST, now)
+
+    def give_up(self, session: Session, now: float) -> None:
+        """Cancel what a session still asks by re-INVITE."""
+        for transaction, asked in list(self._asked.items()):
+            if asked.session is session and transaction.request.method == "INVITE":
+                self.agent.cancel(transaction, now)
 
     def hop_of(self, dialog: Dialog) -> Hop:
         """Where requests inside a dialog go."""
@@ -347,9 +353,10 @@ class InviteUsage:
 
     def transaction_failed(self, transaction: Transaction, status: int, now: float) -> None:
         """Note that a request of ours had no answer, or one of the peer's none of the user's."""
-        asked = self._asked.pop(transaction, None)
-        if asked is not None:
-            asked.done(transaction.request, status, None, now)
+        if isinstance(transaction, ClientTransaction):
+            asked = self._asked.pop(transaction, None)
+            if asked is not None:
+                asked.done(transaction.request, status, None, now)
         elif self.session is not None and isinstance(transaction, ServerTransaction):
             self.session.withdrawn(transaction, status, now)
 
@@ -424,11 +431,7 @@ class InviteUsage:
         self.timer.stop()
         for session in self.sessions():
             session.end(now)
-        for transaction in list(self._asked):
-            if transaction.request.method == "INVITE" and isinstance(
-                transaction, ClientTransaction
-            ):
-                self.agent.cancel(transaction, now)
+            self.give_up(session, now)
 
     def tell_end(self, cause: Cause, message: Message | None = None, status: int = 0) -> None:
         """Tell the user that it is over, once."""

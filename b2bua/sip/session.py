@@ -46,6 +46,11 @@ from b2bua.sip.usage_states import Exchange, SessionState
 if TYPE_CHECKING:
     from b2bua.sip.invite_usage import InviteUsage
 
+LONGEST_CHANGE = 180.0
+"""
+Seconds that a re-INVITE of ours may stay open. Once there has been a 1xx its transaction waits for
+ever, and where the final response was lost nothing else could be changed any more.
+"""
 ACKS_KEPT = 4
 """How many ACKs are kept for copies of the 2xx that they belong to."""
 
@@ -135,6 +140,8 @@ class Session:
         self.state = SessionState.SENT
         headers = [*self.usage.capabilities(method), *self.usage.timer.request_headers()]
         request = self.dialog.request(method, headers, body)
+        if method == "INVITE":
+            self._retry_at = now + LONGEST_CHANGE
         self.usage.ask(self, request, self._change_done, now)
 
     def _change_done(
@@ -358,6 +365,7 @@ class Session:
     def owe(self, answer: Callable[[bytes, float], None]) -> None:
         """An offer came in a response: ``accept`` is to send the answer in this way."""
         self._owed = answer
+        self._retry_at = None
         self.state = SessionState.ANSWERING
         self.exchange = Exchange.THEIRS
 
@@ -407,8 +415,12 @@ class Session:
             else:
                 self.usage.agent.respond(repetition.transaction, repetition.response, now)
         elif self._retry_at is not None and self._retry_at <= now:
-            self._become_idle(self.exchange)
-            self.go_on(now)
+            self._retry_at = None
+            if self.state is SessionState.SENT:
+                self.usage.give_up(self, now)
+            else:
+                self._become_idle(self.exchange)
+                self.go_on(now)
 
     def _become_idle(self, exchange: Exchange) -> None:
         self._retry_at = None
