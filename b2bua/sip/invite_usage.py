@@ -33,7 +33,7 @@ from b2bua.sip.hop import Hop
 from b2bua.sip.in_dialog import answer_request
 from b2bua.sip.message import Message, Request, Response
 from b2bua.sip.server_transaction import ServerTransaction
-from b2bua.sip.session import Change, Session
+from b2bua.sip.session import Session
 from b2bua.sip.session_timer import SessionTimer
 from b2bua.sip.transaction import OutOfPlace, Transaction
 from b2bua.sip.transactions import TableFull
@@ -45,7 +45,7 @@ from b2bua.sip.usage_events import (
     RequestAnswered,
     UsageEvent,
 )
-from b2bua.sip.usage_states import LIVE, Rows, UsageInput, UsageState
+from b2bua.sip.usage_states import LIVE, Change, Rows, UsageInput, UsageState
 
 if TYPE_CHECKING:
     from b2bua.sip.user_agent import UserAgent
@@ -235,19 +235,7 @@ class InviteUsage:
 
     def capabilities(self, method: str) -> list[tuple[str, str]]:
         """What a request of this method, or a 2xx ("200"), says of us: Contact, Allow and more."""
-        profile = self.agent.profile
-        supported = [
-            option for option in profile.supported if method != "INVITE" or option != "100rel"
-        ]
-        headers = [("Contact", str(self.agent.contact(self.hop)))]
-        headers.append(("Allow", ", ".join(profile.allow)))
-        if supported:
-            headers.append(("Supported", ", ".join(supported)))
-        if profile.allow_events:
-            headers.append(("Allow-Events", ", ".join(profile.allow_events)))
-        if profile.recv_info:
-            headers.append(("Recv-Info", ", ".join(profile.recv_info)))
-        return headers
+        return self.agent.profile.headers(self.agent.contact(self.hop), method)
 
     def response(
         self,
@@ -330,12 +318,11 @@ class InviteUsage:
         """The request again with credentials, or None where there are none that would help."""
         if self.credentials is None:
             return None
-        request = transaction.request
+        request, hop = transaction.request, transaction.hop
+        number = request.cseq.number
         try:
-            # The number is taken when it is sure that there is an answer, so that none is skipped.
-            again = self.credentials.answer(
-                request, response, transaction.hop, request.cseq.number, attempt
-            )
+            # The number is taken when there is an answer for sure, so that none is skipped.
+            again = self.credentials.answer(request, response, hop, number, attempt)
         except Unanswerable:
             return None
         again.replace("CSeq", f"{next_sequence()} {again.method}")

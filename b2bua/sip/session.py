@@ -22,7 +22,6 @@ back, and only then comes the next. What one side wants while the other is at it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from b2bua.sip.dialog import Dialog
@@ -37,11 +36,10 @@ from b2bua.sip.usage_events import (
     Cause,
     ModificationFailed,
     Modified,
-    Offer,
     OfferReceived,
     OfferRequested,
 )
-from b2bua.sip.usage_states import Exchange, SessionState
+from b2bua.sip.usage_states import Change, Exchange, SessionState
 
 if TYPE_CHECKING:
     from b2bua.sip.invite_usage import InviteUsage
@@ -53,15 +51,6 @@ ever, and where the final response was lost nothing else could be changed any mo
 """
 ACKS_KEPT = 4
 """How many ACKs are kept for copies of the 2xx that they belong to."""
-
-
-@dataclass(slots=True)
-class Change:
-    """A change that is wanted here; a mere refresh has no offer, and so has a request for one."""
-
-    offer: Offer | None
-    is_refresh: bool = False
-    tries: int = 0
 
 
 class Session:

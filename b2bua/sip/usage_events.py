@@ -51,6 +51,21 @@ class Profile:
     lenient_sequence: bool = False
     """Take requests with a lower number too, from a peer whose other half took over."""
 
+    def headers(self, contact: NameAddr, method: str) -> list[tuple[str, str]]:
+        """
+        What a request of this method inside a dialog, or a response ("200"), says of us.
+
+        A re-INVITE does not offer reliable responses: a session that stands has no use for them.
+        """
+        headers = [("Contact", str(contact)), ("Allow", ", ".join(self.allow))]
+        supported = [o for o in self.supported if method != "INVITE" or o != "100rel"]
+        lists = {
+            "Supported": supported,
+            "Allow-Events": self.allow_events,
+            "Recv-Info": self.recv_info,
+        }
+        return headers + [(name, ", ".join(listed)) for name, listed in lists.items() if listed]
+
 
 @dataclass(frozen=True, slots=True)
 class Invitation:

@@ -8,10 +8,12 @@ state and an input stands in the table or, with the reason, among those that cha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from b2bua.sip.message import Message
+from b2bua.sip.usage_events import Offer
 
 if TYPE_CHECKING:
     from b2bua.sip.invite_usage import InviteUsage
@@ -109,3 +111,12 @@ class Exchange(IntEnum):
     OURS = 1
     THEIRS = 2
     DONE = 3
+
+
+@dataclass(slots=True)
+class Change:
+    """A change that is wanted here; a mere refresh has no offer, and so has a request for one."""
+
+    offer: Offer | None
+    is_refresh: bool = False
+    tries: int = 0

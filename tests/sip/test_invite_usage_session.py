@@ -192,6 +192,22 @@ class ModificationTests(SynchronousTestCase):
         self.assertEqual(wire.bob.last(ModificationFailed).status, 487)
         self.assertEqual(bob.state, UsageState.ESTABLISHED)
 
+    def test_open_for_ever(self) -> None:
+        """A re-INVITE whose final response was lost is cancelled, and then the session ended."""
+        wire = Wire(QUIET, QUIET)
+        alice, bob = wire.call()
+        alice.modify(lambda: NEW, 0)
+        wire.run()
+        wire.wait(0.3)
+        wire.loses = lambda text: text.startswith("b ")
+        bob.refuse(488, wire.now)
+        wire.wait(40)
+        wire.loses = lambda text: False
+        self.assertIn("a CANCEL", wire.wait(150))
+        wire.wait(33)
+        self.assertEqual(wire.alice.last(Ended).cause, Cause.SILENT)
+        self.assertEqual(wire.bob.last(Ended).cause, Cause.REMOTE)
+
     def test_early_update(self) -> None:
         """Before the 2xx a change goes by UPDATE, once offer and answer are through."""
         wire = Wire()
