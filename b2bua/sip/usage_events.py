@@ -1,0 +1,212 @@
+"""
+What an INVITE usage tells the one who runs the call, and what it is told once about itself.
+
+Bodies are opaque: whether one is an offer or an answer follows from where it stands (RFC 3264;
+RFC 3261, section 13.2.1), what it says is for others to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from b2bua.sip.dialog import Dialog
+from b2bua.sip.digest import DigestClient
+from b2bua.sip.headers import NameAddr
+from b2bua.sip.message import Message, Request, Response
+from b2bua.sip.server_transaction import ServerTransaction
+from b2bua.sip.uri import Uri
+
+if TYPE_CHECKING:
+    from b2bua.sip.invite_usage import InviteUsage
+
+SDP = "application/sdp"
+
+Offer = Callable[[], bytes]
+"""
+Gives an offer at the moment it is sent. A change may have to wait, or to be sent again after
+the peer's own, and an offer made before that would take the peer's back.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What this user agent can do, as its messages say it, and how long its sessions last."""
+
+    allow: tuple[str, ...] = (
+        *("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"),
+        *("INFO", "NOTIFY", "PRACK", "UPDATE"),
+    )
+    allow_events: tuple[str, ...] = ()
+    """Event packages that a NOTIFY may have without any SUBSCRIBE: talk and hold, for one."""
+    supported: tuple[str, ...] = ("100rel", "timer")
+    recv_info: tuple[str, ...] = ()
+    """Info packages (RFC 6086); an INFO without any package is handed up in any case."""
+    session_expires: int = 1800
+    """The session interval that we ask for, in seconds; 0 asks for none."""
+    min_se: int = 90
+    """The shortest session interval that is accepted (RFC 4028, section 4)."""
+    lenient_sequence: bool = False
+    """Take requests with a lower number too, from a peer whose other half took over."""
+
+    def headers(self, contact: NameAddr, method: str) -> list[tuple[str, str]]:
+        """
+        What a request of this method inside a dialog, or a response ("200"), says of us.
+
+        A re-INVITE does not offer reliable responses: a session that stands has no use for them.
+        """
+        headers = [("Contact", str(contact)), ("Allow", ", ".join(self.allow))]
+        supported = [o for o in self.supported if method != "INVITE" or o != "100rel"]
+        lists = {
+            "Supported": supported,
+            "Allow-Events": self.allow_events,
+            "Recv-Info": self.recv_info,
+        }
+        return headers + [(name, ", ".join(listed)) for name, listed in lists.items() if listed]
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """An INVITE of ours that is to be sent. Tags, numbers, Via and Contact are made for it."""
+
+    uri: Uri
+    from_: NameAddr
+    to: NameAddr
+    body: bytes = b""
+    """The offer; empty to be given one."""
+    headers: tuple[tuple[str, str], ...] = ()
+    call_id: str = ""
+    max_forwards: int = 70
+    """One less than the call had that this one goes on (RFC 7332)."""
+    credentials: DigestClient | None = field(default=None, repr=False)
+
+
+class Cause(Enum):
+    """Why a session ended."""
+
+    REFUSED = "refused"
+    """The INVITE had a final response other than 2xx, which is in the event."""
+    CANCELLED = "cancelled"
+    """Whoever sent the INVITE gave it up."""
+    LOCAL = "local"
+    """We hung up, or refused."""
+    REMOTE = "remote"
+    """The peer sent BYE."""
+    NO_ACK = "no-ack"
+    NO_PRACK = "no-prack"
+    NO_ANSWER = "no-answer"
+    """An offer of ours was never answered, though the message came that had to do it."""
+    GONE = "gone"
+    """The peer does not know the dialog (481)."""
+    SILENT = "silent"
+    """A request inside the dialog had no answer."""
+    EXPIRED = "expired"
+    """The session was not refreshed in time (RFC 4028)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """Something that happened to a usage."""
+
+    usage: InviteUsage
+
+
+@dataclass(frozen=True, slots=True)
+class Invited(UsageEvent):
+    """An INVITE came; ``ring``, then ``answer`` or ``reject`` it. Its body, if any, is an offer."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(UsageEvent):
+    """
+    A provisional response from 101 to 199 to our INVITE.
+
+    ``is_offer``: the usage waits for ``accept`` on this dialog. ``is_answer``: the body is the
+    answer; in a response that is not reliable only what the answer is going to be.
+    """
+
+    dialog: Dialog | None
+    response: Response
+    is_offer: bool = False
+    is_answer: bool = False
+    is_reliable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard(UsageEvent):
+    """Nothing at all has come from where our INVITE went: another server may be tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Established(UsageEvent):
+    """The INVITE is answered: by the 2xx for its sender, by the ACK for its receiver."""
+
+    dialog: Dialog
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class OfferReceived(UsageEvent):
+    """The peer offers: ``accept`` answers, wherever the answer has to stand; or ``refuse``."""
+
+    dialog: Dialog
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRequested(UsageEvent):
+    """A re-INVITE without an offer wants a full one of ours: ``accept`` gives it."""
+
+    dialog: Dialog
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerReceived(UsageEvent):
+    """The peer answers our offer."""
+
+    dialog: Dialog
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Modified(UsageEvent):
+    """An offer and its answer are in force, besides those of the first INVITE."""
+
+    dialog: Dialog
+
+
+@dataclass(frozen=True, slots=True)
+class ModificationFailed(UsageEvent):
+    """An offer, of either side, came to nothing; the session is what it was before."""
+
+    dialog: Dialog
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class InDialogRequest(UsageEvent):
+    """A request inside the dialog for whoever runs the call, who must ``respond``."""
+
+    transaction: ServerTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAnswered(UsageEvent):
+    """The end of an INFO or NOTIFY of ours; without any answer the status is 408 or 503."""
+
+    request: Request
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(UsageEvent):
+    """The session is over. Told once, and nothing is asked of the user after it."""
+
+    cause: Cause
+    status: int = 0
+    message: Message | None = None
