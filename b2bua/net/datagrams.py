@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from twisted.internet.abstract import isIPv6Address
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
-from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -158,7 +158,7 @@ class DatagramPort:
             if self._clock.seconds() >= until:
                 return
 
-    def connectionLost(self, reason: Failure = CONNECTION_LOST) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The reactor gives the socket up."""
         self.stop()
 

@@ -4,11 +4,14 @@ Connections that we open: from which address and port, over TLS or not, and once
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
-
 from twisted.internet.error import ConnectBindError, ConnectionRefusedError, TimeoutError
-from twisted.internet.interfaces import IAddress, IConnector, IProtocol, IReactorTCP, IReactorTime
+from twisted.internet.interfaces import (
+    IAddress,
+    IConnector,
+    IProtocolFactory,
+    IReactorTCP,
+    IReactorTime,
+)
 from twisted.internet.protocol import ClientFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -78,12 +81,12 @@ class Opening(ClientFactory):
         port = self._ports.take()
         bind = (self._local_host, port) if self._local_host or port else None
         hop = self._stream.hop
-        factory: ClientFactory = self
+        factory: IProtocolFactory = self
         if self._server is not None:
-            factory = cast(
-                ClientFactory, TLSMemoryBIOFactory(self._server, True, self, self._clock)
-            )
-            factory.protocol = cast(Callable[[], IProtocol], TLSMemoryBIOProtocol)
+            secured = TLSMemoryBIOFactory(self._server, True, self, self._clock)
+            # Twisted's default gathers small writes for a turn of the reactor.
+            secured.protocol = TLSMemoryBIOProtocol
+            factory = secured
         self._connector = self._reactor.connectTCP(
             hop.host, hop.port, factory, timeout=self._timeout, bindAddress=bind
         )

@@ -6,6 +6,7 @@ What the messages mean, and which connection a message takes, is decided elsewhe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Protocol as Seam
 from typing import cast
@@ -105,8 +106,8 @@ class SipStream(Protocol):
         self.hop = hop
         self.state = State.OPENING
         self.is_ours = is_ours
-        self.has_carried = False
-        """Whether a message of ours went into it."""
+        self.has_requests = False
+        """Whether somebody may wait for an answer to what went into it."""
         self._framing = framing
         self._user = user
         self._clock = clock
@@ -140,7 +141,6 @@ class SipStream(Protocol):
             return True
         if self.state is not State.OPEN:
             return False
-        self.has_carried = True
         self._write(self._framing.pack(message))
         return True
 
@@ -254,7 +254,7 @@ class SipStream(Protocol):
         self._watch()
         self._user.stream_opened(self)
 
-    def _deliver(self, items: list[Item]) -> None:
+    def _deliver(self, items: Sequence[Item]) -> None:
         for item in items:
             if self.state >= State.CLOSING:
                 return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -170,7 +170,11 @@ def _identities(
     names = _alternative_names(certificate)
     if _is_address(domain):
         addresses = names.get_values_for_type(x509.IPAddress) if names else []
-        return [IPAddressPattern(pattern=address) for address in addresses], IPAddress_ID(domain)
+        return [
+            IPAddressPattern(pattern=address)
+            for address in addresses
+            if isinstance(address, IPv4Address | IPv6Address)
+        ], IPAddress_ID(domain)
     texts = _sip_hosts(names) or (names.get_values_for_type(x509.DNSName) if names else [])
     patterns: list[CertificatePattern] = []
     for text in texts:

@@ -71,15 +71,15 @@ class WebSocketFraming:
         items: list[Item] = []
         if self._head is not None:
             data = self._feed_head(data)
-        if data and not self.end:
-            try:
-                self._socket.receive_data(data)
-                for event in self._socket.events():
-                    self._take(event, items)
-                    if self.end:
-                        break
-            except ProtocolError:
-                self._finish(CloseReason.PROTOCOL_ERROR, "WebSocket error")
+        if not data or self.end:
+            return items
+        try:
+            self._socket.receive_data(data)
+            events = self._socket.events()
+            while not self.end and (event := next(events, None)) is not None:
+                self._take(event, items)
+        except ProtocolError:
+            self._finish(CloseReason.PROTOCOL_ERROR, "WebSocket error")
         return items
 
     def pack(self, message: bytes) -> bytes:
