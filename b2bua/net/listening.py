@@ -16,11 +16,10 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
-    IProtocolFactory,
     IReactorTCP,
     IReactorTime,
 )
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import ServerFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
 from b2bua.net.stream import SipStream
@@ -68,13 +67,13 @@ class StreamListener:
         self, listen: SipListen, accept: Accept, tls: ServerTls | None, clock: IReactorTime
     ) -> None:
         self._listen = listen
-        self._factory: IProtocolFactory = Incoming(accept, listen.transport)
+        self._factory: ServerFactory = Incoming(accept, listen.transport)
         self._bound: IListeningPort | None = None
         if tls is not None:
             secured = TLSMemoryBIOFactory(tls, False, self._factory, clock)
             # Twisted's default gathers small writes for a turn of the reactor.
             secured.protocol = TLSMemoryBIOProtocol
-            self._factory = secured
+            self._factory = cast(ServerFactory, secured)
 
     def start(self, reactor: IReactorTCP) -> None:
         """Bind and listen; raises CannotListenError."""
@@ -89,7 +88,8 @@ class StreamListener:
     @property
     def port(self) -> int:
         """The port that is bound."""
-        return self._listen.port if self._bound is None else int(self._bound.getHost().port)
+        host = None if self._bound is None else self._bound.getHost()
+        return host.port if isinstance(host, IPv4Address | IPv6Address) else self._listen.port
 
     def stop(self) -> Deferred[object]:
         """Close the port, not the connections; fires when it is free."""
@@ -107,7 +107,7 @@ class SixPort(tcp.Port):
         return listening
 
 
-class Incoming(Factory):
+class Incoming(ServerFactory):
     """Makes the stream of each connection to one address; ``accept`` may refuse."""
 
     noisy = False
@@ -118,6 +118,5 @@ class Incoming(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> SipStream | None:
         """Take a connection; None makes Twisted close it at once."""
-        if not isinstance(addr, IPv4Address | IPv6Address):
-            return None
-        return self._accept(self._transport, addr.host, addr.port)
+        where = cast(IPv4Address | IPv6Address, addr)
+        return self._accept(self._transport, where.host, where.port)

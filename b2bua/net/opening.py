@@ -4,11 +4,12 @@ Connections that we open: from which address and port, over TLS or not, and once
 
 from __future__ import annotations
 
+from typing import cast
+
 from twisted.internet.error import ConnectBindError, ConnectionRefusedError, TimeoutError
 from twisted.internet.interfaces import (
     IAddress,
     IConnector,
-    IProtocolFactory,
     IReactorTCP,
     IReactorTime,
 )
@@ -81,12 +82,12 @@ class Opening(ClientFactory):
         port = self._ports.take()
         bind = (self._local_host, port) if self._local_host or port else None
         hop = self._stream.hop
-        factory: IProtocolFactory = self
+        factory: ClientFactory = self
         if self._server is not None:
             secured = TLSMemoryBIOFactory(self._server, True, self, self._clock)
             # Twisted's default gathers small writes for a turn of the reactor.
             secured.protocol = TLSMemoryBIOProtocol
-            factory = secured
+            factory = cast(ClientFactory, secured)
         self._connector = self._reactor.connectTCP(
             hop.host, hop.port, factory, timeout=self._timeout, bindAddress=bind
         )

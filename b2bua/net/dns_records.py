@@ -1,0 +1,167 @@
+"""
+What the DNS says of where SIP is served: records, their order, and how long they hold. Pure.
+
+RFC 2782 for SRV, RFC 3403 for NAPTR. While the DNS is silent the last answer stays in use: a SIP
+Server does not go away because a name server did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, NamedTuple
+
+MOST_RECORDS: Final = 16
+SHORTEST_TTL: Final = 5.0
+"""A shorter one, 0 too, would mean a question per request."""
+LONGEST_TTL: Final = 86400.0
+LONGEST_DENIAL: Final = 30.0
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 30.0
+_MOST_NAMES: Final = 1024
+
+Random = Callable[[], float]
+"""Gives numbers from 0 to below 1, evenly spread."""
+
+
+class Kind(Enum):
+    """The types of records that are asked for."""
+
+    A = "A"
+    AAAA = "AAAA"
+    SRV = "SRV"
+    NAPTR = "NAPTR"
+
+
+class Question(NamedTuple):
+    """A name, in lower case and without a last dot, and what is asked of it."""
+
+    name: str
+    kind: Kind
+
+
+class Srv(NamedTuple):
+    """One SRV record; a target of "" says that there is no such service."""
+
+    priority: int
+    weight: int
+    port: int
+    target: str
+
+
+class Naptr(NamedTuple):
+    """One NAPTR record as far as RFC 3263 uses it."""
+
+    order: int
+    preference: int
+    flags: str
+    service: str
+    replacement: str
+
+
+Record = str | Srv | Naptr
+"""An address, or one of the above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the DNS said; no records are an answer too."""
+
+    records: tuple[Record, ...]
+    ttl: float = 0.0
+
+
+@dataclass(slots=True)
+class _Kept:
+    answer: Answer | None = None
+    until: float = 0.0
+    failures: int = 0
+    ask_after: float = 0.0
+
+
+class Answers:
+    """The answers so far, and when a question may be put again. ``now`` is monotonic."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Question, _Kept] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def fresh(self, question: Question, now: float) -> Answer | None:
+        """Give the answer whose time is not over."""
+        kept = self._kept.get(question)
+        return kept.answer if kept is not None and now < kept.until else None
+
+    def last(self, question: Question) -> Answer | None:
+        """Give the last answer there was, however old."""
+        kept = self._kept.get(question)
+        return kept.answer if kept is not None else None
+
+    def may_ask(self, question: Question, now: float) -> bool:
+        """Whether the DNS may be asked again: not within a second of a silence, then seldomer."""
+        kept = self._kept.get(question)
+        return kept is None or now >= kept.ask_after
+
+    def answered(self, question: Question, answer: Answer, now: float) -> None:
+        """Keep an answer for its TTL, within bounds; more records than 16 are cut."""
+        kept = self._entry(question)
+        longest = LONGEST_TTL if answer.records else LONGEST_DENIAL
+        kept.answer = Answer(_most_preferred(answer.records), answer.ttl)
+        kept.until = now + min(max(answer.ttl, SHORTEST_TTL), longest)
+        kept.failures = 0
+        kept.ask_after = 0.0
+
+    def failed(self, question: Question, now: float) -> None:
+        """The DNS was silent, or gave something useless."""
+        kept = self._entry(question)
+        pause = _FIRST_PAUSE * 2 ** min(kept.failures, 8)
+        kept.failures += 1
+        kept.ask_after = now + min(pause, _LONGEST_PAUSE)
+
+    def _entry(self, question: Question) -> _Kept:
+        # What is used stays: the one that was told longest ago makes room.
+        kept = self._kept.pop(question, None) or _Kept()
+        self._kept[question] = kept
+        if len(self._kept) > _MOST_NAMES:
+            del self._kept[next(iter(self._kept))]
+        return kept
+
+
+def in_order(records: Iterable[Srv], random: Random) -> list[Srv]:
+    """
+    Put SRV records in the order in which they are to be tried.
+
+    By priority; within one, at random by weight, where a weight of 0 has a small chance beside
+    others and an even one among its like.
+    """
+    ordered: list[Srv] = []
+    remaining = list(records)
+    for priority in sorted({record.priority for record in remaining}):
+        ordered += _drawn([record for record in remaining if record.priority == priority], random)
+    return ordered
+
+
+def _drawn(records: list[Srv], random: Random) -> list[Srv]:
+    left = sorted(records, key=lambda _: random())
+    left.sort(key=lambda record: record.weight > 0)
+    drawn = []
+    while left:
+        chosen = int(random() * (sum(record.weight for record in left) + 1))
+        position = 0
+        while (chosen := chosen - left[position].weight) > 0:
+            position += 1
+        drawn.append(left.pop(position))
+    return drawn
+
+
+def _most_preferred(records: tuple[Record, ...]) -> tuple[Record, ...]:
+    def rank(record: Record) -> tuple[int, int]:
+        if isinstance(record, Srv):
+            return record.priority, -record.weight
+        if isinstance(record, Naptr):
+            return record.order, record.preference
+        return 0, 0
+
+    return tuple(sorted(records, key=rank)[:MOST_RECORDS])
