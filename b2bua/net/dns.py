@@ -75,7 +75,10 @@ class Dns:
         self.asked += 1
         query = dns.Query(question.name.encode("ascii", "replace"), _TYPES[question.kind], dns.IN)
         try:
-            asked = cast(Deferred[tuple[Section, Section, Section]], self._resolver.query(query))
+            asked = cast(
+                Deferred[tuple[Section, Section, Section]],
+                self._resolver.query(query, QUERY_TIMEOUTS),
+            )
         except (CannotListenError, OSError) as error:
             # No socket to ask with: as good as no name server.
             self._failed(Failure(error), question)
@@ -117,7 +120,7 @@ class Dns:
 
 
 def _read(header: dns.RRHeader) -> Record:
-    payload = header.payload
+    payload: object = header.payload
     if isinstance(payload, dns.Record_SRV):
         return Srv(payload.priority, payload.weight, payload.port, _text(payload.target))
     if isinstance(payload, dns.Record_NAPTR):
@@ -128,8 +131,11 @@ def _read(header: dns.RRHeader) -> Record:
             payload.service.string.decode("latin-1").upper(),
             _text(payload.replacement),
         )
-    family = socket.AF_INET6 if header.type == dns.AAAA else socket.AF_INET
-    return socket.inet_ntop(family, payload.address)
+    if isinstance(payload, dns.Record_AAAA):
+        return socket.inet_ntop(socket.AF_INET6, payload.address)
+    if isinstance(payload, dns.Record_A) and payload.address is not None:
+        return socket.inet_ntop(socket.AF_INET, payload.address)
+    raise ValueError(f"a record of type {header.type} without its content")
 
 
 def _text(name: dns.Name) -> str:
