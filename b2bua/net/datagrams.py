@@ -8,6 +8,7 @@ few packets, and what is left makes the socket readable again.
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -27,6 +28,7 @@ _IPV6_RECVERR = 25
 _EXTENDED_ERROR = struct.Struct("=IBBBxII")
 """struct sock_extended_err: errno, origin, type, code, info, data (linux/errqueue.h)."""
 _LARGEST = 65_536
+_MOST_REPORTS = 64
 _BUFFER = 1 << 20
 _LATER = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
 """The packet is lost, but the way is not: whoever sent it will send it again."""
@@ -37,22 +39,64 @@ Unreachable = Callable[[str, int, str], None]
 """Takes host and port that cannot be reached, and why."""
 
 
-def datagram_socket(host: str, port: int) -> socket.socket:
-    """Bind a non-blocking UDP socket that reports ICMP errors. Raises OSError."""
-    family = socket.AF_INET6 if isIPv6Address(host) else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        raise
-    return sock
+class ReportingSocket:
+    """
+    A bound, non-blocking UDP socket that tells which packets did not arrive. Raises OSError.
+
+    It is watched through an epoll descriptor of its own, which is readable for packets and for
+    reports alike: event loops differ in what they do when the socket itself has an error.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        family = socket.AF_INET6 if isIPv6Address(host) else socket.AF_INET
+        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        self._sock = socket.socket(family, kind)
+        try:
+            if family == socket.AF_INET6:
+                self._sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                self._sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+            else:
+                self._sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            self._sock.bind((host, port))
+            self._epoll = select.epoll()
+        except OSError:
+            self._sock.close()
+            raise
+        self._epoll.register(self._sock, select.EPOLLIN)
+        self.sendto = self._sock.sendto
+        self.recvfrom_into = self._sock.recvfrom_into
+
+    def getsockname(self) -> tuple[str, int]:
+        """Host and port that are bound."""
+        address = self._sock.getsockname()
+        return address[0], address[1]
+
+    def fileno(self) -> int:
+        """What to watch."""
+        return -1 if self._epoll.closed else self._epoll.fileno()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._epoll.close()
+        self._sock.close()
+
+    def has_reports(self) -> bool:
+        """Whether the network has something to tell."""
+        return any(events & select.EPOLLERR for _, events in self._epoll.poll(0))
+
+    def take_reports(self) -> list[tuple[int, tuple[str, int]]]:
+        """Give error numbers, and whom the packets were for."""
+        reports: list[tuple[int, tuple[str, int]]] = []
+        while len(reports) < _MOST_REPORTS:
+            try:
+                _, ancillary, _, peer = self._sock.recvmsg(0, 512, socket.MSG_ERRQUEUE)
+            except OSError:
+                break
+            for _, _, data in ancillary:
+                if len(data) >= _EXTENDED_ERROR.size and peer:
+                    reports.append((_EXTENDED_ERROR.unpack_from(data)[0], (peer[0], peer[1])))
+        return reports
 
 
 @implementer(IReadDescriptor)
@@ -67,7 +111,7 @@ class DatagramPort:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: ReportingSocket,
         reactor: IReactorFDSet,
         clock: IReactorTime,
         received: Datagram,
@@ -85,9 +129,7 @@ class DatagramPort:
         self._is_reading = False
         self._buffer = bytearray(_LARGEST)
         self._view = memoryview(self._buffer)
-        address = sock.getsockname()
-        self.host: str = address[0]
-        self.port: int = address[1]
+        self.host, self.port = sock.getsockname()
 
     def start(self) -> None:
         """Begin to read."""
@@ -111,7 +153,7 @@ class DatagramPort:
             self._sock.sendto(data, (host, port))
             return ""
         except OSError as error:
-            if not self._read_errors():
+            if not self._read_reports():
                 return self._judge(error)
         # It was the report about an earlier packet, perhaps to somebody else.
         try:
@@ -139,6 +181,8 @@ class DatagramPort:
     def doRead(self) -> None:
         """Take what is there, up to the budget of one turn."""
         until = self._clock.seconds() + self._limits.seconds_per_turn
+        if self._sock.has_reports():
+            self._read_reports()
         for _ in range(self._limits.datagrams_per_turn):
             if not self._is_reading:
                 return
@@ -148,7 +192,7 @@ class DatagramPort:
                 return
             except OSError:
                 # Any other error of a UDP socket is the report about a packet that we sent.
-                self._read_errors()
+                self._read_reports()
                 continue
             try:
                 self._received(bytes(self._view[:size]), source[0], source[1])
@@ -162,19 +206,12 @@ class DatagramPort:
         """The reactor gives the socket up."""
         self.stop()
 
-    def _read_errors(self) -> bool:
+    def _read_reports(self) -> bool:
         """Tell what the kernel knows of packets that did not arrive; whether it knew any."""
-        known = False
-        while True:
-            try:
-                _, ancillary, _, peer = self._sock.recvmsg(0, 512, socket.MSG_ERRQUEUE)
-            except OSError:
-                return known
-            known = True
-            for _, _, report in ancillary:
-                if len(report) >= _EXTENDED_ERROR.size and peer:
-                    number = _EXTENDED_ERROR.unpack_from(report)[0]
-                    self._unreachable(peer[0], peer[1], _words(number))
+        reports = self._sock.take_reports()
+        for number, (host, port) in reports:
+            self._unreachable(host, port, _words(number))
+        return bool(reports)
 
 
 def _words(number: int | None) -> str:

@@ -159,7 +159,8 @@ def verify_domain(certificate: x509.Certificate, domain: str) -> None:
     patterns, wanted = _identities(certificate, domain)
     try:
         verify_service_identity(patterns, [wanted], [])
-    except VerificationError:
+    except (VerificationError, CertificateError):
+        # The latter says that there is no identity at all.
         shown = ", ".join(_names(certificate)) or "nobody"
         raise PeerRefused(f"{domain}: the certificate is for {shown}") from None
 

@@ -17,7 +17,7 @@ from typing import Protocol as Seam
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorFDSet, IReactorTCP, IReactorTime
 
-from b2bua.net.datagrams import DatagramPort, datagram_socket
+from b2bua.net.datagrams import DatagramPort, ReportingSocket
 from b2bua.net.flows import Flows, Way
 from b2bua.net.framing import Framing, PlainFraming
 from b2bua.net.limits import TransportLimits, TransportTotals
@@ -244,7 +244,7 @@ class SipTransports:
         if listen.transport == DATAGRAM:
             flow = self.flows.next_number()
             port = DatagramPort(
-                datagram_socket(listen.host, listen.port),
+                ReportingSocket(listen.host, listen.port),
                 self._loop.readers,
                 self._clock,
                 partial(self._datagram, flow),

@@ -231,7 +231,7 @@ class DatagramTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Put a socket in memory in the place of a real one."""
         self.socket = DatagramSocket()
-        self.patch(transport_module, "datagram_socket", lambda host, port: self.socket)
+        self.patch(transport_module, "ReportingSocket", lambda host, port: self.socket)
         self.setting = Setting(
             listens=(SipListen("UDP", "192.0.2.1", 5066),),
             access=Access(is_known=lambda host: host == SERVER[0]),

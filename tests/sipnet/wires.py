@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 
 from twisted.internet.address import IPv4Address
@@ -101,8 +100,6 @@ class Wire(StringTransport):
 class DatagramSocket:
     """A UDP socket in memory: what is queued in ``arriving`` can be read."""
 
-    family = socket.AF_INET
-
     def __init__(self) -> None:
         self.arriving: list[tuple[bytes, tuple[str, int]] | OSError] = []
         self.errors: list[tuple[int, tuple[str, int]]] = []
@@ -140,15 +137,14 @@ class DatagramSocket:
         buffer[: len(data)] = data
         return len(data), source
 
-    def recvmsg(
-        self, size: int, ancillary: int, flags: int
-    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, tuple[str, int]]:
-        """Give the next report about a packet that did not arrive."""
-        if not self.errors:
-            raise BlockingIOError
-        number, peer = self.errors.pop(0)
-        report = number.to_bytes(4, "little") + bytes(12)
-        return b"", [(0, 11, report)], flags, peer
+    def has_reports(self) -> bool:
+        """Whether a packet did not arrive."""
+        return bool(self.errors)
+
+    def take_reports(self) -> list[tuple[int, tuple[str, int]]]:
+        """Give the reports about packets that did not arrive."""
+        reports, self.errors = self.errors, []
+        return reports
 
 
 class Setting:
