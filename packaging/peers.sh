@@ -22,6 +22,7 @@ turnutils_peer coturn
 chromium chromium
 certutil libnss3-tools
 haproxy haproxy
+dnsmasq dnsmasq-base
 ip iproute2
 node nodejs
 npm npm

@@ -17,7 +17,8 @@ from twisted.names.error import DNSNameError, DomainError
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 
-from b2bua.net.dns_records import Answer, Answers, Kind, Naptr, Question, Record, Srv
+from b2bua.net.dns_records import Answer, Answers, Kind, Naptr, Question, Record
+from b2bua.srv import SrvRecord
 
 QUERY_TIMEOUTS: Final = (1, 2)
 """Seconds for each name server, twice: a SIP request that waits longer is given up anyhow."""
@@ -122,7 +123,9 @@ class Dns:
 def _read(header: dns.RRHeader) -> Record:
     payload: object = header.payload
     if isinstance(payload, dns.Record_SRV):
-        return Srv(payload.priority, payload.weight, payload.port, _text(payload.target))
+        return SrvRecord(
+            payload.priority, payload.weight, payload.port, _text(payload.target), header.ttl
+        )
     if isinstance(payload, dns.Record_NAPTR):
         return Naptr(
             payload.order,

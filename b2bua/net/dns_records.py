@@ -1,28 +1,22 @@
 """
-What the DNS says of where SIP is served: records, their order, and how long they hold. Pure.
+What the DNS says of where SIP is served: records, and how long they hold. Pure.
 
-RFC 2782 for SRV, RFC 3403 for NAPTR. While the DNS is silent the last answer stays in use: a SIP
+While the DNS is silent the last answer stays in use: a SIP
 Server does not go away because a name server did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-MOST_RECORDS: Final = 16
-SHORTEST_TTL: Final = 5.0
-"""A shorter one, 0 too, would mean a question per request."""
-LONGEST_TTL: Final = 86400.0
+from b2bua.srv import LONGEST_TTL, MOST_RECORDS, SHORTEST_TTL, SrvRecord
+
 LONGEST_DENIAL: Final = 30.0
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 _MOST_NAMES: Final = 1024
-
-Random = Callable[[], float]
-"""Gives numbers from 0 to below 1, evenly spread."""
 
 
 class Kind(Enum):
@@ -41,15 +35,6 @@ class Question(NamedTuple):
     kind: Kind
 
 
-class Srv(NamedTuple):
-    """One SRV record; a target of "" says that there is no such service."""
-
-    priority: int
-    weight: int
-    port: int
-    target: str
-
-
 class Naptr(NamedTuple):
     """One NAPTR record as far as RFC 3263 uses it."""
 
@@ -60,7 +45,7 @@ class Naptr(NamedTuple):
     replacement: str
 
 
-Record = str | Srv | Naptr
+Record = str | SrvRecord | Naptr
 """An address, or one of the above."""
 
 
@@ -129,36 +114,9 @@ class Answers:
         return kept
 
 
-def in_order(records: Iterable[Srv], random: Random) -> list[Srv]:
-    """
-    Put SRV records in the order in which they are to be tried.
-
-    By priority; within one, at random by weight, where a weight of 0 has a small chance beside
-    others and an even one among its like.
-    """
-    ordered: list[Srv] = []
-    remaining = list(records)
-    for priority in sorted({record.priority for record in remaining}):
-        ordered += _drawn([record for record in remaining if record.priority == priority], random)
-    return ordered
-
-
-def _drawn(records: list[Srv], random: Random) -> list[Srv]:
-    left = sorted(records, key=lambda _: random())
-    left.sort(key=lambda record: record.weight > 0)
-    drawn = []
-    while left:
-        chosen = int(random() * (sum(record.weight for record in left) + 1))
-        position = 0
-        while (chosen := chosen - left[position].weight) > 0:
-            position += 1
-        drawn.append(left.pop(position))
-    return drawn
-
-
 def _most_preferred(records: tuple[Record, ...]) -> tuple[Record, ...]:
     def rank(record: Record) -> tuple[int, int]:
-        if isinstance(record, Srv):
+        if isinstance(record, SrvRecord):
             return record.priority, -record.weight
         if isinstance(record, Naptr):
             return record.order, record.preference

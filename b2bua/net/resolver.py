@@ -10,28 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 
 from b2bua.net.dns import Dns
-from b2bua.net.dns_records import MOST_RECORDS, Kind, Naptr, Random, Srv, in_order
+from b2bua.net.dns_records import Kind, Naptr
 from b2bua.net.via import DEFAULT_PORTS
 from b2bua.sip.hop import Hop
 from b2bua.sip.uri import SipUri
+from b2bua.srv import MOST_RECORDS, IpVersion, Random, SrvRecord, in_order
 
 _SERVICES: Final = {"SIP+D2U": "UDP", "SIP+D2T": "TCP", "SIPS+D2T": "TLS"}
 _PREFIXES: Final = {"UDP": "_sip._udp.", "TCP": "_sip._tcp.", "TLS": "_sips._tcp."}
 _MOST_PLACES: Final = 32
-
-
-class IpVersion(StrEnum):
-    """Which addresses of a name come first; the others serve where there are none of these."""
-
-    IPV4 = "ipv4"
-    IPV6 = "ipv6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +120,7 @@ class Resolver:
         """The servers that SRV records name; none where there are no such records."""
         answer = await self._dns.ask(name, Kind.SRV)
         found = answer.records if answer is not None else ()
-        records = [record for record in found if isinstance(record, Srv)]
+        records = [record for record in found if isinstance(record, SrvRecord)]
         if records and not any(record.target for record in records):
             raise NotLocated("service not offered")
         places: list[Place] = []
