@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from b2bua.net.tls import ClientTls, OwnCertificate, ServerTls
 from b2bua.net.transport import EventLoop, Outgoing, SipTransports
 from b2bua.sip.hop import Hop
 from b2bua.sip.message import Message, Request, Response
+from tests.programs import lack, require_program
 from tests.sipnet.authority import Authority, address, dns
 from tests.sipnet.wires import RecordingCore, request
 
@@ -221,6 +224,59 @@ class LoopbackTests(TestCase):
         client.send(request(body=b"v=0\r\n" * 400), self.hop(server, "UDP"))
         await until(core.responses, "answered")
         self.assertEqual("TCP", core.messages[0][1].transport)
+
+    # WebSocket.
+
+    def node(self) -> list[str]:
+        """How Node is started so that it has a WebSocket."""
+        path = require_program("node")
+        version = subprocess.run([path, "--version"], capture_output=True, check=True, text=True)
+        major = int(version.stdout.lstrip("v").partition(".")[0])
+        lack(None if major >= 20 else f"node {major} has no WebSocket")
+        return [path] if major >= 22 else [path, "--experimental-websocket"]
+
+    async def browse(self, *, subprotocol: str, url: str) -> list[str]:
+        """Let Node connect; gives what it printed."""
+        node, *before = self.node()
+        script = str(Path(__file__).with_name("websocket.mjs"))
+        arguments = [*before, "--no-warnings", script, url, subprotocol]
+        trusted = {"NODE_EXTRA_CA_CERTS": str(self.authority.path.absolute())}
+        ended = await deferToThread(
+            subprocess.run,
+            [node, *arguments],
+            env={**os.environ, **trusted},
+            capture_output=True,
+            timeout=30,
+            text=True,
+        )
+        self.assertEqual("", ended.stderr)
+        return ended.stdout.splitlines()
+
+    async def test_web_socket_of_a_browser(self) -> None:
+        """Text, bytes, keep-alive and good-bye, with the client that browsers have."""
+        server, core = self.side("WS")
+        port = self.hop(server, "WS").port
+        lines = await self.browse(subprotocol="sip", url=f"ws://127.0.0.1:{port}/ws")
+        answer = 'string "SIP/2.0 200 OK"'
+        self.assertEqual(["open sip", 'string ""', answer, answer, "close 1000 true"], lines)
+        self.assertEqual("127.0.0.1", core.messages[0][0].via.received)
+
+    async def test_web_socket_without_sip(self) -> None:
+        """Another subprotocol is not for us."""
+        server, core = self.side("WS")
+        port = self.hop(server, "WS").port
+        lines = await self.browse(subprotocol="chat", url=f"ws://127.0.0.1:{port}/")
+        self.assertEqual("error", lines[0])
+        self.assertEqual([], core.messages)
+
+    async def test_web_socket_inside_tls(self) -> None:
+        """Browsers on pages of HTTPS may open no other."""
+        own = self.authority.issue(dns("localhost"))
+        server, _ = self.side("WSS", tls=ServerTls(own))
+        port = self.hop(server, "WSS").port
+        lines = await self.browse(subprotocol="sip", url=f"wss://localhost:{port}/")
+        self.assertEqual("open sip", lines[0])
+        self.assertEqual("close 1000 true", lines[-1])
 
     # TLS.
 
