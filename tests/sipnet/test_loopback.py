@@ -25,7 +25,7 @@ from b2bua.sip.hop import Hop
 from b2bua.sip.message import Message, Request, Response
 from tests.programs import lack, require_program
 from tests.sipnet.authority import Authority, address, dns
-from tests.sipnet.wires import RecordingCore, request
+from tests.sipnet.wires import RecordingCore, request, temporary_folder
 
 LOOP = EventLoop(reactor, reactor, reactor)  # type: ignore[arg-type]
 QUICK = TransportLimits(connect_timeout=2, close_patience=0.5, retry_pause=0.05)
@@ -71,8 +71,7 @@ class LoopbackTests(TestCase):
 
     def setUp(self) -> None:
         """Make a CA."""
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir()
+        self.folder = temporary_folder(self)
         self.authority = Authority(self.folder)
 
     def side(

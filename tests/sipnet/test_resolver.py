@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
@@ -21,6 +20,7 @@ from b2bua.net.resolver import NotLocated, Place, Resolver
 from b2bua.sip.uri import SipUri, parse_uri
 from b2bua.srv import IpVersion
 from tests.programs import require_program, running
+from tests.sipnet.wires import temporary_folder
 
 Zone = dict[tuple[str, int], list[object]]
 ZONE: Zone = {
@@ -185,7 +185,7 @@ class LocateTests(SynchronousTestCase):
 
     def test_hosts_file_comes_first(self) -> None:
         """As everywhere on the machine."""
-        path = Path(self.mktemp())
+        path = temporary_folder(self) / "hosts"
         path.write_text("192.0.2.77 pbx.example pbx\n")
         self.dns = Dns(self.names, self.clock, hosts_file=str(path))  # type: ignore[arg-type]
         self.assertEqual(["UDP 192.0.2.77 5060"], self.locate("sip:pbx.example:5060"))
@@ -360,8 +360,7 @@ class DnsmasqTests(TestCase):
     def dnsmasq(self) -> Iterator[int]:
         """A server with the records of an HA pair; gives its port."""
         port = free_port()
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        folder = temporary_folder(self)
         command = [
             require_program("dnsmasq"), "--no-daemon", "--no-resolv", "--no-hosts", "--conf-file=",
             "--listen-address=127.0.0.1", "--bind-interfaces", f"--port={port}", "--pid-file=",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from cryptography import x509
 from twisted.logger import LogLevel, globalLogPublisher
@@ -18,6 +17,7 @@ from b2bua.net.tls import (
     verify_domain,
 )
 from tests.sipnet.authority import Authority, address, dns, uri
+from tests.sipnet.wires import temporary_folder
 
 
 class VerifyDomainTests(SynchronousTestCase):
@@ -25,9 +25,7 @@ class VerifyDomainTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Make a CA."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
-        self.authority = Authority(folder)
+        self.authority = Authority(temporary_folder(self))
 
     def believed(self, names: Sequence[x509.GeneralName], domain: str) -> bool:
         """Whether a certificate with these names serves the domain."""
@@ -98,8 +96,7 @@ class FilesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Make a CA and a certificate."""
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir()
+        self.folder = temporary_folder(self)
         self.authority = Authority(self.folder)
         self.own = self.authority.issue(dns("pbx.example"))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionRefusedError
@@ -10,6 +13,7 @@ from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactor, StringTransport
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.net.limits import TransportLimits
 from b2bua.net.listening import SipListen
@@ -44,6 +48,13 @@ def request(
         ],
         body,
     )
+
+
+def temporary_folder(test: SynchronousTestCase) -> Path:
+    """A folder that is gone after the test."""
+    folder = tempfile.mkdtemp(prefix="sipnet-test-")
+    test.addCleanup(shutil.rmtree, folder)
+    return Path(folder)
 
 
 class RecordingCore:
