@@ -2,7 +2,9 @@
 Networks of our own: a Linux network namespace whose loopback carries any address we like.
 
 Inside one, an "internal" address of RFC 1918 and a "public" one are both this machine, so it can
-be seen from outside what a relay lets through, and nothing leaves the machine. That needs root.
+be seen from outside what a relay lets through, and nothing leaves the machine. Sockets of a test
+can be made in it by root only; programs can be run in one by anybody whom the kernel gives a user
+namespace.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.programs import require_program
+from tests.programs import lack, require_program
 
 CLONE_NEWNET = 0x40000000
 _numbers = itertools.count()
@@ -73,6 +75,47 @@ def network_namespace(
         yield space
     finally:
         _ip("netns", "delete", space.name)
+
+
+class UserNamespace:
+    """A network that belongs to an ordinary user, who is root in it. Only programs enter it."""
+
+    def __init__(self, holder: int) -> None:
+        self._holder = holder
+
+    def command(self, *arguments: str) -> list[str]:
+        """What to execute so that the program sees this network only."""
+        enter = ["--preserve-credentials", "--user", "--net", "--target", str(self._holder)]
+        return [require_program("nsenter"), *enter, *arguments]
+
+
+@contextmanager
+def program_namespace(addresses: Sequence[str]) -> Iterator[Namespace | UserNamespace]:
+    """A namespace to run programs in, with ``addresses`` on its loopback; root or not."""
+    if may_make_namespaces():
+        with network_namespace(addresses) as space:
+            yield space
+        return
+    # cat ends with its standard input, so nothing is left behind whatever becomes of us.
+    holder = subprocess.Popen(
+        [require_program("unshare"), "--map-root-user", "--net", "cat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdin is not None and holder.stdout is not None
+        holder.stdin.write(b"here\n")
+        holder.stdin.flush()
+        lack(None if holder.stdout.readline() else "the kernel gives no user namespaces")
+        own = UserNamespace(holder.pid)
+        for options in (
+            ["link", "set", "lo", "up"],
+            *(["address", "add", a, "dev", "lo"] for a in addresses),
+        ):
+            subprocess.run(own.command("ip", *options), check=True, timeout=10)
+        yield own
+    finally:
+        holder.communicate(timeout=10)
 
 
 def _ip(*arguments: str) -> None:

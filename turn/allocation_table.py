@@ -17,7 +17,7 @@ from turn.relay_addresses import BoundRelay
 
 RESERVATION_LIFETIME = 30.0
 MAX_RESERVATIONS = 1000
-MAX_RESERVATIONS_OF_ONE = 50
+MAX_RESERVATIONS_OF_ONE = 250
 """Of one user: a reserved port counts for no quota, and is claimed at once where it is meant."""
 
 

@@ -6,7 +6,6 @@ It runs in a network of its own, where port 443 is free and nothing reaches anot
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.namespaces import network_namespace
+from tests.namespaces import program_namespace
 from tests.programs import RunningProgram, require_program, running
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -58,10 +57,10 @@ def suite_page() -> Iterator[SuitePage]:
     """Run the suite; at the end its log must hold no traceback and no secret."""
     with (
         tempfile.TemporaryDirectory(prefix="webrtc-suite-test-") as name,
-        network_namespace([f"{ADDRESS}/32"]) as space,
+        program_namespace([f"{ADDRESS}/32"]) as space,
     ):
         # Chromium gathers on the address that its default route would use.
-        route = [require_program("ip"), "-n", space.name, "route", "add", "default", "dev", "lo"]
+        route = space.command(require_program("ip"), "route", "add", "default", "dev", "lo")
         subprocess.run(route, check=True)
         folder = Path(name)
         configuration = folder / "suite.conf"
@@ -86,8 +85,3 @@ def judge(log: str) -> None:
     for fault in ("Traceback", SECRET):
         if fault in log:
             raise AssertionError(f"{fault} in the log:\n{log}")
-
-
-def lacking() -> str | None:
-    """Say what a network of its own lacks here."""
-    return None if os.geteuid() == 0 else "a network namespace needs root"

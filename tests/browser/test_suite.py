@@ -16,7 +16,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.browser.run import missing, run_browser, temporary_folder, trust
-from tests.browser.suite_page import ADDRESS, CHECKOUT, SECRET, SuitePage, lacking, suite_page
+from tests.browser.suite_page import ADDRESS, CHECKOUT, SECRET, SuitePage, suite_page
 from tests.programs import lack
 
 TRANSPORTS = ("udp", "tcp", "tls")
@@ -27,7 +27,7 @@ class SuitePageTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Run the suite until the test ends."""
-        lack(missing() or lacking())
+        lack(missing())
         context = suite_page()
         self.suite: SuitePage = context.__enter__()
         self.addCleanup(context.__exit__, None, None, None)

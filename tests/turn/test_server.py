@@ -16,6 +16,7 @@ from tests.turn.relay import (
     code,
     default_settings,
 )
+from turn.allocation_table import MAX_RESERVATIONS_OF_ONE
 from turn.data_plane import RelaySocketsExhausted
 from turn.events import (
     AllocationCreated,
@@ -501,7 +502,7 @@ class AllocateTests(SynchronousTestCase):
     def test_one_user_reserves_only_so_many(self) -> None:
         """Reserved ports count for no quota, so a user may hold but a few; another still can."""
         relay = Relay(default_settings(max_port=50999))
-        for port in range(50):
+        for port in range(MAX_RESERVATIONS_OF_ONE):
             client = relay.client(port=6000 + port)
             self.assertEqual(code(client.allocate((Attribute.EVEN_PORT, b"\x80"))), 0)
             client.refresh(0)
