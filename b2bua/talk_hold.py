@@ -136,8 +136,8 @@ def leg_state(
     ``picked_up``: the browser has been told to answer a call that rings, or does so by itself.
     """
     state = _BEFORE_ESTABLISHED.get(usage)
-    if state is LegState.GONE:
-        return state
+    if state is LegState.GONE or session is SessionState.OVER:
+        return LegState.GONE
     if browser_lost:
         return LegState.LOST
     if state is LegState.RINGING and picked_up:

@@ -173,12 +173,18 @@ class LegStateTests(SynchronousTestCase):
 
     def test_pending(self) -> None:
         """While a change of the session is open, a leg that stands is pending, held or not."""
-        for session in set(SessionState) - {SessionState.IDLE}:
+        for session in set(SessionState) - {SessionState.IDLE, SessionState.OVER}:
             for hold in (Hold(), Hold(True), Hold(by_them=True)):
                 found = leg_state(UsageState.ESTABLISHED, session, hold)
                 self.assertIs(found, LegState.PENDING)
         found = leg_state(UsageState.RINGING, SessionState.SENT, Hold())
         self.assertIs(found, LegState.RINGING)
+
+    def test_session_over(self) -> None:
+        """A dialog that has ended is gone, though another of the same INVITE may live."""
+        for usage in UsageState:
+            found = leg_state(usage, SessionState.OVER, Hold(), browser_lost=True)
+            self.assertIs(found, LegState.GONE)
 
     def test_browser_lost(self) -> None:
         """Without a browser nothing is done on a leg; a leg that is gone stays gone."""
