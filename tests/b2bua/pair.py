@@ -183,16 +183,24 @@ class Pair:
         self.sent.append((self.now, sent.server, register))
         self.between[len(self.changes)][register.dn] += 1
 
+        # What the registrar grants is settled when the request arrives, not with the answer.
+        granted = 0
+
+        def serve() -> int:
+            nonlocal granted
+            granted = self.expires
+            return self._bind(sent.server, register)
+
         def tell(status: int) -> None:
             if status == 401:
                 self.registrations.challenged(register, self.now)
             else:
-                answer = Answer(status, expires=register.expires and self.expires)
+                answer = Answer(status, expires=register.expires and granted)
                 self.registrations.answered(register, answer, self.now)
 
         self._exchange(
             sent,
-            lambda: self._bind(sent.server, register),
+            serve,
             tell,
             lambda: self.registrations.unanswered(register, self.now),
         )

@@ -276,8 +276,8 @@ class PairModel(RuleBasedStateMachine):
     @initialize(seed=st.integers(0, 999), amount=st.sampled_from([3, 40]))
     def start(self, seed: int, amount: int) -> None:
         self.pair = Pair(seed, pace=Pace(20, 5))
-        self.wanted: set[str] = set(numbers(amount))
-        self.pair.sign_in(*self.wanted)
+        self.wanted = set(numbers(amount))
+        self.pair.sign_in(*numbers(amount))
         self.pair.run(10.0)
 
     @rule(dn=st.sampled_from(numbers(6)))
