@@ -90,14 +90,23 @@ function echo(channel) {
   channel.binaryType = "arraybuffer";
   channel.addEventListener("message", (event) => {
     if (typeof event.data === "string") {
-      channel.send(event.data);
+      reply(channel, event.data);
     } else {
       received += event.data.byteLength;
       if (received === BLOCK * BLOCKS) {
-        channel.send("all");
+        reply(channel, "all");
       }
     }
   });
+}
+
+// A message may come a moment before its channel is open at this end, or after the page closed it.
+function reply(channel, text) {
+  if (channel.readyState === "open") {
+    channel.send(text);
+  } else if (channel.readyState === "connecting") {
+    channel.addEventListener("open", () => channel.send(text), { once: true });
+  }
 }
 
 async function move(channel, result) {
