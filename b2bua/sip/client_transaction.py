@@ -41,6 +41,7 @@ The dialogs that an INVITE makes, and the ACK of a 2xx, are not the transaction'
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 
 from b2bua.sip.headers import CSeq
@@ -67,9 +68,9 @@ class ClientTransaction(Transaction):
         if timers.failover is not None:
             self._start(Input.TIMER_SILENCE, timers.failover, now)
 
+    @abstractmethod
     def receive(self, response: Response, now: float) -> None:
         """Take a response that matches this transaction."""
-        raise NotImplementedError
 
     # Effects.
 

@@ -9,6 +9,7 @@ ParseError.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeVar, cast
 
@@ -51,7 +52,7 @@ _NEEDED: Final[tuple[tuple[str, Callable[[str], object]], ...]] = (
 )
 
 
-class Message:
+class Message(ABC):
     """
     What requests and responses have in common.
 
@@ -69,9 +70,9 @@ class Message:
         self._typed: dict[str, object] = {}
 
     @property
+    @abstractmethod
     def start_line(self) -> str:
         """The first line, without its end."""
-        raise NotImplementedError
 
     def get(self, name: str) -> str | None:
         """Return the value of the first header field of this name."""

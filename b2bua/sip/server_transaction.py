@@ -38,6 +38,7 @@ A transport error is told to the user and changes no state: the peer asks again.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 
 from b2bua.sip.hop import Hop
@@ -77,6 +78,7 @@ class ServerTransaction(Transaction):
         self.hop = hop
         self._take(Input.REQUEST, now)
 
+    @abstractmethod
     def respond(self, response: Response, now: float) -> None:
         """
         Send a response of the user.
@@ -84,7 +86,6 @@ class ServerTransaction(Transaction):
         After a final response there is no other, except that the user repeats its 2xx to an
         INVITE until the ACK comes; else OutOfPlace. Once the transaction is over, nothing is sent.
         """
-        raise NotImplementedError
 
     def _respond(self, given: Input, response: Response, now: float) -> None:
         self._offered = response

@@ -10,6 +10,7 @@ outlives its reason.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Generic, TypeVar
@@ -135,7 +136,7 @@ class Machine(Generic[_T]):
             raise OutOfPlace(refusal)
 
 
-class Transaction:
+class Transaction(ABC):
     """One transaction: its request, the hop it runs over, its state and its running timers."""
 
     __slots__ = ("_outputs", "_running", "hop", "request", "state", "timers")
@@ -186,8 +187,9 @@ class Transaction:
         if state is State.TERMINATED:
             self._outputs.append(Terminated(self))
 
+    @abstractmethod
     def _take(self, given: Input, now: float) -> None:
-        raise NotImplementedError
+        """Let the machine's table do what it says of this input."""
 
     def _start(self, timer: Input, seconds: float, now: float) -> None:
         self._running[timer] = now + seconds
@@ -197,7 +199,7 @@ class Transaction:
 
     # Effects that several machines share.
 
-    def _nothing(self, now: float) -> None:
+    def _nothing(self, now: float) -> None:  # noqa: B027  # an effect, complete as it is
         """Only the state changes."""
 
     def _time_out(self, now: float) -> None:
