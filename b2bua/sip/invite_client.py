@@ -79,6 +79,11 @@ class InviteClientUsage(InviteUsage):
         self._attempt += 1
         self._invite = self.agent.start(self, request, self.hop, now)
 
+    @property
+    def branch(self) -> str:
+        """The branch of our INVITE as it went out last."""
+        return self._invite.request.via.branch
+
     def sessions(self) -> list[Session]:
         """Every dialog that may still become the session, or is it."""
         return list(self._sessions.values()) if self.session is None else [self.session]

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from b2bua.sip.client_transaction import ClientTransaction
-from b2bua.sip.dialog import TARGET_REFRESH, Dialog, DialogRefusal
+from b2bua.sip.dialog import Dialog, DialogRefusal
 from b2bua.sip.digest import DigestClient, Unanswerable
 from b2bua.sip.hop import Hop
 from b2bua.sip.in_dialog import answer_request
@@ -88,6 +88,8 @@ class InviteUsage:
         self.dialogs: list[Dialog] = []
         """Those in which requests may come; the agent's to change."""
         self._asked: dict[ClientTransaction, _Asked] = {}
+        self._left: dict[ClientTransaction, Session] = {}
+        """Re-INVITEs that were sent another way as well; a late 2xx still has its ACK."""
         self._is_told = False
         self._cause = Cause.LOCAL
         self._bye_headers: tuple[tuple[str, str], ...] = ()
@@ -128,11 +130,16 @@ class InviteUsage:
         self._send_request("INFO", headers, body, now)
 
     def notify(
-        self, event: str, now: float, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
+        self,
+        event: str,
+        now: float,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        dialog: Dialog | None = None,
     ) -> None:
         """Send a NOTIFY of an event that needs no SUBSCRIBE, such as talk."""
         state = ("Subscription-State", "active")
-        self._send_request("NOTIFY", [("Event", event), state, *headers], body, now)
+        self._send_request("NOTIFY", [("Event", event), state, *headers], body, now, dialog)
 
     def respond(
         self,
@@ -146,10 +153,15 @@ class InviteUsage:
         self.agent.respond(transaction, transaction.response(status, None, headers, body), now)
 
     def _send_request(
-        self, method: str, headers: Iterable[tuple[str, str]], body: bytes, now: float
+        self,
+        method: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        now: float,
+        dialog: Dialog | None = None,
     ) -> None:
         self._needs_life()
-        session = self._session_of(None)
+        session = self._session_of(dialog)
         contact = [("Contact", str(self.agent.contact(self.hop)))] if method == "NOTIFY" else []
         request = session.dialog.request(method, [*contact, *headers], body)
         # Before the session stands the peer may not have heard of the dialog yet: 481 is no end.
@@ -248,6 +260,27 @@ class InviteUsage:
         typed = [("Content-Type", self.content_type)] if body else []
         return transaction.response(status, None, [*headers, *typed], body)
 
+    def ask_again(self, transaction: ClientTransaction, now: float) -> bool:
+        """
+        Send a request of ours anew, if its way is another one by now; tell whether it was.
+
+        It takes a number of its own: where the first copy arrived and the server shares what it
+        knows, the same number would be refused. What still comes of the first copy is undone.
+        """
+        asked = self._asked.get(transaction)
+        if asked is None or self.hop_of(asked.session.dialog).is_along(transaction.hop):
+            return False
+        del self._asked[transaction]
+        old = transaction.request
+        again = Request(old.method, old.uri, old.headers, old.body)
+        again.remove("Via")
+        again.replace("CSeq", f"{asked.session.dialog.next_sequence()} {old.method}")
+        if old.method == "INVITE":
+            self._left[transaction] = asked.session
+            self.agent.cancel(transaction, now)
+        self.ask(asked.session, again, asked.done, now, asked.attempt)
+        return True
+
     # What the network does.
 
     def receive_request(self, dialog: Dialog, transaction: ServerTransaction, now: float) -> None:
@@ -265,7 +298,8 @@ class InviteUsage:
         self.hop = transaction.hop
         if request.method == "BYE":
             self._receive_bye(session, transaction, now)
-        elif self.state not in LIVE and request.method in TARGET_REFRESH:
+        elif self.state not in LIVE:
+            # The user has been told the end, and is not asked for anything after it.
             self.respond(transaction, 481, now)
         else:
             answer_request(self, session, transaction, now)
@@ -289,8 +323,13 @@ class InviteUsage:
         """Take a response to a request of ours."""
         if response.status < 200:
             return
+        if response.status == 503 and self.ask_again(transaction, now):
+            return
         asked = self._asked.pop(transaction, None)
-        if asked is None:
+        left = self._left.pop(transaction, None)
+        if left is not None and response.is_success:
+            left.acknowledge(transaction.request, b"", now)
+        elif asked is None:
             self._receive_copy(response)
         elif response.status in (401, 407) and self._authorize(transaction, asked, response, now):
             return
@@ -341,6 +380,9 @@ class InviteUsage:
     def transaction_failed(self, transaction: Transaction, status: int, now: float) -> None:
         """Note that a request of ours had no answer, or one of the peer's none of the user's."""
         if isinstance(transaction, ClientTransaction):
+            if self.ask_again(transaction, now):
+                return
+            self._left.pop(transaction, None)
             asked = self._asked.pop(transaction, None)
             if asked is not None:
                 asked.done(transaction.request, status, None, now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from b2bua.sip.client_transaction import ClientTransaction
 from b2bua.sip.dialog import Dialog, DialogRefusal, DialogTable, DialogTableFull
@@ -45,6 +45,30 @@ from b2bua.sip.usage_events import Invitation, Invited, Profile, UsageEvent
 from b2bua.sip.usage_states import UsageState
 
 AgentOutput = Output | UsageEvent
+
+
+class Watcher(Protocol):
+    """
+    Who keeps the books on how requests of usages fare. Told before the usage is, which may then
+    send the request again if its way has changed.
+    """
+
+    def started(self, transaction: ClientTransaction, now: float) -> None:
+        """A request goes out."""
+
+    def heard(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """A response to it came, any but 100 included."""
+
+    def unheard(self, transaction: ClientTransaction, now: float) -> None:
+        """Nothing has come for the failover time."""
+
+    def failed(self, transaction: ClientTransaction, now: float) -> None:
+        """It could not be sent, or its connection broke."""
+
+    def ended(self, transaction: ClientTransaction) -> None:
+        """Nothing more is heard of it."""
+
+
 _OPTIONAL: Final[dict[str, Callable[[Response], object]]] = {
     "Session-Expires": lambda response: response.session_expires,
     "Min-SE": lambda response: response.min_se,
@@ -74,8 +98,10 @@ class UserAgent:
         random_below: RandomBelow,
         profile: Profile | None = None,
         timers: Timers | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self.table = table
+        self.watcher = watcher
         self.token = token
         self.contact = contact
         self.route = route
@@ -146,6 +172,8 @@ class UserAgent:
         """Send a request of a usage in a transaction of its own."""
         transaction = self.table.start(request, hop, now)
         self._own(usage, transaction)
+        if self.watcher is not None:
+            self.watcher.started(transaction, now)
         self._collect()
         return transaction
 
@@ -243,12 +271,15 @@ class UserAgent:
     ) -> None:
         """Hand on what happened to a transaction of a usage."""
         transaction = output.transaction
+        if self.watcher is not None and isinstance(transaction, ClientTransaction):
+            self._tell_watcher(self.watcher, transaction, output, now)
         if isinstance(output, ResponseReceived):
             _drop_unreadable(output.response)
             usage.receive_response(output.transaction, output.response, now)
         elif isinstance(output, Unanswered):
             if isinstance(usage, InviteClientUsage):
                 usage.unheard(transaction)
+            usage.ask_again(output.transaction, now)
         elif isinstance(output, Cancelled):
             usage.cancelled(output.transaction, now)
         elif isinstance(output, Terminated):
@@ -257,6 +288,18 @@ class UserAgent:
         elif isinstance(output, TimedOut) or isinstance(transaction, ClientTransaction):
             # A response of ours that could not be sent is asked for again, or times out.
             usage.transaction_failed(transaction, 408 if isinstance(output, TimedOut) else 503, now)
+
+    def _tell_watcher(
+        self, watcher: Watcher, transaction: ClientTransaction, output: Output, now: float
+    ) -> None:
+        if isinstance(output, ResponseReceived):
+            watcher.heard(transaction, output.response, now)
+        elif isinstance(output, Unanswered):
+            watcher.unheard(transaction, now)
+        elif isinstance(output, TransportFailed):
+            watcher.failed(transaction, now)
+        elif isinstance(output, Terminated):
+            watcher.ended(transaction)
 
     def _take_request(self, output: RequestReceived, now: float) -> None:
         transaction = output.transaction

@@ -1,0 +1,547 @@
+"""
+A call: two legs that share nothing but this.
+
+The caller's leg is there from the beginning; the callee's is one of those that are rung, or none
+where the caller hears an echo. What a peer does on one leg is answered there, at once, from what
+is known of the other; what changes by it on the other leg is offered there afterwards. Only where
+the two would have no codec in common any more does an answer wait for the other leg.
+
+::
+
+    RINGING ── a callee answers ──▶ UP ── either leg ends ──▶ OVER
+       └────── the caller gives up, nobody is left to ring ─────▲
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from b2bua import causes
+from b2bua.bodies import NotAcceptable, session_description
+from b2bua.call_events import (
+    CallAnswered,
+    CallEnded,
+    CallHeld,
+    CallRinging,
+    Event,
+    LegKind,
+)
+from b2bua.header_policy import Trust, carry
+from b2bua.leg import Leg
+from b2bua.leg_media import Formats
+from b2bua.media_plane import MediaPlane, MediaPortsExhausted
+from b2bua.sdp.errors import SdpError
+from b2bua.sdp.offer_answer import Turn
+from b2bua.sip.message import Message
+from b2bua.sip.usage_events import (
+    AnswerReceived,
+    Cause,
+    Ended,
+    Established,
+    InDialogRequest,
+    ModificationFailed,
+    Modified,
+    OfferReceived,
+    OfferRequested,
+    Progress,
+    Unheard,
+    UsageEvent,
+)
+
+if TYPE_CHECKING:
+    from b2bua.calls import Calls
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class CallState(IntEnum):
+    """How far a call is."""
+
+    RINGING = 0
+    UP = 1
+    OVER = 2
+
+
+class Call:
+    """One call between a caller and whoever answers first of those that are rung."""
+
+    def __init__(
+        self, calls: Calls, call_id: str, caller: Leg, number: str, max_forwards: int, now: float
+    ) -> None:
+        self.id = call_id
+        self.caller = caller
+        self.number = number
+        """Who was called."""
+        self.max_forwards = max_forwards
+        self.callee: Leg | None = None
+        self.rung: list[Leg] = []
+        self.state = CallState.RINGING
+        self.started_at = now
+        self.answered_at: float | None = None
+        self._calls = calls
+        self._plane: MediaPlane = calls.plane
+        self._has_offer = False
+        self._failed: int | causes.Failure = causes.Failure.INTERNAL
+        self._rang = 0
+        self._waiting: Leg | None = None
+        """A leg whose peer's offer waits for what the other leg's peer says."""
+        self._joined: set[tuple[int, int]] = set()
+
+    # What every kind of call has in common.
+
+    def legs(self) -> list[Leg]:
+        """The legs of the call as it is."""
+        return [self.caller, *([self.callee] if self.callee else self.rung)]
+
+    def other(self, leg: Leg) -> Leg | None:
+        """The leg across from this one, once it is known."""
+        return self.callee if leg is self.caller else self.caller
+
+    def named_for(self, leg: Leg) -> Formats | None:
+        """Which codecs may be said on a leg: those agreed across from it; None for all."""
+        across = self.other(leg)
+        return across.media.agreed if across is not None and across.media.agreed else None
+
+    @property
+    def can_be_answered(self) -> bool:
+        """Whether ``answer`` would: nobody else has to be told."""
+        return False
+
+    def answer(self, now: float) -> None:
+        """Answer on our own, where that is for us to do."""
+
+    def start(self, now: float) -> None:
+        """Take the caller's offer, if there is one, and ring. Refuses by itself what fails."""
+        request = self.caller.caller_usage.invite.request
+        try:
+            body = session_description(request)
+            if body:
+                self.caller.media.take_offer(body)
+                self._has_offer = True
+            self._begin(now)
+        except NotAcceptable as refused:
+            self.refuse(refused.status, "body", now, (("Accept", "application/sdp"),))
+        except SdpError as error:
+            self.refuse(error.status, "sdp", now, _warning(error))
+        except MediaPortsExhausted:
+            self.refuse(503, "media-ports", now, (("Retry-After", "10"),))
+
+    def _begin(self, now: float) -> None:
+        named = self.caller.media.offered if self._has_offer else None
+        if self._has_offer and not named:
+            raise SdpError("media")
+        rung, self.rung = self.rung, []
+        for leg in rung:
+            self._calls.place(self, leg, leg.media.offer(named), now)
+        if not self.rung and self.state is CallState.RINGING:
+            self.refuse(503, "no-server", now, (("Retry-After", "5"),))
+
+    def refuse(self, status: int, reason: str, now: float, headers: Headers = ()) -> None:
+        """End a call that nobody has answered, with this status for the caller."""
+        if self.state is not CallState.OVER:
+            self.caller.caller_usage.reject(status, now, headers)
+            self._finish(status, reason, self.caller.kind, now)
+
+    # What happens to a leg.
+
+    def take(self, leg: Leg, event: UsageEvent, now: float) -> None:
+        """Take what the user agent tells of one of the legs."""
+        _TAKE[type(event)](self, leg, event, now)
+        if leg.kept is not None and self.state is not CallState.OVER:
+            self._calls.control.run_kept(self, leg, now)
+
+    def _progress(self, leg: Leg, event: Progress, now: float) -> None:
+        leg.note(event.response)
+        if self.state is not CallState.RINGING or leg is self.caller:
+            return
+        early = event.is_answer and len(self.rung) == 1 and self._take_early(leg, event)
+        body = self._early_answer(leg) if early else b""
+        status = event.response.status
+        if status == self._rang and not body:
+            return
+        if not self._rang:
+            self.emit(CallRinging(self.id, status))
+        self._rang = status
+        self.caller.ring(status, body, self._carried(event.response, leg, self.caller), now)
+        if early:
+            self._bridge(leg)
+
+    def _take_early(self, leg: Leg, event: Progress) -> bool:
+        try:
+            body = session_description(event.response)
+            if event.is_reliable:
+                leg.media.take_answer(body)
+            else:
+                leg.media.take_early_answer(body)
+        except (SdpError, NotAcceptable):
+            # Of early media only; what the final response says counts.
+            return False
+        return True
+
+    def _early_answer(self, leg: Leg) -> bytes:
+        if self._has_offer and not self.caller.answer_body:
+            try:
+                self.caller.answer_body = self.caller.media.answer(leg.media.agreed)
+            except SdpError:
+                return b""
+        return self.caller.answer_body
+
+    def _established(self, leg: Leg, event: Established, now: float) -> None:
+        leg.note(event.message)
+        if leg is self.caller or self.state is not CallState.RINGING:
+            return
+        if leg.media.session.turn is Turn.AGREED or (
+            not event.message.body and leg.media.take_promised_answer()
+        ):
+            self._answered(leg, event.message, now)
+
+    def _answer_received(self, leg: Leg, event: AnswerReceived, now: float) -> None:
+        try:
+            leg.media.take_answer(session_description(event.message))
+        except (SdpError, NotAcceptable):
+            # Nothing can be refused any more: the exchange is over for the peer.
+            self._give_up(leg, now)
+            return
+        if self.state is CallState.RINGING and leg is not self.caller:
+            self._answered(leg, event.message, now)
+        else:
+            self._changed(leg, now)
+            self._answer_waiting(leg, now)
+
+    def _answered(self, leg: Leg, message: Message, now: float) -> None:
+        """A callee's side has answered: so does ours."""
+        self.callee = leg
+        if leg in self.rung:
+            self.rung.remove(leg)
+        elsewhere = (("Reason", causes.request_reason(200, "Call completed elsewhere")),)
+        for other in self.rung:
+            other.hang_up(elsewhere, now)
+        self.rung = []
+        try:
+            if not self._has_offer:
+                body = self.caller.media.offer(leg.media.agreed)
+            else:
+                body = self.caller.answer_body or self.caller.media.answer(leg.media.agreed)
+        except (SdpError, MediaPortsExhausted):
+            self.caller.caller_usage.reject(488, now)
+            self._end(self.caller, 488, "media", now)
+            return
+        self.pick_up(body, self._carried(message, leg, self.caller), now)
+
+    def pick_up(self, body: bytes, headers: Headers, now: float) -> None:
+        """Answer the caller."""
+        self.state = CallState.UP
+        self.answered_at = now
+        self._calls.answered(self)
+        self.caller.answer(body, headers, now)
+        self.emit(CallAnswered(self.id, now - self.started_at))
+        self.bridge()
+
+    def _offer_received(self, leg: Leg, event: OfferReceived, now: float) -> None:
+        assert leg.usage is not None
+        try:
+            body = session_description(event.message)
+            leg.media.take_offer(body)
+        except NotAcceptable as refused:
+            leg.usage.refuse(refused.status, now, event.dialog)
+        except SdpError as error:
+            leg.usage.refuse(error.status, now, event.dialog)
+        else:
+            self._answer_offer(leg, now)
+
+    def _answer_offer(self, leg: Leg, now: float) -> None:
+        assert leg.usage is not None
+        named = self.named_for(leg)
+        try:
+            body = leg.media.answer(leg.media.offered if named is None else named)
+        except SdpError as error:
+            if not self._ask_across(leg, now):
+                leg.usage.refuse(error.status, now)
+        except MediaPortsExhausted:
+            leg.usage.refuse(500, now)
+        else:
+            leg.usage.accept(body, now)
+            self._changed(leg, now)
+
+    def _ask_across(self, leg: Leg, now: float) -> bool:
+        """Ask the other leg's peer whether it would take what this one's offers now."""
+        across = self.other(leg)
+        if across is None or not across.is_up or across.usage is None or not leg.media.offered:
+            return False
+        self._waiting = leg
+        across.usage.modify(self._offer_for(across), now)
+        return True
+
+    def _answer_waiting(self, across: Leg, now: float) -> None:
+        leg, self._waiting = self._waiting, None
+        if leg is None or leg is across or leg.usage is None:
+            self._waiting = leg if leg is across else None
+            return
+        try:
+            body = leg.media.answer(across.media.agreed)
+        except (SdpError, MediaPortsExhausted):
+            leg.usage.refuse(488, now)
+        else:
+            leg.usage.accept(body, now)
+            self._changed(leg, now)
+
+    def _offer_requested(self, leg: Leg, event: OfferRequested, now: float) -> None:
+        assert leg.usage is not None
+        try:
+            body = leg.media.solicited_offer(self.named_for(leg))
+        except (SdpError, MediaPortsExhausted):
+            leg.usage.refuse(488, now, event.dialog)
+        else:
+            leg.usage.accept(body, now, event.dialog)
+
+    def _modified(self, leg: Leg, event: Modified, now: float) -> None:
+        self.bridge()
+
+    def _modification_failed(self, leg: Leg, event: ModificationFailed, now: float) -> None:
+        leg.media.roll_back()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and waiting is not leg and waiting.usage is not None:
+            waiting.usage.refuse(causes.status_for_change(event.status), now)
+        self.bridge()
+
+    def _unheard(self, leg: Leg, event: Unheard, now: float) -> None:
+        if leg.kind == "server" and self.state is CallState.RINGING and leg is not self.caller:
+            self._calls.place_again(self, leg, now)
+
+    def _in_dialog(self, leg: Leg, event: InDialogRequest, now: float) -> None:
+        self._calls.control.take(self, leg, event.transaction, now)
+
+    def _nothing(self, leg: Leg, event: UsageEvent, now: float) -> None:
+        """What became of an INFO or NOTIFY of ours changes nothing."""
+
+    # The end.
+
+    def _ended(self, leg: Leg, event: Ended, now: float) -> None:
+        if self.state is CallState.RINGING and leg is not self.caller:
+            self._callee_failed(leg, event, now)
+        elif leg is self.caller or leg is self.callee:
+            self._end(leg, event.status, event.cause.value, now, event)
+
+    def _callee_failed(self, leg: Leg, event: Ended, now: float) -> None:
+        if leg.kind == "server" and event.status in (408, 503):
+            if event.cause is Cause.REFUSED and self._calls.place_again(self, leg, now):
+                return
+        if leg in self.rung:
+            self.rung.remove(leg)
+        leg.media.close()
+        self._failed = event.status if event.status >= 300 else causes.Failure.INTERNAL
+        if not self.rung:
+            status = causes.status_for_caller(self._failed)
+            reason = (("Reason", causes.response_reason(status)),)
+            carried = self._carried(event.message, leg, self.caller) if event.message else ()
+            self.caller.caller_usage.reject(status, now, (*reason, *carried))
+            self._finish(status, event.cause.value, leg.kind, now)
+
+    def no_answer(self, now: float) -> None:
+        """It has rung for long enough."""
+        if self.state is CallState.RINGING:
+            for leg in self.rung:
+                leg.hang_up((), now)
+            self.refuse(causes.OF_FAILURE[causes.Failure.NO_ANSWER], "no-answer", now)
+
+    def _give_up(self, leg: Leg, now: float) -> None:
+        """The peer of a leg gave what cannot be used where nothing can be refused."""
+        reason = (("Reason", causes.request_reason(488)),)
+        leg.hang_up(reason, now)
+        if self.state is CallState.RINGING and leg is not self.caller:
+            if leg in self.rung:
+                self.rung.remove(leg)
+            leg.media.close()
+            if not self.rung:
+                self.refuse(488, "media", now)
+        else:
+            self._end(leg, 488, "media", now)
+
+    def hang_up(self, cause: str, now: float) -> None:
+        """End the call on both legs, by our own will."""
+        if self.state is CallState.RINGING:
+            for leg in self.rung:
+                leg.hang_up((), now)
+            self.refuse(480, cause, now)
+        elif self.state is CallState.UP:
+            self.caller.hang_up((), now)
+            self._end(self.caller, 0, cause, now)
+
+    def _end(
+        self, leg: Leg, status: int, cause: str, now: float, event: Ended | None = None
+    ) -> None:
+        headers: list[tuple[str, str]] = []
+        if event is not None:
+            reason = causes.end_reason(event.cause, status)
+            headers += [("Reason", reason)] if reason else []
+        for across in self.legs():
+            if across is not leg and not across.has_ended:
+                message = event.message if event else None
+                carried = self._carried(message, leg, across) if message else ()
+                across.hang_up((*carried, *headers), now)
+        answered = self.state is CallState.UP
+        self._finish(0 if answered and cause != "media" else status or 487, cause, leg.kind, now)
+
+    def _finish(self, status: int, cause: str, by: LegKind, now: float) -> None:
+        self.state = CallState.OVER
+        for leg in self.legs():
+            leg.media.close()
+        lasted = 0.0 if self.answered_at is None else now - self.answered_at
+        self.emit(CallEnded(self.id, status, cause, by, lasted))
+        self._calls.over(self)
+
+    def take_over(self, old: Leg, new: Leg, now: float) -> None:
+        """Let a leg that was called by Replaces take the place of another (RFC 3891)."""
+        across = self.other(old)
+        usage = new.caller_usage
+        try:
+            body = session_description(usage.invite.request)
+            named = None if across is None else across.media.agreed
+            if body:
+                new.media.take_offer(body)
+                answer = new.media.answer(new.media.offered if named is None else named)
+            else:
+                answer = new.media.offer(named)
+        except (SdpError, NotAcceptable, MediaPortsExhausted) as error:
+            new.media.close()
+            usage.reject(getattr(error, "status", 503), now)
+            return
+        if old is self.caller:
+            self.caller = new
+        else:
+            self.callee = new
+        new.answer(answer, (), now)
+        self.bridge()
+        old.hang_up((), now)
+        old.media.close()
+
+    # Media.
+
+    def bridge(self) -> None:
+        """Let the ends do what both legs have agreed on."""
+        if self.callee is not None:
+            self._bridge(self.callee)
+
+    def _bridge(self, callee: Leg) -> None:
+        caller = self.caller
+        caller.media.apply(callee.media)
+        callee.media.apply(caller.media)
+        for kind, end in caller.media.ends.items():
+            across = callee.media.ends.get(kind)
+            if across is not None and (end, across) not in self._joined:
+                self._plane.join(end, across)
+                self._joined.add((end, across))
+
+    def _changed(self, leg: Leg, now: float) -> None:
+        """A leg's peer has said something new: move media by it, and let the other leg follow."""
+        self.bridge()
+        held = leg.media.session.hold.by_them
+        if held == leg.was_held or self.state is not CallState.UP:
+            return
+        leg.was_held = held
+        self.emit(CallHeld(self.id, leg.kind, held))
+        across = self.other(leg)
+        if across is not None:
+            self.put_on_hold(across, held, now)
+
+    def put_on_hold(self, leg: Leg, held: bool, now: float) -> None:
+        """Have a leg's peer be on hold, or not any more."""
+        if leg.media.by_us == held:
+            return
+        leg.media.by_us = held
+        if leg.usage is not None and leg.is_up:
+            leg.usage.modify(self._offer_for(leg), now)
+
+    def _offer_for(self, leg: Leg) -> Callable[[], bytes]:
+        def offer() -> bytes:
+            if self._waiting is not None and self._waiting is not leg:
+                return leg.media.offer(self._waiting.media.offered)
+            return leg.media.offer(self.named_for(leg))
+
+        return offer
+
+    # Small things.
+
+    def _carried(self, message: Message, source: Leg, target: Leg) -> Headers:
+        trust = Trust(source.kind == "server", target.kind == "server")
+        return carry(message, trust).headers
+
+    def emit(self, event: Event) -> None:
+        """Tell whoever is interested."""
+        self._calls.emit(event)
+
+
+class EchoCall(Call):
+    """A call to ourselves: what the caller sends comes back."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        call_id: str,
+        caller: Leg,
+        number: str,
+        max_forwards: int,
+        now: float,
+        *,
+        on_talk: bool,
+    ) -> None:
+        super().__init__(calls, call_id, caller, number, max_forwards, now)
+        self._on_talk = on_talk
+
+    def _begin(self, now: float) -> None:
+        self.emit(CallRinging(self.id, 180))
+        self.caller.ring(180, b"", (), now)
+        if not self._on_talk:
+            self.answer(now)
+
+    @property
+    def can_be_answered(self) -> bool:
+        """Until it is."""
+        return self.state is CallState.RINGING
+
+    def named_for(self, leg: Leg) -> Formats | None:
+        """An echo takes whatever is offered."""
+        return None
+
+    def answer(self, now: float) -> None:
+        """Let the echo pick up."""
+        media = self.caller.media
+        try:
+            body = media.answer(media.offered) if self._has_offer else media.offer(None)
+        except SdpError as error:
+            self.refuse(error.status, "sdp", now, _warning(error))
+        except MediaPortsExhausted:
+            self.refuse(503, "media-ports", now, (("Retry-After", "10"),))
+        else:
+            self.pick_up(body, (), now)
+
+    def bridge(self) -> None:
+        """Send back what comes."""
+        media = self.caller.media
+        media.apply(media)
+        for end in media.ends.values():
+            if (end, end) not in self._joined:
+                self._plane.join(end, end)
+                self._joined.add((end, end))
+
+
+def _warning(error: SdpError) -> Headers:
+    if error.status != 488:
+        return ()
+    return (("Warning", f'{error.warning} webrtc-suite "{error.reason}"'),)
+
+
+_TAKE: dict[type[UsageEvent], Callable[..., None]] = {
+    Progress: Call._progress,
+    Unheard: Call._unheard,
+    Established: Call._established,
+    OfferReceived: Call._offer_received,
+    OfferRequested: Call._offer_requested,
+    AnswerReceived: Call._answer_received,
+    Modified: Call._modified,
+    ModificationFailed: Call._modification_failed,
+    InDialogRequest: Call._in_dialog,
+    Ended: Call._ended,
+}

@@ -1,0 +1,393 @@
+"""
+All calls of the process: who is called where, under which limits, and whose event is whose.
+
+A phone's call goes to the SIP Server that is in use, whomever it is for. The SIP Server's calls
+go to the phones that have registered for the number, or to the echo.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from b2bua.attached_data import PREFIX, SERVICE_TYPE
+from b2bua.call import Call, EchoCall
+from b2bua.call_control import CallControl
+from b2bua.call_events import (
+    CallRefused,
+    CallResent,
+    CallStarted,
+    LegKind,
+    Subscriber,
+)
+from b2bua.header_policy import TooManyHops, Trust, carry, is_loop, next_max_forwards
+from b2bua.leg import Leg, Target
+from b2bua.leg_media import LegMedia
+from b2bua.media_plane import MediaPlane
+from b2bua.settings import B2buaSettings, EchoAnswer
+from b2bua.sip.digest import DigestClient
+from b2bua.sip.headers import NameAddr
+from b2bua.sip.hop import Hop
+from b2bua.sip.invite_client import InviteClientUsage
+from b2bua.sip.invite_server import InviteServerUsage
+from b2bua.sip.invite_usage import InviteUsage
+from b2bua.sip.message import Request
+from b2bua.sip.timers import Deadlines
+from b2bua.sip.transactions import TableFull
+from b2bua.sip.uri import SipUri, TelUri, Uri, escape_user
+from b2bua.sip.usage_events import Ended, Invitation, Invited, UsageEvent
+from b2bua.sip.user_agent import UserAgent
+
+Headers = tuple[tuple[str, str], ...]
+_SERVICE_HEADER = PREFIX + SERVICE_TYPE
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneContact:
+    """Where one phone of a DN is reached."""
+
+    uri: SipUri
+    hop: Hop
+    route: tuple[str, ...] = ()
+
+
+class Surroundings(Protocol):
+    """What calls ask of the rest of the B2BUA."""
+
+    def place(self, now: float) -> Hop | None:
+        """Where a new call to the SIP Server goes; None while none answers."""
+
+    def is_server(self, host: str) -> bool:
+        """Whether a host is one of the SIP Servers."""
+
+    def credentials(self, number: str) -> DigestClient | None:
+        """Who a DN is to the SIP Servers."""
+
+    def contacts(self, number: str, now: float) -> list[PhoneContact]:
+        """Where the phones of a DN are."""
+
+    def sent_by(self) -> frozenset[str]:
+        """What our Vias may show."""
+
+
+class Calls:
+    """
+    The calls. ``session_id`` gives a new number for each ``o=`` line, ``call_id`` an id for logs.
+    """
+
+    def __init__(
+        self,
+        settings: B2buaSettings,
+        agent: UserAgent,
+        around: Surroundings,
+        plane: MediaPlane,
+        *,
+        session_id: Callable[[], int],
+        call_id: Callable[[], str],
+        emit: Subscriber,
+    ) -> None:
+        self.plane = plane
+        self.emit = emit
+        self.control = CallControl(agent.profile.allow_events, around.is_server)
+        self._settings = settings
+        self._agent = agent
+        self._around = around
+        self._session_id = session_id
+        self._call_id = call_id
+        self._calls: dict[str, Call] = {}
+        self._legs: dict[InviteUsage, tuple[Call, Leg]] = {}
+        self._busy: Counter[str] = Counter()
+        self._counted: dict[Call, str] = {}
+        self._origins: dict[str, Uri] = {}
+        self._branches: dict[Call, list[str]] = {}
+        self._deadlines: Deadlines[Call] = Deadlines()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self._calls.values())
+
+    @property
+    def residue(self) -> int:
+        """How many entries there are beside the calls; without calls it is 0."""
+        return sum(
+            len(table)
+            for table in (self._legs, self._busy, self._counted, self._origins, self._branches)
+        ) + len(self._deadlines)
+
+    def of(self, usage: InviteUsage) -> str:
+        """The id of the call that a usage belongs to, "" for none."""
+        found = self._legs.get(usage)
+        return found[0].id if found else ""
+
+    # Events of the user agent.
+
+    def take(self, event: UsageEvent, now: float) -> None:
+        """Take what the user agent tells of any usage."""
+        if isinstance(event, Invited):
+            self._invited(event, now)
+            return
+        found = self._legs.get(event.usage)
+        if found is None:
+            return
+        if isinstance(event, Ended):
+            del self._legs[event.usage]
+        call, leg = found
+        call.take(leg, event, now)
+
+    # A new call.
+
+    def _invited(self, event: Invited, now: float) -> None:
+        usage = event.usage
+        if not isinstance(usage, InviteServerUsage):
+            raise TypeError("an invitation to our own INVITE")
+        request, hop = event.request, usage.invite.hop
+        refusal = self._refusal(request)
+        if refusal is None:
+            refusal = self._start(usage, request, hop, now)
+        if refusal is not None:
+            status, reason, headers = refusal
+            usage.reject(status, now, headers)
+            self.emit(CallRefused(hop, status, reason))
+
+    def _refusal(self, request: Request) -> tuple[int, str, Headers] | None:
+        if len(self._calls) >= self._settings.limits.calls:
+            return 503, "too-many-calls", (("Retry-After", "10"),)
+        if is_loop(request, self._around.sent_by(), self._origins.get):
+            return 482, "loop", ()
+        if not number_of(request.uri):
+            return 484, "no-number", ()
+        return None
+
+    def _start(
+        self, usage: InviteServerUsage, request: Request, hop: Hop, now: float
+    ) -> tuple[int, str, Headers] | None:
+        try:
+            max_forwards = next_max_forwards(request)
+        except TooManyHops as error:
+            return error.status, "max-forwards", ()
+        if request.has("Replaces"):
+            return self._replace(usage, request, hop, now)
+        kind: LegKind = "server" if self._around.is_server(hop.host) else "phone"
+        number = number_of(request.uri)
+        own = number if kind == "server" else number_of(request.from_.uri)
+        if self._busy[own] >= self._settings.limits.calls_per_dn:
+            return 486, "too-many-calls-of-dn", ()
+        call = self._call(usage, request, kind, number, max_forwards, now)
+        if call is None:
+            known = self._settings.registered.matches(number)
+            return (480, "not-signed-in", ()) if known else (404, "unknown-number", ())
+        self._add(call, own, now)
+        legs: tuple[LegKind, LegKind] = (
+            kind,
+            "echo" if not call.rung else call.rung[0].kind,
+        )
+        self.emit(CallStarted(call.id, call.caller.number, number, legs))
+        call.start(now)
+        return None
+
+    def _call(
+        self,
+        usage: InviteServerUsage,
+        request: Request,
+        kind: LegKind,
+        number: str,
+        max_forwards: int,
+        now: float,
+    ) -> Call | None:
+        caller = self._leg(kind, number_of(request.from_.uri))
+        caller.usage, caller.hop = usage, usage.hop
+        caller.note(request)
+        call_id = self._call_id()
+        if kind == "server" and self._settings.echo.matches(number):
+            on_talk = self._settings.echo_answer is EchoAnswer.ON_TALK
+            return EchoCall(self, call_id, caller, number, max_forwards, now, on_talk=on_talk)
+        call = Call(self, call_id, caller, number, max_forwards, now)
+        call.rung = (
+            self._to_phones(request, number, now)
+            if kind == "server"
+            else [self._to_server(request, number)]
+        )
+        return call if call.rung else None
+
+    def _leg(self, kind: LegKind, number: str) -> Leg:
+        media = self._settings.media
+        host = media.advertised or media.host
+        return Leg(kind, number, LegMedia(self.plane, media.rules, host, self._session_id()))
+
+    def _to_phones(self, request: Request, number: str, now: float) -> list[Leg]:
+        legs = []
+        caller = _plain(request.from_)
+        headers = carry(request, Trust(source=True)).headers
+        for contact in self._around.contacts(number, now):
+            leg = self._leg("phone", number)
+            to = NameAddr("", _sip_uri(number, self._settings.servers.domain))
+            leg.target = Target(contact.uri, caller, to, contact.hop, contact.route, headers)
+            legs.append(leg)
+        return legs
+
+    def _to_server(self, request: Request, number: str) -> Leg:
+        domain = self._settings.servers.domain
+        leg = self._leg("server", number)
+        uri = _sip_uri(number, domain)
+        own = _sip_uri(number_of(request.from_.uri), domain)
+        headers = carry(request, Trust(target=True)).headers
+        service = self._settings.service_type
+        if service and service.lower() != "none":
+            kept = [pair for pair in headers if pair[0].lower() != _SERVICE_HEADER.lower()]
+            headers = ((_SERVICE_HEADER, service), *kept)
+        from_ = NameAddr(request.from_.display, own)
+        leg.target = Target(uri, from_, NameAddr("", uri), headers=headers)
+        return leg
+
+    def _replace(
+        self, usage: InviteServerUsage, request: Request, hop: Hop, now: float
+    ) -> tuple[int, str, Headers] | None:
+        """
+        Take the place of one of our dialogs (RFC 3891, section 3).
+
+        Only a SIP Server may; that of an early dialog we did not make, or of a caller, is none.
+        """
+        replaces = request.replaces
+        dialog = self._agent.dialogs.of_replaces(replaces) if replaces is not None else None
+        replaced = next((u for u in self._legs if dialog is not None and dialog in u.dialogs), None)
+        if replaced is None or not self._around.is_server(hop.host) or replaces is None:
+            return 481, "replaces", ()
+        call, leg = self._legs[replaced]
+        if leg.has_ended:
+            return 603, "replaces", ()
+        if not leg.is_up:
+            return 481, "replaces", ()
+        if replaces.early_only:
+            return 486, "replaces", ()
+        new = self._leg(leg.kind, number_of(request.from_.uri))
+        new.usage, new.hop = usage, usage.hop
+        new.note(request)
+        self._legs[usage] = (call, new)
+        call.take_over(leg, new, now)
+        return None
+
+    # What a call asks for.
+
+    def place(self, call: Call, leg: Leg, body: bytes, now: float) -> bool:
+        """Send the INVITE of a leg; whether it went out."""
+        target = leg.target
+        hop = None if target is None else target.hop or self._around.place(now)
+        if target is None or hop is None:
+            return False
+        routes = tuple(("Route", route) for route in target.route)
+        invitation = Invitation(
+            target.uri,
+            target.from_,
+            target.to,
+            body,
+            (*routes, *target.headers),
+            max_forwards=call.max_forwards,
+            credentials=self._credentials(leg, target),
+        )
+        try:
+            usage = self._agent.invite(invitation, hop, now)
+        except TableFull:
+            return False
+        leg.usage, leg.hop = usage, hop
+        leg.attempts += 1
+        self._legs[usage] = (call, leg)
+        self._note_origin(call, usage)
+        if leg not in call.rung:
+            call.rung.append(leg)
+        return True
+
+    def _credentials(self, leg: Leg, target: Target) -> DigestClient | None:
+        return self._around.credentials(number_of(target.from_.uri)) if not target.hop else None
+
+    def _note_origin(self, call: Call, usage: InviteClientUsage) -> None:
+        self._origins[usage.branch] = call.caller.caller_usage.invite.request.uri
+        self._branches.setdefault(call, []).append(usage.branch)
+
+    def place_again(self, call: Call, leg: Leg, now: float) -> bool:
+        """Send the INVITE of a leg to the SIP Server that is in use by now, if it is another."""
+        hop = self._around.place(now)
+        old = leg.usage
+        if (
+            hop is None
+            or hop == leg.hop
+            or leg.attempts > len(self._settings.servers.addresses) + 2
+        ):
+            return False
+        offer = leg.media.session.offer
+        if old is not None:
+            self._legs.pop(old, None)
+        leg.abandon(now)
+        if not self.place(call, leg, b"" if offer is None else offer.render(), now):
+            return False
+        self.emit(CallResent(call.id, f"{hop.host}:{hop.port}"))
+        return True
+
+    def adopt(self, call: Call, leg: Leg) -> None:
+        """Have a leg's events go to its call."""
+        if leg.usage is not None:
+            self._legs[leg.usage] = (call, leg)
+
+    def _add(self, call: Call, own: str, now: float) -> None:
+        self._calls[call.id] = call
+        self._busy[own] += 1
+        self._counted[call] = own
+        self._deadlines.set(call, now + self._settings.limits.ringing_seconds)
+        self.adopt(call, call.caller)
+
+    def answered(self, call: Call) -> None:
+        """A call rings no more."""
+        self._deadlines.set(call, None)
+
+    def over(self, call: Call) -> None:
+        """Forget a call."""
+        self._deadlines.set(call, None)
+        self._calls.pop(call.id, None)
+        own = self._counted.pop(call, None)
+        if own is not None:
+            self._busy[own] -= 1
+            if not self._busy[own]:
+                del self._busy[own]
+        for branch in self._branches.pop(call, ()):
+            self._origins.pop(branch, None)
+        for leg in call.legs():
+            if leg.usage is not None:
+                self._legs.pop(leg.usage, None)
+
+    # Time.
+
+    def next_timeout(self) -> float | None:
+        """When to call ``handle_timeout``, if ever."""
+        return self._deadlines.next()
+
+    def handle_timeout(self, now: float) -> None:
+        """Give up what has rung for too long."""
+        for call in self._deadlines.take_due(now):
+            call.no_answer(now)
+
+    def hang_up_all(self, now: float) -> None:
+        """End every call, as the process is about to end."""
+        for call in list(self._calls.values()):
+            call.hang_up("shutdown", now)
+
+
+def number_of(uri: Uri) -> str:
+    """The number, or the name, that a URI is about; "" where there is none."""
+    if isinstance(uri, SipUri):
+        return uri.user_text.partition(";")[0]
+    return uri.digits if isinstance(uri, TelUri) else ""
+
+
+def _sip_uri(number: str, domain: str) -> SipUri:
+    return SipUri("sip", escape_user(number), None, domain)
+
+
+def _plain(party: NameAddr) -> NameAddr:
+    """A party without what belongs to the dialog it came in."""
+    uri = party.uri
+    if isinstance(uri, SipUri):
+        uri = SipUri(uri.scheme, uri.user, None, uri.host, uri.port)
+    return NameAddr(party.display, uri)

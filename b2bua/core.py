@@ -1,0 +1,384 @@
+"""
+The back-to-back user agent as a whole, without sockets: messages and moments in, messages out.
+
+::
+
+    message ─▶ gate ─▶ user agent ─┬─ events of INVITE usages ─▶ calls ─▶ commands to usages
+       (strangers' end there)      ├─ other requests ─▶ registrar, or answered here
+                                   └─ outcomes of REGISTER, OPTIONS ─▶ servers
+
+One change goes in, then all outputs are taken, in the order in which they came up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from b2bua.call_events import MessagePassed, Subscriber
+from b2bua.calls import Calls, PhoneContact
+from b2bua.gate import Answer, Gate, Pass
+from b2bua.media_plane import MediaPlane
+from b2bua.registrar import Registrar, SignIn
+from b2bua.servers import Servers
+from b2bua.settings import B2buaSettings
+from b2bua.sip.client_transaction import ClientTransaction
+from b2bua.sip.digest import DigestClient
+from b2bua.sip.headers import NameAddr
+from b2bua.sip.hop import Hop
+from b2bua.sip.message import Message, Request, Response
+from b2bua.sip.outputs import (
+    Ignored,
+    Overloaded,
+    RequestReceived,
+    ResponseReceived,
+    Send,
+    Terminated,
+    TimedOut,
+    TransportFailed,
+    Unanswered,
+)
+from b2bua.sip.server_transaction import ServerTransaction
+from b2bua.sip.transactions import TransactionTable
+from b2bua.sip.uri import SipUri, Uri
+from b2bua.sip.usage_events import SDP, Profile, UsageEvent
+from b2bua.sip.user_agent import AgentOutput, UserAgent
+from b2bua.srv import Problem, Target
+from b2bua.upstreams import Reason, Sent
+
+TALK_HOLD = ("talk", "hold")
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """Whoever is at this hop has proved who it is: its connection may stay."""
+
+    hop: Hop
+
+
+Output = Send | Vouched
+
+
+@dataclass(frozen=True, slots=True)
+class Randomness:
+    """Where numbers come from that nobody may guess."""
+
+    token: Callable[[], str]
+    """For tags, branches, Call-IDs."""
+    below: Callable[[int], int]
+    fraction: Callable[[], float]
+    octets: Callable[[int], bytes]
+
+
+class B2bua:
+    """
+    Everything between transports and media plane.
+
+    ``sent_by`` is what a Via shows toward a hop, ``own_names`` all that it may ever show.
+    """
+
+    def __init__(
+        self,
+        settings: B2buaSettings,
+        plane: MediaPlane,
+        random: Randomness,
+        *,
+        sent_by: Callable[[Hop], str],
+        own_names: Callable[[], frozenset[str]],
+        emit: Subscriber,
+        now: float,
+    ) -> None:
+        self.settings = settings
+        self.emit = emit
+        self.ignored: Counter[str] = Counter()
+        """Messages that led to nothing, by reason."""
+        self.traces = False
+        """Whether each message is told as an event."""
+        self._sent_by = sent_by
+        self._outputs: list[Output] = []
+        profile = Profile(allow_events=TALK_HOLD if settings.talk_hold else ())
+        table = TransactionTable(sent_by, random.token, limit=settings.limits.transactions)
+        self.agent = UserAgent(
+            table,
+            sent_by=sent_by,
+            token=random.token,
+            contact=self._contact,
+            route=self._route,
+            random_below=random.below,
+            profile=profile,
+            watcher=_Books(self),
+        )
+        self.servers = Servers(
+            settings.servers,
+            self.agent,
+            random=random.fraction,
+            token=random.token,
+            contact=self._contact,
+            passwords=settings.phones.users.get,
+            emit=emit,
+            now=now,
+        )
+        self.registrar = Registrar(settings.phones, settings.registered.matches, emit)
+        self.gate = Gate(
+            settings.phones,
+            self.registrar,
+            is_server=self.servers.is_server,
+            knows=self._knows,
+            random=random.octets,
+        )
+        self.calls = Calls(
+            settings,
+            self.agent,
+            _Around(self, own_names),
+            plane,
+            session_id=lambda: 1 + random.below(2**62),
+            call_id=lambda: random.token()[:16],
+            emit=emit,
+        )
+
+    # What the shell tells.
+
+    def receive(self, message: Message, hop: Hop, now: float) -> None:
+        """Take one message that arrived over this hop."""
+        if self.traces:
+            self._trace(message, hop, False, now)
+        if isinstance(message, Request):
+            verdict = self.gate.judge(message, hop, now)
+            if isinstance(verdict, Pass):
+                if verdict.user is not None:
+                    self._outputs.append(Vouched(hop))
+            else:
+                if isinstance(verdict, Answer):
+                    self._send(Send(verdict.response, hop), now)
+                else:
+                    self.ignored[verdict.reason] += 1
+                return
+        self.agent.receive(message, hop, now)
+        self._pump(now)
+
+    def hop_failed(self, hop: Hop, now: float) -> None:
+        """Note that requests over a hop have not arrived."""
+        self.agent.hop_failed(hop, now)
+        self._pump(now)
+
+    def flow_closed(self, hop: Hop, now: float) -> None:
+        """Note that a connection is gone, and with it the phones behind it."""
+        self.registrar.flow_lost(hop, now)
+        self._pump(now)
+
+    def located(self, targets: Sequence[Target], problem: Problem, now: float) -> None:
+        """Take what the DNS says of the SIP Servers."""
+        self.servers.located(targets, problem, now)
+        self._pump(now)
+
+    def sign_in(self, numbers: Iterable[str], now: float) -> None:
+        """Register DNs of our own."""
+        for number in numbers:
+            self.servers.sign_in(number, now)
+        self._pump(now)
+
+    def shut_down(self, now: float, limit: float) -> None:
+        """End every call, and unregister within ``limit`` seconds; see ``is_closed``."""
+        self.calls.hang_up_all(now)
+        self.servers.shut_down(now, limit)
+        self._pump(now)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether a shut-down has done what it could."""
+        return self.servers.is_closed and not len(self.agent)
+
+    # Time.
+
+    def next_timeout(self) -> float | None:
+        """When to call ``handle_timeout``, if ever."""
+        moments = (
+            self.agent.next_timeout(),
+            self.servers.next_timeout(),
+            self.registrar.next_timeout(),
+            self.calls.next_timeout(),
+        )
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+        self.agent.handle_timeout(now)
+        self._pump(now)
+        self.servers.handle_timeout(now)
+        self.registrar.handle_timeout(now)
+        self.calls.handle_timeout(now)
+        self._pump(now)
+
+    def take_outputs(self) -> list[Output]:
+        """Give what is to be sent, in order, once."""
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    # The pump.
+
+    def _pump(self, now: float) -> None:
+        while True:
+            taken = self.agent.take_outputs()
+            for output in taken:
+                self._take(output, now)
+            signs = self.registrar.take_outputs()
+            for sign in signs:
+                if isinstance(sign, SignIn):
+                    self.servers.sign_in(sign.dn, now)
+                else:
+                    self.servers.sign_out(sign.dn, now)
+            if not taken and not signs:
+                return
+
+    def _take(self, output: AgentOutput, now: float) -> None:
+        if isinstance(output, Send):
+            self._send(output, now)
+        elif isinstance(output, UsageEvent):
+            self.calls.take(output, now)
+        elif isinstance(output, RequestReceived):
+            self._take_request(output.transaction, now)
+        elif isinstance(
+            output, ResponseReceived | Unanswered | TimedOut | TransportFailed | Terminated
+        ):
+            self.servers.take(output, now)
+        elif isinstance(output, Overloaded):
+            self._send_overload(output, now)
+        elif isinstance(output, Ignored):
+            self.ignored[output.reason] += 1
+        else:
+            self.ignored["stray"] += 1
+
+    def _send(self, output: Send, now: float) -> None:
+        self._outputs.append(output)
+        if self.traces:
+            self._trace(output.message, output.hop, True, now)
+
+    def _send_overload(self, output: Overloaded, now: float) -> None:
+        self.ignored["overload"] += 1
+        if self.servers.is_server(output.hop.host):
+            # It shall go to another gateway. To strangers a flood is answered with silence.
+            self._send(Send(output.response, output.hop), now)
+
+    def _trace(self, message: Message, hop: Hop, is_ours: bool, now: float) -> None:
+        if isinstance(message, Request | Response):
+            self.emit(MessagePassed(message, hop, is_ours, "", now))
+
+    # Requests outside any call.
+
+    def _take_request(self, transaction: ServerTransaction, now: float) -> None:
+        request = transaction.request
+        status, headers = self._answer(request, transaction.hop, now)
+        self.agent.respond(transaction, transaction.response(status, None, headers), now)
+
+    def _answer(
+        self, request: Request, hop: Hop, now: float
+    ) -> tuple[int, Sequence[tuple[str, str]]]:
+        profile = self.agent.profile
+        if request.method == "REGISTER":
+            return self.registrar.register(request, hop, now)
+        if request.method == "OPTIONS":
+            return 200, [("Accept", SDP), *profile.headers(self._contact(hop), "200")]
+        if request.method in ("SUBSCRIBE", "PUBLISH"):
+            listed = ", ".join(profile.allow_events)
+            return 489, [("Allow-Events", listed)] if listed else []
+        if request.method == "REFER":
+            return 603, ()
+        if request.method in ("BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"):
+            return 481, ()
+        known = request.method in ("MESSAGE", "CANCEL", "ACK", "INVITE")
+        return 405 if known else 501, [("Allow", ", ".join(profile.allow))]
+
+    # Where things go.
+
+    def _contact(self, hop: Hop) -> NameAddr:
+        host, _, port = self._sent_by(hop).rpartition(":")
+        uri = SipUri("sip", "", None, host.strip("[]"), int(port))
+        if hop.transport != "UDP":
+            uri = uri.with_parameter("transport", hop.transport.lower())
+        return NameAddr("", uri)
+
+    def _route(self, uri: Uri, hop: Hop) -> Hop:
+        """Where a request inside a dialog goes; ``hop`` is where its peer's latest came from."""
+        if not isinstance(uri, SipUri):
+            return hop
+        if self.servers.is_server(hop.host):
+            transport = uri.transport or hop.transport
+            mapped = self.servers.next_hop(uri.host, uri.port, transport)
+            if mapped is not None:
+                return mapped
+            if _is_numeric(uri.host) and not hop.is_reliable:
+                return Hop(transport, uri.host, uri.port or 5060)
+        return hop
+
+    def _knows(self, request: Request) -> bool:
+        """Whether a request belongs to something that is there."""
+        if self.agent.table.knows(request):
+            return True
+        return bool(request.to.tag) and self.agent.dialogs.of_request(request) is not None
+
+
+class _Around:
+    """The rest of the B2BUA, as calls see it."""
+
+    def __init__(self, core: B2bua, own_names: Callable[[], frozenset[str]]) -> None:
+        self._core = core
+        self.sent_by = own_names
+
+    def place(self, now: float) -> Hop | None:
+        found = self._core.servers.place(now)
+        return None if found is None else found[0]
+
+    def is_server(self, host: str) -> bool:
+        return self._core.servers.is_server(host)
+
+    def credentials(self, number: str) -> DigestClient | None:
+        return self._core.servers.credentials(number)
+
+    def contacts(self, number: str, now: float) -> list[PhoneContact]:
+        return [
+            PhoneContact(binding.uri, binding.hop, binding.path)
+            for binding in self._core.registrar.bindings(number, now)
+        ]
+
+
+class _Books:
+    """How requests inside calls fare at the SIP Servers: the pool of servers is told."""
+
+    def __init__(self, core: B2bua) -> None:
+        self._core = core
+        self._sent: dict[ClientTransaction, Sent] = {}
+
+    def started(self, transaction: ClientTransaction, now: float) -> None:
+        sent = self._core.servers.sent_to(transaction.hop, now)
+        if sent is not None:
+            self._sent[transaction] = sent
+
+    def heard(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        sent = self._sent.get(transaction)
+        if sent is None:
+            return
+        if response.status == 503:
+            after = response.retry_after
+            wait = 0.0 if after is None else float(after.seconds)
+            self._core.servers.failed(sent, Reason.UNAVAILABLE, now, wait)
+        else:
+            self._core.servers.answered(sent, now)
+
+    def unheard(self, transaction: ClientTransaction, now: float) -> None:
+        self._fail(transaction, Reason.UNANSWERED, now)
+
+    def failed(self, transaction: ClientTransaction, now: float) -> None:
+        self._fail(transaction, Reason.TRANSPORT, now)
+
+    def _fail(self, transaction: ClientTransaction, reason: Reason, now: float) -> None:
+        sent = self._sent.get(transaction)
+        if sent is not None:
+            self._core.servers.failed(sent, reason, now)
+
+    def ended(self, transaction: ClientTransaction) -> None:
+        self._sent.pop(transaction, None)
+
+
+def _is_numeric(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()

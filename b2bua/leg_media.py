@@ -1,0 +1,297 @@
+"""
+What one SIP leg of a call says about media, and what its ends of the media plane do.
+
+A leg has at most one medium of audio and one of video; every other slot is answered with port 0.
+Descriptions go in and out as bytes. The leg never repeats what the other leg's peer said but for
+codecs: ports, addresses, ``o=`` line and directions are its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from b2bua.media_plane import MediaPlane, StreamTerms
+from b2bua.sdp.compose import Medium, compose_answer, compose_offer, compose_refresh
+from b2bua.sdp.description import MediaDescription, SessionDescription, parse
+from b2bua.sdp.direction import Direction
+from b2bua.sdp.errors import SdpError
+from b2bua.sdp.formats import AgreedFormat, Format, agreed, find, formats_of
+from b2bua.sdp.hold import Hold, effective_direction
+from b2bua.sdp.lines import Origin
+from b2bua.sdp.negotiation import (
+    CodecRules,
+    PayloadTypes,
+    answer_formats,
+    full_offer_formats,
+    has_codec,
+    offer_formats,
+)
+from b2bua.sdp.offer_answer import OfferAnswer, Turn
+
+KINDS: Final = ("audio", "video")
+Formats = Mapping[str, tuple[Format, ...]]
+"""Formats by kind of medium."""
+_PLAIN: Final = frozenset({"RTP/AVP", "RTP/AVPF"})
+_SILENT: Final = {"pcmu": 0, "pcma": 8}
+
+
+class LegMedia:
+    """One leg's session description and its ends. Its ends are opened when they are first said."""
+
+    def __init__(
+        self,
+        plane: MediaPlane,
+        rules: CodecRules,
+        host: str,
+        session_id: int,
+    ) -> None:
+        family = "IP6" if ":" in host else "IP4"
+        self.session = OfferAnswer(Origin("-", session_id, 1, family, host))
+        self.ends: dict[str, int] = {}
+        self.by_us = False
+        """Whether this leg's peer is to be on hold."""
+        self._plane = plane
+        self._rules = rules
+        self._host = host
+        self._numbers = PayloadTypes()
+        self._early: SessionDescription | None = None
+
+    # What is said.
+
+    def offer(self, named: Formats | None) -> bytes:
+        """
+        Open an offer: the codecs of ``named`` as far as they may be used, None stands for all.
+
+        Slots of the session stay. Raises MediaPortsExhausted, and SdpError where nothing is left.
+        """
+        return self._offer(named, Hold(self.by_us, self.session.hold.by_them).offered())
+
+    def solicited_offer(self, named: Formats | None) -> bytes:
+        """Open the full offer that the peer asked for; see ``offer``."""
+        return self._offer(named, Hold(self.by_us, self.session.hold.by_them).solicited())
+
+    def _offer(self, named: Formats | None, direction: Direction) -> bytes:
+        self._take_back()
+        local = self.session.local
+        slots: list[Medium | None] = []
+        seen: set[str] = set()
+        kinds = [medium.kind for medium in local.media] if local else []
+        for kind in (*kinds, *(kind for kind in KINDS if kind not in kinds)):
+            slot = None if kind in seen else self._offered(kind, named, direction)
+            seen.add(kind)
+            if slot is not None or len(slots) < len(kinds):
+                slots.append(slot)
+        if not any(slots):
+            raise SdpError("media", "no codec")
+        made = compose_offer(self._host, slots, local)
+        return self.session.send_offer(made, holding=self.by_us).render()
+
+    def _offered(self, kind: str, named: Formats | None, direction: Direction) -> Medium | None:
+        if kind not in KINDS:
+            return None
+        if named is None:
+            formats = full_offer_formats(kind, self._rules, self._numbers)
+        else:
+            formats = offer_formats(kind, named.get(kind, ()), self._rules, self._numbers)
+        if not formats:
+            return None
+        return Medium(kind=kind, port=self._port(kind), formats=formats, direction=direction)
+
+    def take_offer(self, body: bytes) -> None:
+        """Take an offer of the peer. Raises SdpError with the status to refuse it with."""
+        offer = parse(body)
+        self._take_back()
+        self.session.receive_offer(offer)
+        for medium in offer.media:
+            self._numbers.learn(formats_of(medium))
+
+    def _take_back(self) -> None:
+        """Forget an offer of ours that crossed with one of the peer, or is to be sent again."""
+        if self.session.turn is Turn.OFFERED:
+            self.session.roll_back()
+
+    @property
+    def offered(self) -> Formats:
+        """The formats of the peer's open offer that this leg could take."""
+        offer = self.session.offer
+        return {} if offer is None else self._usable(offer)
+
+    def _usable(self, offer: SessionDescription) -> dict[str, tuple[Format, ...]]:
+        found: dict[str, tuple[Format, ...]] = {}
+        for medium in offer.media:
+            if medium.kind in KINDS and medium.kind not in found and _is_plain(medium):
+                formats = tuple(f for f in formats_of(medium) if self._rules.codec(f))
+                if has_codec(formats):
+                    found[medium.kind] = formats
+        return found
+
+    def answer(self, named: Formats) -> bytes:
+        """
+        Answer the open offer after the codecs of ``named``.
+
+        Raises SdpError where nothing is common, and leaves the offer open; MediaPortsExhausted.
+        """
+        session = self.session
+        offer, local = session.offer, session.local
+        if offer is None:
+            raise RuntimeError("there is no offer to answer")
+        if session.refresh and local is not None and self.by_us == session.hold.by_us:
+            return session.send_answer(compose_refresh(local, offer)).render()
+        hold = Hold(self.by_us, session.asked_hold.by_them)
+        slots: list[Medium | None] = []
+        seen: set[str] = set()
+        for medium in offer.media:
+            slots.append(
+                None if medium.kind in seen else self._answered(offer, medium, named, hold)
+            )
+            seen.add(medium.kind)
+        made = compose_answer(self._host, offer, slots)
+        return session.send_answer(made, holding=self.by_us).render()
+
+    def _answered(
+        self,
+        offer: SessionDescription,
+        medium: MediaDescription,
+        named: Formats,
+        hold: Hold,
+    ) -> Medium | None:
+        kind = medium.kind
+        if kind not in KINDS or not _is_plain(medium) or kind not in named:
+            return None
+        formats = answer_formats(kind, formats_of(medium), named[kind], self._rules)
+        if not formats:
+            return None
+        direction = hold.answered(effective_direction(offer, medium))
+        return Medium(kind=kind, port=self._port(kind), formats=formats, direction=direction)
+
+    def take_answer(self, body: bytes) -> None:
+        """Take the answer to our offer. Raises SdpError; the offer is then still open."""
+        self.session.receive_answer(parse(body))
+        self._early = None
+
+    def take_early_answer(self, body: bytes) -> None:
+        """Take what an unreliable provisional response says the answer is going to be."""
+        answer = parse(body)
+        self.session.check_answer(answer)
+        self._early = answer
+
+    def take_promised_answer(self) -> bool:
+        """Take the answer that an unreliable response gave, as the final one had none."""
+        early, self._early = self._early, None
+        if early is None:
+            return False
+        self.session.receive_answer(early)
+        return True
+
+    def roll_back(self) -> None:
+        """Forget the offer that is open: what was agreed before holds."""
+        self.session.roll_back()
+        self.by_us = self.session.hold.by_us
+
+    # What is agreed.
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an offer waits for its answer."""
+        return self.session.turn in (Turn.OFFERED, Turn.ASKED)
+
+    @property
+    def agreed(self) -> Formats:
+        """What both sides named, by kind, with the numbers that the peer wants."""
+        return {kind: tuple(a.format for a in each) for kind, each in self._agreed().items()}
+
+    def _sides(self) -> tuple[SessionDescription, SessionDescription] | None:
+        session = self.session
+        if self._early is not None and session.offer is not None:
+            return session.offer, self._early
+        if session.local is None or session.remote is None:
+            return None
+        return session.local, session.remote
+
+    def _pairs(self) -> dict[str, tuple[MediaDescription, MediaDescription]]:
+        sides = self._sides()
+        found: dict[str, tuple[MediaDescription, MediaDescription]] = {}
+        for ours, theirs in zip(sides[0].media, sides[1].media, strict=True) if sides else ():
+            if not ours.rejected and not theirs.rejected and ours.kind in KINDS:
+                found.setdefault(ours.kind, (ours, theirs))
+        return found
+
+    def _agreed(self) -> dict[str, tuple[AgreedFormat, ...]]:
+        return {
+            kind: agreed(formats_of(ours), formats_of(theirs))
+            for kind, (ours, theirs) in self._pairs().items()
+        }
+
+    # What the ends do.
+
+    def _port(self, kind: str) -> int:
+        if kind not in self.ends:
+            self.ends[kind] = self._plane.open()
+        return self._plane.local(self.ends[kind])[1]
+
+    def apply(self, other: LegMedia) -> None:
+        """Let this leg's ends do what was agreed, toward the ends of the other leg (or itself)."""
+        agreed_here, agreed_there = self._agreed(), other._agreed()
+        sides = self._sides()
+        for kind, end in self.ends.items():
+            pair = self._pairs().get(kind)
+            if pair is None or sides is None:
+                self._plane.set_terms(end, StreamTerms(sends=False, receives=False))
+                continue
+            here = agreed_here.get(kind, ())
+            there = agreed_there.get(kind, ())
+            self._plane.set_terms(end, _terms(sides, pair, here, there, self._early is not None))
+
+    def close(self) -> None:
+        """Give the ends back."""
+        ends, self.ends = self.ends, {}
+        for end in ends.values():
+            self._plane.close(end)
+
+
+def _terms(
+    sides: tuple[SessionDescription, SessionDescription],
+    pair: tuple[MediaDescription, MediaDescription],
+    here: tuple[AgreedFormat, ...],
+    there: tuple[AgreedFormat, ...],
+    is_early: bool,
+) -> StreamTerms:
+    (local, remote), (ours, theirs) = sides, pair
+    flow = effective_direction(local, ours).within(effective_direction(remote, theirs).reversed)
+    connection = remote.connection_of(theirs)
+    reachable = connection is not None and not connection.unspecified
+    host = connection.address if connection is not None and reachable else ""
+    rtcp = theirs.rtcp
+    rtcp_port = rtcp.port if rtcp is not None else theirs.port + 1
+    rtcp_host = (rtcp.connection.address if rtcp and rtcp.connection else "") or host
+    return StreamTerms(
+        remote=(host, theirs.port) if host else None,
+        remote_rtcp=(rtcp_host, rtcp_port) if host and rtcp_port < 65536 else None,
+        sends=flow.sends and bool(host),
+        receives=flow.receives,
+        payload_types=_mapping(here, there),
+        clock_rates={each.receive_type: each.format.clock_rate for each in here},
+        silence=None if is_early else _silence(here),
+    )
+
+
+def _mapping(here: tuple[AgreedFormat, ...], there: tuple[AgreedFormat, ...]) -> dict[int, int]:
+    """Return which number of this leg goes on under which number of the other leg."""
+    numbers = {each.format: each.send_type for each in there}
+    found: dict[int, int] = {}
+    for each in here:
+        counterpart = find(each.format, numbers)
+        if counterpart is not None:
+            found[each.receive_type] = numbers[counterpart]
+    return found
+
+
+def _silence(here: tuple[AgreedFormat, ...]) -> int | None:
+    """Return the number to send silence under: the peer's first choice, if silence is easy in it."""
+    first = next((each for each in here if not each.format.is_companion), None)
+    return None if first is None else _SILENT.get(first.format.name)
+
+
+def _is_plain(medium: MediaDescription) -> bool:
+    return medium.line.protocol in _PLAIN and not medium.rejected
