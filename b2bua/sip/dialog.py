@@ -310,6 +310,10 @@ class DialogTable:
         """The dialog that a peer's request belongs to."""
         return self.find(request.call_id, request.to.tag, request.from_.tag)
 
+    def knows(self, request: Request) -> bool:
+        """Whether a peer's request belongs to a dialog that is here."""
+        return self.of_request(request) is not None
+
     def of_response(self, response: Response) -> Dialog | None:
         """The dialog that a response to a request of ours belongs to."""
         return self.find(response.call_id, response.from_.tag, response.to.tag)

@@ -80,6 +80,19 @@ class TransactionTable:
     def __len__(self) -> int:
         return len(self._client) + len(self._server)
 
+    def knows(self, request: Request, hop: Hop) -> bool:
+        """
+        Whether a request is a copy of one that is here, or belongs to one as its ACK or CANCEL.
+
+        It must come from the same host: an answer for one peer is not for another to ask for.
+        """
+        found: ServerTransaction | None = None
+        if request.method != "ACK":
+            found = self._server.get(server_key(request, request.method))
+        if found is None and request.method in ("ACK", "CANCEL"):
+            found = self._invite_of(request)
+        return found is not None and found.hop.host == hop.host
+
     # What the user does.
 
     def start(self, request: Request, hop: Hop, now: float) -> ClientTransaction:
