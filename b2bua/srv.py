@@ -136,8 +136,9 @@ class ServiceLocation:
         Take the answer: SRV records and, by target, their addresses.
 
         None in place of addresses says that the DNS was silent about that target: what was known
-        of it stays. A name without SRV records is told as one record with the name as its target.
-        Of more than 16 records the most preferred stay. Letter case makes no difference.
+        of it stays, and it is asked for again soon. A name without SRV records is told as one
+        record with the name as its target. Of more than 16 records the most preferred stay. Letter
+        case makes no difference.
         """
         offered = [record for record in records if _plain(record.target)]
         kept = sorted(offered, key=_rank)[:MOST_RECORDS]
@@ -148,7 +149,8 @@ class ServiceLocation:
         self.problem = self._judge(records)
         self._failures = 0
         ttls = [record.ttl for record in records]
-        ttls += [answer.ttl for name in names if (answer := found.get(name))]
+        told = [found[name] for name in names if name in found]
+        ttls += [SHORTEST_TTL if answer is None else answer.ttl for answer in told]
         self._next_lookup = now + min(max(min(ttls, default=0.0), SHORTEST_TTL), LONGEST_TTL)
 
     def denied(self, now: float, ttl: float = 0.0) -> None:

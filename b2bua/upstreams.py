@@ -23,10 +23,13 @@ No socket and no clock: ``now`` is monotonic, and a ``Probe`` is an OPTIONS for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from itertools import count
 from math import inf
+
+from b2bua.sip.uri import host_port
 
 SECURE = frozenset({"TLS", "WSS"})
 _MOST_DOUBLINGS = 16
@@ -47,6 +50,8 @@ class Reason(StrEnum):
     """ICMP, a reset connection that could not be opened anew, a refused certificate."""
     UNAVAILABLE = "503"
     FAIL_BACK = "fail-back"
+    REMOVED = "removed"
+    """The DNS does not name that server any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,9 @@ class Server:
     host: str
     port: int = 5060
     transport: str = "UDP"
+
+    def __str__(self) -> str:
+        return f"{host_port(self.host, self.port)} {self.transport}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,7 @@ class Sent:
     """What the pool must know of a request again when it fares well or badly."""
 
     server: int
-    """Index into the pool's ``servers``."""
+    """The server's number: that of its place in ``servers`` until these are replaced."""
     generation: int
     at: float
     is_probe: bool = False
@@ -129,12 +137,17 @@ class _Standing:
         "closed_until",
         "failures",
         "heard_at",
+        "number",
         "probe_at",
+        "server",
         "steady_since",
         "suspect_until",
     )
 
-    def __init__(self, probe_at: float) -> None:
+    def __init__(self, number: int, server: Server, probe_at: float) -> None:
+        self.number = number
+        """Never given to another server, so that old news are not taken for news of that one."""
+        self.server = server
         self.addresses: frozenset[str] = frozenset()
         self.closed_until = -inf
         """Until then it is not used, whatever it answers: it was just left, or said 503."""
@@ -144,6 +157,10 @@ class _Standing:
         self.heard_at = -inf
         self.probe_at = probe_at
         self.steady_since = inf
+
+    def is_usable(self, now: float) -> bool:
+        """Whether requests may go there."""
+        return now >= self.closed_until and now >= self.suspect_until
 
 
 class ServerPool:
@@ -166,7 +183,6 @@ class ServerPool:
     ) -> None:
         if not servers:
             raise ValueError("a pool needs a server")
-        self.servers = tuple(servers)
         self.state = State.ACTIVE
         self.generation = 1
         self._times = times or PoolTimes()
@@ -176,15 +192,33 @@ class ServerPool:
         self._active_since = now
         self._proven_at = -inf
         self._outputs: list[Output] = []
-        # All are probed at the start, so that a dead first server costs nobody a sign-in.
-        self._standings = [_Standing(now) for _ in self.servers]
-        for index in range(len(self.servers)):
-            self.resolved(index, [])
+        self._numbers = count()
+        # By number, in the order of use. All are probed at the start, so that a dead first server
+        # costs nobody a sign-in.
+        added = [self._added(server, now) for server in servers]
+        self._standings = {standing.number: standing for standing in added}
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """The servers in the order of use."""
+        return tuple(standing.server for standing in self._standings.values())
 
     @property
     def active(self) -> Server:
         """The server in use; while all are down, the last one."""
-        return self.servers[self._active]
+        return self._standings[self._active].server
+
+    def server_of(self, sent: Sent) -> Server | None:
+        """The server that a request went to; None once it is gone."""
+        standing = self._standings.get(sent.server)
+        return standing.server if standing else None
+
+    def is_suspect(self, server: Server, now: float) -> bool:
+        """Whether a server has failed lately, and is not switched to."""
+        return any(
+            standing.server == server and not standing.is_usable(now)
+            for standing in self._standings.values()
+        )
 
     def send(self, now: float) -> Sent | None:
         """Note that a request goes to the active server; None while all are down."""
@@ -194,15 +228,35 @@ class ServerPool:
 
     # Names and addresses.
 
-    def resolved(self, index: int, addresses: Iterable[str]) -> None:
-        """Take the addresses that a server's name has now."""
-        hosts = (self.servers[index].host, *addresses)
-        self._standings[index].addresses = frozenset(map(canonical_host, hosts))
+    def replace_servers(self, servers: Mapping[Server, Iterable[str]], now: float) -> None:
+        """
+        Take the servers that there are now, in the order of use, each with its other names.
+
+        One that stays keeps what is known of it and, if it is in use, stays in use. What was sent
+        to one that is gone counts no more; if that was the one in use, another takes over.
+        """
+        if not servers:
+            raise ValueError("a pool needs a server")
+        old = self.active
+        known = {standing.server: standing for standing in self._standings.values()}
+        self._standings = {}
+        for server, names in servers.items():
+            standing = known.get(server) or self._added(server, now)
+            self._standings[standing.number] = standing
+            self.resolved(standing.number, names)
+        if self._active not in self._standings:
+            self._succeed(old, now)
+
+    def resolved(self, number: int, addresses: Iterable[str]) -> None:
+        """Take the addresses, or other names, that a server has now."""
+        standing = self._standings[number]
+        hosts = (standing.server.host, *addresses)
+        standing.addresses = frozenset(map(canonical_host, hosts))
 
     def is_server(self, host: str) -> bool:
         """Whether a message from this address comes from one of the servers, active or not."""
         plain = canonical_host(host)
-        return any(plain in standing.addresses for standing in self._standings)
+        return any(plain in standing.addresses for standing in self._standings.values())
 
     def next_hop(self, host: str, port: int | None, transport: str) -> Server | None:
         """
@@ -219,8 +273,8 @@ class ServerPool:
         if plain in self._pair_names:
             return self.active
         wanted = port or (5061 if transport.upper() in SECURE else 5060)
-        for server, standing in zip(self.servers, self._standings, strict=True):
-            if wanted == server.port and plain in standing.addresses:
+        for standing in self._standings.values():
+            if wanted == standing.server.port and plain in standing.addresses:
                 return self.active
         return None
 
@@ -233,7 +287,9 @@ class ServerPool:
         One that comes after ``failed`` ends no suspicion, since a server that is always too slow
         is of no use; but when all are down it is better than none.
         """
-        standing = self._standings[sent.server]
+        standing = self._standings.get(sent.server)
+        if standing is None:
+            return
         in_time = now - sent.at <= self._times.failover
         if self.state is State.ALL_DOWN:
             self._recover(sent.server, now)
@@ -246,7 +302,7 @@ class ServerPool:
         standing.steady_since = min(standing.steady_since, now) if in_time else inf
         if sent.is_probe and self.state is State.ACTIVE:
             standing.probe_at = now + self._idle_interval()
-        self._consider_fail_back(sent.server, now)
+        self._consider_fail_back(standing, now)
 
     def failed(self, sent: Sent, reason: Reason, now: float, retry_after: float = 0.0) -> None:
         """
@@ -254,7 +310,9 @@ class ServerPool:
 
         408, 480, 486 and the like are answers: they say nothing about the server.
         """
-        standing = self._standings[sent.server]
+        standing = self._standings.get(sent.server)
+        if standing is None:
+            return
         standing.steady_since = inf
         rest = min(max(retry_after, 0.0), self._times.longest_retry_after)
         standing.closed_until = max(standing.closed_until, now + rest if rest else -inf)
@@ -267,11 +325,11 @@ class ServerPool:
 
     def next_timeout(self) -> float:
         """When ``handle_timeout`` is due."""
-        return min(standing.probe_at for standing in self._standings)
+        return min(standing.probe_at for standing in self._standings.values())
 
     def handle_timeout(self, now: float) -> None:
         """Ask for the probes that are due; a server that was just heard needs none."""
-        for index, standing in enumerate(self._standings):
+        for number, standing in self._standings.items():
             if standing.probe_at > now:
                 continue
             idle = self._idle_interval()
@@ -280,7 +338,7 @@ class ServerPool:
             if standing.heard_at + self._times.shortest_probe > now:
                 standing.probe_at = standing.heard_at + idle
                 continue
-            self._outputs.append(Probe(Sent(index, self.generation, now, is_probe=True)))
+            self._outputs.append(Probe(Sent(number, self.generation, now, is_probe=True)))
 
     def take_outputs(self) -> list[Output]:
         """Give what has come up since the last call."""
@@ -305,28 +363,44 @@ class ServerPool:
             self._switch(following, reason, now)
 
     def _following(self, now: float) -> int | None:
-        for step in range(1, len(self.servers)):
-            index = (self._active + step) % len(self.servers)
-            standing = self._standings[index]
-            if now >= standing.closed_until and now >= standing.suspect_until:
-                return index
-        return None
+        numbers = list(self._standings)
+        position = numbers.index(self._active)
+        return self._usable(numbers[position + 1 :] + numbers[:position], now)
 
-    def _switch(self, index: int, reason: Reason, now: float) -> None:
+    def _usable(self, numbers: Iterable[int], now: float) -> int | None:
+        return next((n for n in numbers if self._standings[n].is_usable(now)), None)
+
+    def _added(self, server: Server, now: float) -> _Standing:
+        standing = _Standing(next(self._numbers), server, now)
+        standing.addresses = frozenset([canonical_host(server.host)])
+        return standing
+
+    def _succeed(self, old: Server, now: float) -> None:
+        """The server in use is gone."""
+        following = self._usable(self._standings, now)
+        if self.state is State.ALL_DOWN or following is None:
+            self._active = next(iter(self._standings))
+            if self.state is State.ACTIVE:
+                self._give_up(now)
+            return
+        self._activate(following, now)
+        self._outputs.append(Switched(old, self.active, Reason.REMOVED))
+
+    def _switch(self, number: int, reason: Reason, now: float) -> None:
         old = self.active
-        self._activate(index, now)
+        self._activate(number, now)
         self._outputs.append(Switched(old, self.active, reason))
 
-    def _activate(self, index: int, now: float) -> None:
-        if index != self._active:
-            left = self._standings[self._active]
+    def _activate(self, number: int, now: float) -> None:
+        left = self._standings.get(self._active)
+        if left is not None and number != self._active:
             left.closed_until = max(left.closed_until, now + self._times.failover)
         self.state = State.ACTIVE
         self.generation += 1
-        self._active = index
+        self._active = number
         self._active_since = now
         self._proven_at = -inf
-        standing = self._standings[index]
+        standing = self._standings[number]
         standing.suspect_until = -inf
         # Its first requests may be a while off, and until then nobody would know.
         standing.probe_at = now if standing.heard_at < now else now + self._idle_interval()
@@ -334,11 +408,11 @@ class ServerPool:
     def _give_up(self, now: float) -> None:
         self.state = State.ALL_DOWN
         lasted = now - self._active_since
-        for index, standing in enumerate(self._standings):
+        for number, standing in self._standings.items():
             if lasted > self._times.suspicion:
                 standing.failures = 0
             # The one that has just failed is not asked again at once, the others are.
-            asked_before = index == self._active or standing.failures
+            asked_before = number == self._active or standing.failures
             wait = self._down_interval(standing.failures) if asked_before else 0.0
             standing.probe_at = max(now + wait, standing.closed_until)
             standing.heard_at = -inf
@@ -351,22 +425,24 @@ class ServerPool:
             standing.probe_at = now + self._down_interval(standing.failures)
         standing.probe_at = max(standing.probe_at, standing.closed_until)
 
-    def _recover(self, index: int, now: float) -> None:
-        standing = self._standings[index]
+    def _recover(self, number: int, now: float) -> None:
+        standing = self._standings[number]
         if now < standing.closed_until:
             standing.probe_at = standing.closed_until
             return
         standing.heard_at = now
-        self._activate(index, now)
+        self._activate(number, now)
         self._outputs.append(Recovered(self.active))
 
-    def _consider_fail_back(self, index: int, now: float) -> None:
+    def _consider_fail_back(self, standing: _Standing, now: float) -> None:
         steady = self._times.fail_back
-        standing = self._standings[index]
-        if steady is None or self.state is not State.ACTIVE or index >= self._active:
+        if steady is None or self.state is not State.ACTIVE:
             return
-        if now - standing.steady_since >= steady and now >= standing.closed_until:
-            self._switch(index, Reason.FAIL_BACK, now)
+        numbers = list(self._standings)
+        is_earlier = numbers.index(standing.number) < numbers.index(self._active)
+        is_steady = now - standing.steady_since >= steady
+        if is_earlier and is_steady and now >= standing.closed_until:
+            self._switch(standing.number, Reason.FAIL_BACK, now)
 
     def _idle_interval(self) -> float:
         times = self._times

@@ -5,6 +5,8 @@ Questions to the DNS by way of twisted.names: each asked once at a time, and non
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, cast
 
 from twisted.internet.defer import Deferred, succeed
@@ -39,12 +41,18 @@ class Dns:
     log = Logger(namespace="sip")
 
     def __init__(
-        self, resolver: IResolver, clock: IReactorTime, hosts_file: str = "/etc/hosts"
+        self,
+        resolver: IResolver,
+        clock: IReactorTime,
+        hosts_file: str = "/etc/hosts",
+        stop: Callable[[], None] = lambda: None,
     ) -> None:
         self.asked = 0
         """Questions that went to name servers."""
         self.silences = 0
         """Questions that were not answered."""
+        self.stop = stop
+        """Ends what ``resolver`` does by itself; nothing is to be asked after it."""
         self._resolver = resolver
         self._clock = clock
         self._hosts = FilePath(hosts_file) if hosts_file else None
@@ -53,7 +61,26 @@ class Dns:
 
     def ask(self, name: str, kind: Kind) -> Deferred[Answer | None]:
         """Give the answer; None where there is none and never was. Never fails."""
+        return self._ask(Question(name.rstrip(".").lower(), kind))
+
+    def ask_now(self, name: str, kind: Kind) -> Deferred[Answer | None]:
+        """
+        Give an answer whose time is not over; None where none is to be had now. Never fails.
+
+        Its TTL is what is left of it: when that is over, asking again brings a newer one.
+        """
         question = Question(name.rstrip(".").lower(), kind)
+        return self._ask(question).addCallback(self._still_holding, question)
+
+    def _still_holding(self, answer: Answer | None, question: Question) -> Answer | None:
+        if answer is None or answer is not self._answers.last(question):
+            # There is none, or it is from the file, where it may change at any time.
+            return answer
+        now = self._clock.seconds()
+        fresh = self._answers.fresh(question, now)
+        return replace(fresh, ttl=self._answers.left(question, now)) if fresh else None
+
+    def _ask(self, question: Question) -> Deferred[Answer | None]:
         answer = self._answers.fresh(question, self._clock.seconds()) or self._from_file(question)
         if answer is not None:
             return succeed(answer)
@@ -100,7 +127,7 @@ class Dns:
     def _failed(self, failure: Failure, question: Question) -> None:
         if failure.check(DNSNameError):
             # That the name does not exist is an answer.
-            self._answers.answered(question, Answer(()), self._clock.seconds())
+            self._answers.answered(question, Answer((), exists=False), self._clock.seconds())
             return
         self.silences += 1
         self._answers.failed(question, self._clock.seconds())

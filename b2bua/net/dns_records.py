@@ -7,7 +7,7 @@ Server does not go away because a name server did.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -55,6 +55,8 @@ class Answer:
 
     records: tuple[Record, ...]
     ttl: float = 0.0
+    exists: bool = True
+    """False: there is no such name. True without records: the name has others than these."""
 
 
 @dataclass(slots=True)
@@ -79,6 +81,11 @@ class Answers:
         kept = self._kept.get(question)
         return kept.answer if kept is not None and now < kept.until else None
 
+    def left(self, question: Question, now: float) -> float:
+        """For how much longer the answer holds."""
+        kept = self._kept.get(question)
+        return max(0.0, kept.until - now) if kept is not None else 0.0
+
     def last(self, question: Question) -> Answer | None:
         """Give the last answer there was, however old."""
         kept = self._kept.get(question)
@@ -93,7 +100,7 @@ class Answers:
         """Keep an answer for its TTL, within bounds; more records than 16 are cut."""
         kept = self._entry(question)
         longest = LONGEST_TTL if answer.records else LONGEST_DENIAL
-        kept.answer = Answer(_most_preferred(answer.records), answer.ttl)
+        kept.answer = replace(answer, records=_most_preferred(answer.records))
         kept.until = now + min(max(answer.ttl, SHORTEST_TTL), longest)
         kept.failures = 0
         kept.ask_after = 0.0

@@ -155,16 +155,23 @@ class DigestClient:
         often it has been tried again. Nothing is answered twice for a realm and a nonce: where
         credentials made for that very challenge are refused, the password is wrong.
         """
+        self.learn(request, response, hop, attempt)
+        again = _again(request, sequence)
+        self.authorize(again, hop)
+        return again
+
+    def learn(self, request: Request, response: Response, hop: Hop, attempt: int = 0) -> None:
+        """
+        Take a 401 or 407 for the next request, which ``authorize`` will prepare.
+
+        Raises Unanswerable where that would change nothing, as ``answer`` does.
+        """
         if request.method in NEVER_AUTHORIZED:
             raise Unanswerable("method")
         if attempt >= MAX_ATTEMPTS:
             raise Unanswerable("attempts")
-        spaces = self._answerable(request, response, hop)
-        for space in spaces:
+        for space in self._answerable(request, response, hop):
             self._remember(space, hop)
-        again = _again(request, sequence)
-        self.authorize(again, hop)
-        return again
 
     def _answerable(self, request: Request, response: Response, hop: Hop) -> list[_Space]:
         """For each realm, the topmost challenge that is supported (RFC 8760, section 2.4)."""

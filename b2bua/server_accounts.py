@@ -1,0 +1,84 @@
+"""
+Who we are toward the SIP Servers: per DN, the answers to their challenges.
+
+REGISTER and INVITE of a DN share one client, so that a nonce serves both. No hash goes to anybody
+but the servers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from b2bua.sip.client_transaction import ClientTransaction
+from b2bua.sip.digest import DigestClient, Login, Unanswerable
+from b2bua.sip.hop import Hop
+from b2bua.sip.message import Request, Response
+
+
+class Accounts:
+    """
+    The digest clients of the DNs that have been challenged.
+
+    ``password`` is the policy, ``is_server`` says whether a hop leads to a server of ours.
+    """
+
+    def __init__(
+        self,
+        password: Callable[[str], str | None],
+        is_server: Callable[[Hop], bool],
+        token: Callable[[], str],
+    ) -> None:
+        self.password = password
+        self.is_server = is_server
+        self._token = token
+        self._clients: dict[str, DigestClient] = {}
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def client(self, dn: str, *, keep: bool) -> DigestClient | None:
+        """The client of a DN, None where it has no password; kept until ``forget`` if wanted."""
+        client = self._clients.get(dn)
+        if client is not None or self.password(dn) is None:
+            return client
+        client = DigestClient(_Account(dn, self), self._token)
+        if keep:
+            self._clients[dn] = client
+        return client
+
+    def authorize(self, dn: str, request: Request, hop: Hop) -> None:
+        """Put credentials on a request, if a nonce of this server is known."""
+        client = self._clients.get(dn)
+        if client is not None:
+            client.authorize(request, hop)
+
+    def learn(self, dn: str, transaction: ClientTransaction, response: Response) -> bool:
+        """Take a challenge; whether the DN's next request will have an answer to it."""
+        client = self.client(dn, keep=True)
+        if client is None:
+            return False
+        try:
+            client.learn(transaction.request, response, transaction.hop)
+        except Unanswerable:
+            return False
+        return True
+
+    def forget(self, dn: str) -> None:
+        """The DN is not ours any more."""
+        self._clients.pop(dn, None)
+
+
+class _Account:
+    """One DN's login. There are thousands, so it is not a closure."""
+
+    __slots__ = ("_accounts", "_dn")
+
+    def __init__(self, dn: str, accounts: Accounts) -> None:
+        self._dn = dn
+        self._accounts = accounts
+
+    def __call__(self, realm: str, hop: Hop) -> Login | None:
+        password = self._accounts.password(self._dn)
+        if password is None or not self._accounts.is_server(hop):
+            return None
+        return Login(self._dn, password)
