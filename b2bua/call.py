@@ -325,9 +325,9 @@ class Call:
             self._end(leg, event.status, event.cause.value, now, event)
 
     def _callee_failed(self, leg: Leg, event: Ended, now: float) -> None:
-        if leg.kind == "server" and event.status in (408, 503):
-            if event.cause is Cause.REFUSED and self._calls.place_again(self, leg, now):
-                return
+        unserved = leg.kind == "server" and event.status in (408, 503)
+        if unserved and event.cause is Cause.REFUSED and self._calls.place_again(self, leg, now):
+            return
         if leg in self.rung:
             self.rung.remove(leg)
         leg.media.close()

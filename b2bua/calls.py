@@ -42,6 +42,8 @@ from b2bua.sip.user_agent import UserAgent
 
 Headers = tuple[tuple[str, str], ...]
 _SERVICE_HEADER = PREFIX + SERVICE_TYPE
+_MOST_SERVERS = 3
+"""To how many servers one INVITE goes, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,12 +120,16 @@ class B2bua:
             now=now,
         )
         self.registrar = Registrar(settings.phones, settings.registered.matches, emit)
+        self._proved: str | None = None
+        """Who has proved to send the request that is being taken."""
         self.gate = Gate(
             settings.phones,
-            self.registrar,
+            random.octets(32),
+            random.octets,
             is_server=self.servers.is_server,
             knows=self._knows,
-            random=random.octets,
+            dns_of=self.registrar.dns_of,
+            emit=emit,
         )
         self.calls = Calls(
             settings,
@@ -146,6 +150,7 @@ class B2bua:
         if isinstance(message, Request):
             verdict = self.gate.judge(message, hop, now)
             if isinstance(verdict, Pass):
+                self._proved = verdict.user
                 if verdict.user is not None:
                     self._outputs.append(Vouched(hop))
             else:
@@ -276,7 +281,7 @@ class B2bua:
     ) -> tuple[int, Sequence[tuple[str, str]]]:
         profile = self.agent.profile
         if request.method == "REGISTER":
-            return self.registrar.register(request, hop, now)
+            return self.registrar.register(request, hop, now, self._proved)
         if request.method == "OPTIONS":
             return 200, [("Accept", SDP), *profile.headers(self._contact(hop), "200")]
         if request.method in ("SUBSCRIBE", "PUBLISH"):
@@ -311,11 +316,11 @@ class B2bua:
                 return Hop(transport, uri.host, uri.port or 5060)
         return hop
 
-    def _knows(self, request: Request) -> bool:
+    def _knows(self, request: Request, hop: Hop) -> bool:
         """Whether a request belongs to something that is there."""
-        if self.agent.table.knows(request):
+        if self.agent.table.knows(request, hop):
             return True
-        return bool(request.to.tag) and self.agent.dialogs.of_request(request) is not None
+        return bool(request.to.tag) and self.agent.dialogs.knows(request)
 
 
 class _Around:
@@ -339,6 +344,7 @@ class _Around:
         return [
             PhoneContact(binding.uri, binding.hop, binding.path)
             for binding in self._core.registrar.bindings(number, now)
+            if isinstance(binding.uri, SipUri)
         ]
 
 

@@ -154,6 +154,8 @@ class Gate:
         bound = self._dns_of(hop)
         if caller and caller in bound:
             return self._pass("bound", caller)
+        if not bound and self._needs_no_password(hop.host):
+            return self._pass("network")
         if request.method == "OPTIONS":
             if hop.transport == DATAGRAM:
                 return self._drop("options")

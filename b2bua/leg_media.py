@@ -288,7 +288,7 @@ def _mapping(here: tuple[AgreedFormat, ...], there: tuple[AgreedFormat, ...]) ->
 
 
 def _silence(here: tuple[AgreedFormat, ...]) -> int | None:
-    """Return the number to send silence under: the peer's first choice, if silence is easy in it."""
+    """Return the number to send silence under: that of the peer's first codec, if it is easy."""
     first = next((each for each in here if not each.format.is_companion), None)
     return None if first is None else _SILENT.get(first.format.name)
 

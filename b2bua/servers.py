@@ -224,6 +224,12 @@ class Servers:
         sent = self._pool.send(now)
         return None if sent is None else (self._addresses.hop(self._pool.active), sent)
 
+    def sent_to(self, hop: Hop, now: float) -> Sent | None:
+        """The note of a request that goes over this hop; None: not to the server in use."""
+        if self._pool is None or hop != self._addresses.hop(self._pool.active):
+            return None
+        return self._pool.send(now)
+
     def next_hop(self, uri_host: str, port: int | None, transport: str) -> Hop | None:
         """
         Map the servers' common name, and the address of each, to the server in use.

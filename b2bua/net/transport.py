@@ -46,6 +46,9 @@ class Core(Seam):
     def failed(self, hop: Hop, reason: str) -> None:
         """Requests sent over ``hop`` lately have not arrived; the reason is a fixed phrase."""
 
+    def closed(self, hop: Hop) -> None:
+        """The connection of ``hop`` is gone, whoever opened it."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventLoop:
@@ -237,6 +240,7 @@ class SipTransports:
             self._ask_by_udp(request.render(), way)
         if stream.has_requests:
             self._fail(hop, reason)
+        self._clock.callLater(0, self._tell_closed, hop)
 
     # Binding.
 
@@ -431,6 +435,10 @@ class SipTransports:
             return
         self.totals.failed[reason] += 1
         self._clock.callLater(0, self._tell_failure, hop, reason)
+
+    def _tell_closed(self, hop: Hop) -> None:
+        if self._is_running:
+            self._core.closed(hop)
 
     def _tell_failure(self, hop: Hop, reason: str) -> None:
         if self._is_running:

@@ -63,12 +63,17 @@ class RecordingCore:
     def __init__(self) -> None:
         self.messages: list[tuple[Message, Hop]] = []
         self.failures: list[tuple[Hop, str]] = []
+        self.gone: list[Hop] = []
         self.then: Callable[[Message, Hop], None] = lambda message, hop: None
 
     def received(self, message: Message, hop: Hop) -> None:
         """Keep a message, and do what the test wants done."""
         self.messages.append((message, hop))
         self.then(message, hop)
+
+    def closed(self, hop: Hop) -> None:
+        """Take it that a connection is gone."""
+        self.gone.append(hop)
 
     def failed(self, hop: Hop, reason: str) -> None:
         """Keep a failure."""
