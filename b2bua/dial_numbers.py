@@ -61,6 +61,10 @@ class DialNumbers:
         """Whether any DN at all is registered."""
         return bool(self._single or self._ranges or self._patterns)
 
+    def singles(self) -> tuple[str, ...]:
+        """The DNs that are listed by themselves, in order."""
+        return tuple(sorted(self._single))
+
     def matches(self, dn: str) -> bool:
         """Whether ``dn`` is a DN and in the list. Any text may be given."""
         if len(dn) > LONGEST_DN or not _DN.fullmatch(dn):

@@ -184,6 +184,10 @@ class SipTransports:
         listen, port = fits[0]
         return listen.sent_by(port)
 
+    def names(self) -> frozenset[str]:
+        """All that our Vias may show."""
+        return frozenset(listen.sent_by(port) for listen, port in self._bound)
+
     def authenticated(self, hop: Hop) -> None:
         """The peer has proved who it is: its connection may stay."""
         self.flows.vouch(hop.flow)

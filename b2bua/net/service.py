@@ -1,0 +1,244 @@
+"""
+The B2BUA as a service: its core with sockets, clock and DNS around it.
+
+Whatever happens goes into the core, and then everything that the core wants is done: messages
+are sent, and one delayed call is set for the next moment that it asks for.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from random import SystemRandom
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from b2bua.call_events import Event, Subscriber
+from b2bua.core import B2bua, Randomness, Vouched
+from b2bua.media_plane import MediaPlane
+from b2bua.net.dns import Dns
+from b2bua.net.listening import SECURE, SipListen
+from b2bua.net.location import ServerLocator
+from b2bua.net.opening import LocalPorts
+from b2bua.net.stream import SipStream
+from b2bua.net.tls import ClientTls, OwnCertificate, ServerTls
+from b2bua.net.transport import Access, EventLoop, Outgoing, SipTransports
+from b2bua.settings import B2buaSettings
+from b2bua.sip.errors import InvalidHeader
+from b2bua.sip.hop import Hop
+from b2bua.sip.message import Message
+from b2bua.srv import Problem, Target
+
+_TOKEN_BYTES: Final = 12
+_WAIT_FOR_END: Final = 0.05
+"""Seconds between two looks whether a shut-down is over."""
+
+
+class B2buaService:
+    """
+    Runs from ``start`` to the end of ``stop``.
+
+    ``dns`` makes what asks name servers when it is needed; ``allows_origin`` says which web pages
+    may open a WebSocket. Subscribers hear events in the order in which they happen.
+    """
+
+    log = Logger(namespace="sip")
+
+    def __init__(
+        self,
+        settings: B2buaSettings,
+        loop: EventLoop,
+        plane: MediaPlane,
+        *,
+        dns: Callable[[], Dns],
+        allows_origin: Callable[[str], bool] = lambda origin: True,
+    ) -> None:
+        self.settings = settings
+        self._clock = loop.clock
+        self._subscribers: list[Subscriber] = []
+        self._delayed: IDelayedCall | None = None
+        self._delayed_for = 0.0
+        self._is_pumping = False
+        self._is_running = False
+        self._make_dns = dns
+        self._dns: Dns | None = None
+        self._locator: ServerLocator | None = None
+        random = SystemRandom()
+        self.core = B2bua(
+            settings,
+            plane,
+            Randomness(
+                token=lambda: secrets.token_hex(_TOKEN_BYTES),
+                below=random.randrange,
+                fraction=random.random,
+                octets=secrets.token_bytes,
+            ),
+            sent_by=self._sent_by,
+            own_names=self._own_names,
+            emit=self._tell,
+            now=loop.clock.seconds(),
+        )
+        self.transports = SipTransports(
+            [SipListen(a.transport, a.host, a.port, a.advertised) for a in settings.listens],
+            loop,
+            self,
+            tls=_server_tls(settings),
+            outgoing=Outgoing(
+                host=settings.local_host,
+                ports=_local_ports(settings),
+                tls=_client_tls(settings),
+                domain_of=self.core.servers.domain_of,
+            ),
+            access=Access(is_known=self.core.servers.is_server, allows_origin=allows_origin),
+        )
+
+    # Life.
+
+    def start(self) -> None:
+        """Open every address and begin to look for the SIP Servers. Raises as the sockets do."""
+        self.transports.start()
+        self._is_running = True
+        self._dns = self._make_dns()
+        self._locator = ServerLocator(
+            self.settings.servers, self._dns, self._clock, SystemRandom().random, self._located
+        )
+        self._locator.start()
+        self.core.sign_in(self.settings.echo.singles(), self._clock.seconds())
+        self._pump()
+
+    def stop(self, limit: float = 4.0) -> Deferred[None]:
+        """End calls and registrations within ``limit`` seconds, then close every address."""
+        if not self._is_running:
+            return self._close(None)
+        self.core.shut_down(self._clock.seconds(), limit)
+        self._pump()
+        ended: Deferred[None] = Deferred()
+        self._wait_for_end(ended, self._clock.seconds() + limit)
+        return ended.addCallback(self._close)
+
+    def _wait_for_end(self, ended: Deferred[None], until: float) -> None:
+        if self.core.is_closed or self._clock.seconds() >= until:
+            ended.callback(None)
+        else:
+            self._clock.callLater(_WAIT_FOR_END, self._wait_for_end, ended, until)
+
+    def _close(self, _: object) -> Deferred[None]:
+        self._is_running = False
+        if self._locator is not None:
+            self._locator.stop()
+        if self._dns is not None:
+            self._dns.stop()
+        if self._delayed is not None and self._delayed.active():
+            self._delayed.cancel()
+        return self.transports.stop().addCallback(lambda _: None)
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Tell this one of every event from now on."""
+        self._subscribers.append(subscriber)
+
+    def accept(self, transport: str, host: str, port: int) -> SipStream | None:
+        """Make the protocol of a connection that another listener took in for us."""
+        return self.transports.accept(transport, host, port)
+
+    # What the transports tell.
+
+    def received(self, message: Message, hop: Hop) -> None:
+        """A message came by ``hop``."""
+        self.core.receive(message, hop, self._clock.seconds())
+        self._pump()
+
+    def failed(self, hop: Hop, reason: str) -> None:
+        """Requests sent over ``hop`` lately have not arrived."""
+        self.core.hop_failed(hop, self._clock.seconds())
+        self._pump()
+
+    def closed(self, hop: Hop) -> None:
+        """A connection is gone."""
+        self.core.flow_closed(hop, self._clock.seconds())
+        self._pump()
+
+    def _located(self, targets: list[Target], problem: Problem, now: float) -> None:
+        self.core.located(targets, problem, now)
+        self._pump()
+
+    # Doing what the core wants.
+
+    def _pump(self) -> None:
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        try:
+            for output in self.core.take_outputs():
+                if isinstance(output, Vouched):
+                    self.transports.authenticated(output.hop)
+                else:
+                    self._send(output.message, output.hop)
+        finally:
+            self._is_pumping = False
+        self._set_timer()
+
+    def _send(self, message: Message, hop: Hop) -> None:
+        try:
+            self.transports.send(message, hop)
+        except InvalidHeader as error:
+            # A fault of ours, and nothing that may go out. The other side asks again, or gives up.
+            self.log.error("a message could not be written: {error}", error=error)
+
+    def _set_timer(self) -> None:
+        due = self.core.next_timeout()
+        if self._delayed is not None and self._delayed.active():
+            if due is not None and due >= self._delayed_for:
+                # It comes in time, and then sees what is due; moving it each time costs more.
+                return
+            self._delayed.cancel()
+            self._delayed = None
+        if due is not None and self._is_running:
+            self._delayed_for = due
+            self._delayed = self._clock.callLater(
+                max(0.0, due - self._clock.seconds()), self._time_out
+            )
+
+    def _time_out(self) -> None:
+        self._delayed = None
+        self.core.handle_timeout(self._clock.seconds())
+        self._pump()
+
+    def _tell(self, event: Event) -> None:
+        for subscriber in self._subscribers:
+            subscriber(event)
+
+    # Names of ours.
+
+    def _sent_by(self, hop: Hop) -> str:
+        return self.transports.sent_by(hop)
+
+    def _own_names(self) -> frozenset[str]:
+        return self.transports.names()
+
+
+def _server_tls(settings: B2buaSettings) -> ServerTls | None:
+    tls = settings.tls
+    if not any(address.transport in SECURE for address in settings.listens):
+        return None
+    if tls.certificate is None or tls.key is None:
+        raise ValueError("a secure listener without a certificate")
+    trusted = tls.trusted if tls.ask_clients else None
+    return ServerTls(OwnCertificate(tls.certificate, tls.key), trusted)
+
+
+def _client_tls(settings: B2buaSettings) -> ClientTls | None:
+    tls, servers = settings.tls, settings.servers
+    transports = {servers.srv_transport, *(server.transport for server in servers.addresses)}
+    if not transports & SECURE:
+        return None
+    own = None
+    if tls.certificate is not None and tls.key is not None:
+        own = OwnCertificate(tls.certificate, tls.key)
+    return ClientTls(tls.trusted, own)
+
+
+def _local_ports(settings: B2buaSettings) -> LocalPorts:
+    return LocalPorts() if settings.local_ports is None else LocalPorts(*settings.local_ports)
