@@ -19,30 +19,33 @@ class Accounts:
     """
     The digest clients of the DNs that have been challenged.
 
-    ``password`` is the policy, ``is_server`` says whether a hop leads to a server of ours.
+    ``password`` is the policy, ``is_server`` says whether a hop leads to a server of ours, and
+    ``is_ours`` whether a DN is signed in, so that ``forget`` will be called for it.
     """
 
     def __init__(
         self,
         password: Callable[[str], str | None],
         is_server: Callable[[Hop], bool],
+        is_ours: Callable[[str], bool],
         token: Callable[[], str],
     ) -> None:
         self.password = password
         self.is_server = is_server
+        self._is_ours = is_ours
         self._token = token
         self._clients: dict[str, DigestClient] = {}
 
     def __len__(self) -> int:
         return len(self._clients)
 
-    def client(self, dn: str, *, keep: bool) -> DigestClient | None:
-        """The client of a DN, None where it has no password; kept until ``forget`` if wanted."""
+    def client(self, dn: str) -> DigestClient | None:
+        """The client of a DN, None where it has no password; it is kept while the DN is ours."""
         client = self._clients.get(dn)
         if client is not None or self.password(dn) is None:
             return client
         client = DigestClient(_Account(dn, self), self._token)
-        if keep:
+        if self._is_ours(dn):
             self._clients[dn] = client
         return client
 
@@ -54,7 +57,7 @@ class Accounts:
 
     def learn(self, dn: str, transaction: ClientTransaction, response: Response) -> bool:
         """Take a challenge; whether the DN's next request will have an answer to it."""
-        client = self.client(dn, keep=True)
+        client = self.client(dn)
         if client is None:
             return False
         try:

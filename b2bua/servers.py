@@ -47,21 +47,14 @@ from b2bua.registration_terms import (
 from b2bua.registration_terms import Output as RegistrationOutput
 from b2bua.server_accounts import Accounts
 from b2bua.server_addresses import ServerAddresses, fixed_targets
+from b2bua.server_exchanges import Exchange, Exchanges
 from b2bua.server_requests import RequestMaker, answer_of, retry_after
 from b2bua.settings import ServerSettings
-from b2bua.sip.client_transaction import ClientTransaction
 from b2bua.sip.digest import DigestClient
 from b2bua.sip.headers import NameAddr
 from b2bua.sip.hop import Hop
-from b2bua.sip.message import Request, Response
-from b2bua.sip.outputs import (
-    ResponseReceived,
-    Terminated,
-    TimedOut,
-    TransportFailed,
-    Unanswered,
-)
-from b2bua.sip.transactions import TableFull
+from b2bua.sip.message import Response
+from b2bua.sip.outputs import ResponseReceived, Terminated, TransportFailed
 from b2bua.sip.user_agent import AgentOutput, UserAgent
 from b2bua.srv import Problem, Target
 from b2bua.upstreams import AllDown, Probe, Reason, Recovered, Sent, ServerPool, State, Switched
@@ -70,7 +63,6 @@ from b2bua.upstreams import Output as PoolOutput
 _CHALLENGES = frozenset({401, 407})
 _UNAVAILABLE = 503
 _NO_ROOM = Answer(500)
-_ABOUT_TRANSACTIONS = (ResponseReceived, Unanswered, TimedOut, TransportFailed, Terminated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +75,6 @@ class ServerState:
     """Requests go there."""
     is_suspect: bool
     """It has failed lately, and is not switched to."""
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """A request of ours that is under way, or that may still be answered late."""
-
-    sent: Sent
-    register: Register | None
-    """None for OPTIONS."""
-    has_failed: bool = False
 
 
 class Servers:
@@ -120,7 +102,6 @@ class Servers:
         self.is_closed = False
         """The shut-down is over: all DNs are unregistered, or there was no time for it."""
         self._settings = settings
-        self._agent = agent
         self._random = random
         self._passwords = passwords
         self._emit = emit
@@ -136,8 +117,8 @@ class Servers:
             Pace(settings.register_rate, settings.register_burst),
         )
         self._registrations.suspend()
-        self._accounts = Accounts(self._password, self.is_server_hop, token)
-        self._exchanges: dict[ClientTransaction, _Exchange] = {}
+        self._accounts = Accounts(self._password, self.is_server_hop, self._is_ours, token)
+        self._exchanges = Exchanges(agent.table)
         self._events: list[Event] = []
         self._is_closing = False
         known = fixed_targets(settings)
@@ -273,8 +254,10 @@ class Servers:
 
         While the DN is signed in it is always the same one, so that nonces are used again.
         """
-        is_known = self._registrations.state(dn) is not RegistrationState.UNREGISTERED
-        return self._accounts.client(dn, keep=is_known)
+        return self._accounts.client(dn)
+
+    def _is_ours(self, dn: str) -> bool:
+        return self._registrations.state(dn) is not RegistrationState.UNREGISTERED
 
     def _password(self, dn: str) -> str | None:
         own = self._passwords(dn)
@@ -306,19 +289,12 @@ class Servers:
 
     def take(self, output: AgentOutput, now: float) -> bool:
         """Take an output of the agent; False: it is about no REGISTER or OPTIONS of ours."""
-        if not isinstance(output, _ABOUT_TRANSACTIONS):
-            return False
-        transaction = output.transaction
-        if not isinstance(transaction, ClientTransaction):
-            return False
-        exchange = self._exchanges.get(transaction)
+        exchange = self._exchanges.of(output)
         if exchange is None:
             return False
         if isinstance(output, ResponseReceived):
-            self._take_response(exchange, transaction, output.response, now)
-        elif isinstance(output, Terminated):
-            del self._exchanges[transaction]
-        else:
+            self._take_response(exchange, output.response, now)
+        elif not isinstance(output, Terminated):
             failed = isinstance(output, TransportFailed)
             self._take_failure(exchange, Reason.TRANSPORT if failed else Reason.UNANSWERED, now)
         self._pump(now)
@@ -345,26 +321,20 @@ class Servers:
     def _is_probing(self) -> bool:
         return self._problem is Problem.NONE and not self.is_closed
 
-    def _take_response(
-        self,
-        exchange: _Exchange,
-        transaction: ClientTransaction,
-        response: Response,
-        now: float,
-    ) -> None:
+    def _take_response(self, exchange: Exchange, response: Response, now: float) -> None:
         self._tell_pool(exchange, response, now)
         register = exchange.register
         if register is None or response.is_provisional:
             return
-        request = transaction.request
+        transaction = exchange.transaction
         is_challenge = response.status in _CHALLENGES
         if is_challenge and self._accounts.learn(register.dn, transaction, response):
             self._registrations.challenged(register, now)
         else:
-            answer = answer_of(request, response, register.expires)
+            answer = answer_of(transaction.request, response, register.expires)
             self._registrations.answered(register, answer, now)
 
-    def _tell_pool(self, exchange: _Exchange, response: Response, now: float) -> None:
+    def _tell_pool(self, exchange: Exchange, response: Response, now: float) -> None:
         if self._pool is None:
             return
         if response.status == _UNAVAILABLE:
@@ -374,7 +344,7 @@ class Servers:
             self._pool.answered(exchange.sent, now)
         self._follow_pool(now)
 
-    def _take_failure(self, exchange: _Exchange, reason: Reason, now: float) -> None:
+    def _take_failure(self, exchange: Exchange, reason: Reason, now: float) -> None:
         if exchange.has_failed or self._pool is None:
             # The end of a silence that was told already.
             return
@@ -446,7 +416,7 @@ class Servers:
             return
         hop = self._addresses.hop(server)
         # Without room for it the next probe, which is planned already, has to do.
-        self._start(self._requests.options(hop), hop, _Exchange(sent, None), now)
+        self._exchanges.start(self._requests.options(hop), hop, sent, None, now)
 
     def _follow_registration(self, output: RegistrationOutput, now: float) -> None:
         if isinstance(output, Register):
@@ -473,13 +443,5 @@ class Servers:
         hop, sent = placed
         request = self._requests.register(register, hop)
         self._accounts.authorize(register.dn, request, hop)
-        if not self._start(request, hop, _Exchange(sent, register), now):
+        if not self._exchanges.start(request, hop, sent, register, now):
             self._registrations.answered(register, _NO_ROOM, now)
-
-    def _start(self, request: Request, hop: Hop, exchange: _Exchange, now: float) -> bool:
-        try:
-            transaction = self._agent.table.start(request, hop, now)
-        except TableFull:
-            return False
-        self._exchanges[transaction] = exchange
-        return True
