@@ -215,7 +215,7 @@ def _phone_settings(chosen: Chosen, lab: LabSettings | None) -> PhoneSettings:
     users = {dn: chosen.one(USERS, dn, PASSWORD) for dn in chosen.names(USERS)}
     for dn, password in users.items():
         if password == dn:
-            problem, accepted = "the password is the DN itself", "a long random word"
+            problem, accepted = "a password that is easily guessed", "a long random word"
             chosen.complain(Level.WARNING, USERS, dn, problem, accepted)
     networks: list[Network] = []
     for some, place in chosen.every(B2BUA, "phone-networks", NETWORKS):

@@ -110,7 +110,12 @@ B2BUA = (
         "0: none.",
         SECURITY,
     ),
-    _row("ws-path", URL_PATH, "/sip", "The path that a WebSocket for SIP is opened at."),
+    _row(
+        "ws-path",
+        URL_PATH,
+        "/sip",
+        "The path that a WebSocket for SIP is opened at; others get 404.",
+    ),
     _row(
         "local-address",
         LISTEN_HOST,
