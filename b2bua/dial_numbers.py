@@ -65,6 +65,19 @@ class DialNumbers:
         """The DNs that are listed by themselves, in order."""
         return tuple(sorted(self._single))
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both lists say the same, in whatever order."""
+        if not isinstance(other, DialNumbers):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        """Equal lists have equal hashes."""
+        return hash(self._single)
+
+    def _key(self) -> tuple[object, ...]:
+        return self._single, self._ranges, frozenset(self._patterns)
+
     def matches(self, dn: str) -> bool:
         """Whether ``dn`` is a DN and in the list. Any text may be given."""
         if len(dn) > LONGEST_DN or not _DN.fullmatch(dn):

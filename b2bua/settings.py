@@ -57,12 +57,15 @@ class ServerSettings:
     """The SIP Servers: their addresses in the order of use, or the SRV name of all of them."""
 
     addresses: tuple[Server, ...] = ()
-    """In the order of use; empty where ``srv_name`` is set."""
+    """In the order of use; with none the SRV records of ``srv_name`` say which there are."""
     srv_name: str = ""
+    """What stands for all of them in URIs; beside ``addresses`` the DNS need not know it."""
     srv_transport: str = "UDP"
     name_servers: tuple[tuple[str, int], ...] = ()
     """Who is asked for names; empty: whom the machine asks."""
     prefer: IpVersion = IpVersion.IPV4
+    ipv6: bool = False
+    """Whether IPv6 addresses of names are used at all."""
     password: str | None = field(default=None, repr=False)
     """With it and its own number a DN answers a challenge, unless it has one of its own."""
     times: PoolTimes = field(default_factory=PoolTimes)
@@ -125,6 +128,8 @@ class B2buaSettings:
     tls: SipTls = field(default_factory=SipTls)
     allowed_origins: tuple[str, ...] = ()
     """Web origins that may open a WebSocket, as domain-whitelist has them; none: all."""
+    web_socket_path: str = "/sip"
+    """Where a WebSocket for SIP is opened; others get 404."""
     local_host: str = ""
     """The address that outgoing connections come from; "": the system's choice."""
     local_ports: tuple[int, int] | None = None

@@ -79,6 +79,10 @@ class Chosen:
         """The checked text as given, for what looks at spelling."""
         return tuple(each.text for each in self._written.get((section, name), []))
 
+    def names(self, section: str) -> tuple[str, ...]:
+        """The options of a section that were given a valid value, in order."""
+        return tuple(name for where, name in self._written if where == section)
+
     def complain(
         self, level: Level, section: str, name: str, problem: str, accepted: str, value: str = ""
     ) -> None:
@@ -152,6 +156,10 @@ class Chosen:
                 security=True,
             )
             return
+        row = self._table.open_row(assignment.section)
+        if row is not None:
+            self._misnamed(assignment, row)
+            return
         word = _FIRST_WORD.match(assignment.name)
         near = self._table.nearest(assignment.section, word[0]) if word else ""
         # A line of a strange form, or a lone word that is like no option, may hold a password.
@@ -165,6 +173,18 @@ class Chosen:
             section=assignment.section,
             option=name,
             accepted=accepted,
+        )
+
+    def _misnamed(self, assignment: Assignment, row: Option) -> None:
+        """Where every name is a password's, a name that is none may be a password itself."""
+        self._findings.add(
+            Level.ERROR,
+            assignment.place,
+            "the name is no DN",
+            section=assignment.section,
+            option=HIDDEN,
+            accepted=f"digits with an optional leading + (example: {row.name} = password)",
+            security=True,
         )
 
     def _home_of_security(self, name: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from suite.chosen import Chosen, Source
+from suite.config_b2bua import b2bua_settings, check_sip_ports, lab_settings, sip_secrets_on
 from suite.config_files import Assignment, is_exposed, why_unreadable
 from suite.config_gateway import check_gateway
 from suite.config_listen import (
@@ -156,11 +157,17 @@ def _settings(
     state = chosen.maybe(SUITE, "state-directory", PATH) or machine.state_directory
     udp = udp_listeners(chosen, machine) if turn else ()
     tcp = tcp_listeners(chosen, machine, turn=turn, web=web)
-    _check_something(chosen, serves=bool(udp or tcp))
+    folder = sources[-1].parent
+    lab = lab_settings(chosen)
+    b2bua = b2bua_settings(chosen, machine, lab, folder)
+    _check_something(chosen, serves=bool(udp or tcp or b2bua))
     status = status_settings(chosen, coturn_file=coturn_file)
     check_ports(chosen, tcp, udp, status)
     check_gateway(chosen)
-    folder = sources[-1].parent
+    if b2bua is not None:
+        taken_tcp = {each.address for each in tcp} | ({status.address} if status else set())
+        taken_udp = {each.address for each in udp} | (set(lab.addresses) if lab else set())
+        check_sip_ports(chosen, b2bua, taken_tcp, taken_udp)
     needs_tls = any(each.tls for each in tcp)
     if coturn_file:
         _announce_profile(chosen, findings, sources[-1])
@@ -171,6 +178,8 @@ def _settings(
         tcp=tcp,
         tls=tls_settings(chosen, machine, state, folder) if needs_tls else None,
         turn=_relay(chosen, machine, coturn_file=coturn_file, web=web) if turn else None,
+        b2bua=b2bua,
+        lab=lab,
         web=web,
         log=log_settings(chosen, coturn_file=coturn_file),
         status=status,
@@ -197,8 +206,9 @@ def _check_something(chosen: Chosen, *, serves: bool) -> None:
     if serves:
         return
     name = "turn" if chosen.is_set(SUITE, "turn") else "web"
-    problem = "nothing is left to serve: relay and pages are off, or all their transports are"
-    chosen.complain(Level.ERROR, SUITE, name, problem, "turn = true or web = true")
+    problem = "nothing is left to serve: relay, pages and B2BUA are off, or all their ports"
+    accepted = "turn = true, web = true or sip-proxy"
+    chosen.complain(Level.ERROR, SUITE, name, problem, accepted)
 
 
 def _announce_profile(chosen: Chosen, findings: Findings, path: Path) -> None:
@@ -215,7 +225,7 @@ def _announce_profile(chosen: Chosen, findings: Findings, path: Path) -> None:
 
 
 def _check_exposure(path: Path, chosen: Chosen, findings: Findings) -> None:
-    if why_unreadable(path) or not secrets_on(chosen, path):
+    if why_unreadable(path) or not (secrets_on(chosen, path) or sip_secrets_on(chosen, path)):
         return
     group, everybody = is_exposed(path)
     if not (group or everybody):

@@ -1,5 +1,5 @@
 """
-What the gateway's options must not say together, though nothing serves them yet.
+What the gateway's options must not say together, whether something serves them yet or not.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ What a configuration would start, in a few lines for people.
 
 from __future__ import annotations
 
-from suite.settings import SuiteSettings, TcpListen
+from b2bua.settings import B2buaSettings
+from suite.settings import LabSettings, SuiteSettings, TcpListen
 from turn.five_tuple import joined
 from turn.settings import CredentialSettings, TurnSettings
 
@@ -14,6 +15,10 @@ def summary(settings: SuiteSettings) -> str:
     lines = [f"{settings.name} would start:"]
     lines += [f"  {joined(each.address)} UDP: TURN" for each in settings.udp]
     lines += [f"  {joined(each.address)} TCP: {_served(each)}" for each in settings.tcp]
+    if settings.b2bua:
+        lines += [f"  {line}" for line in _sip(settings.b2bua)]
+    if settings.lab:
+        lines.append(f"  lab: {_lab(settings.lab)}")
     if settings.status:
         lines.append(f"  {joined(settings.status.address)} TCP: health and metrics, plain HTTP")
     if settings.turn:
@@ -50,6 +55,28 @@ def _relay(turn: TurnSettings) -> list[str]:
         f"peers: profile {turn.peers.profile}, {len(turn.peers.allowed)} allowed and "
         f"{len(turn.peers.denied)} denied ranges of your own",
     ]
+
+
+def _sip(b2bua: B2buaSettings) -> list[str]:
+    lines = [
+        f"{joined((each.host, each.port))} {each.transport}: SIP"
+        + (f", shown as {each.advertised}" if each.advertised else "")
+        for each in b2bua.listens
+    ]
+    servers, media, phones = b2bua.servers, b2bua.media, b2bua.phones
+    named = ", ".join(joined((each.host, each.port)) for each in servers.addresses)
+    shown = f", shown as {media.advertised}" if media.advertised else ""
+    return [
+        *lines,
+        f"SIP Servers {named or f'of {servers.srv_name} by SRV'} over {servers.srv_transport}",
+        f"RTP on {media.host}{shown}, ports {media.first_port} to {media.last_port}",
+        f"phones: {len(phones.users)} with a password, {len(phones.networks)} networks without",
+    ]
+
+
+def _lab(lab: LabSettings) -> str:
+    servers = ", ".join(f"SIP Server {each.name} {joined(each.address)}" for each in lab.servers)
+    return f"{servers}, name server {joined(lab.dns)}"
 
 
 def _who(credentials: CredentialSettings) -> str:

@@ -18,21 +18,22 @@ TURN = "turn"
 OWN_CERTIFICATE = "certificate.pem"
 OWN_KEY = "key.pem"
 
-_CERTIFICATE = re.compile(rb"-----BEGIN (TRUSTED )?CERTIFICATE-----")
-_KEY = re.compile(rb"-----BEGIN ([A-Z]+ )?PRIVATE KEY-----")
+CERTIFICATE = re.compile(rb"-----BEGIN (TRUSTED )?CERTIFICATE-----")
+KEY = re.compile(rb"-----BEGIN ([A-Z]+ )?PRIVATE KEY-----")
 _ENCRYPTED = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED")
 
 
 def tls_settings(chosen: Chosen, machine: Machine, state: Path, folder: Path) -> TlsSettings:
     """The named pair, checked; without one, the pair that the suite makes in ``state``."""
-    certificate = _found(chosen, machine, "cert", folder)
-    key = _found(chosen, machine, "pkey", folder)
+    certificate = named_file(chosen, machine, TURN, "cert", folder)
+    key = named_file(chosen, machine, TURN, "pkey", folder)
     password = chosen.maybe(TURN, "pkey-pwd", SECRET)
     if certificate:
-        _check_pem(chosen, "cert", certificate, _CERTIFICATE, "certificate")
+        check_pem(chosen, TURN, "cert", certificate, CERTIFICATE)
     if key:
-        _check_pem(chosen, "pkey", key, _KEY, "private key")
-        _check_key(chosen, key, password)
+        check_pem(chosen, TURN, "pkey", key, KEY)
+        _check_exposure(chosen, TURN, "pkey", key)
+        _check_password(chosen, key, password)
     if bool(certificate) != bool(key):
         name, other = ("cert", "pkey") if certificate else ("pkey", "cert")
         chosen.complain(
@@ -51,32 +52,49 @@ def tls_settings(chosen: Chosen, machine: Machine, state: Path, folder: Path) ->
     )
 
 
-def _found(chosen: Chosen, machine: Machine, name: str, folder: Path) -> Path | None:
+def named_file(
+    chosen: Chosen, machine: Machine, section: str, name: str, folder: Path
+) -> Path | None:
     """The file as named; without a leading / it is looked for like coTURN does."""
-    path = chosen.maybe(TURN, name, PEM)
+    path = chosen.maybe(section, name, PEM)
     if path is None or path.is_absolute():
         return path
     candidates = [place / path for place in (folder, Path(), *machine.certificate_folders)]
     return next((each for each in candidates if not why_unreadable(each)), folder / path)
 
 
-def _check_pem(chosen: Chosen, name: str, path: Path, marker: re.Pattern[bytes], what: str) -> None:
+def check_pem(
+    chosen: Chosen, section: str, name: str, path: Path, marker: re.Pattern[bytes]
+) -> None:
+    """Report a file that cannot be read, or that holds none of what ``marker`` finds."""
+    what = "private key" if marker is KEY else "certificate"
     fault = why_unreadable(path)
     if not fault and not _holds(path, marker):
         fault = f"it holds no {what} in PEM form"
     if fault:
         accepted = f"a PEM file with a {what} that this user may read"
-        chosen.complain(Level.ERROR, TURN, name, fault, accepted, str(path))
+        chosen.complain(Level.ERROR, section, name, fault, accepted, str(path))
 
 
-def _check_key(chosen: Chosen, path: Path, password: str | None) -> None:
-    if why_unreadable(path):
-        return
-    if any(is_exposed(path)):
+def check_plain_key(chosen: Chosen, section: str, name: str, path: Path) -> None:
+    """Report a private key that others may read, or that only a password opens."""
+    check_pem(chosen, section, name, path, KEY)
+    _check_exposure(chosen, section, name, path)
+    if not why_unreadable(path) and _holds(path, _ENCRYPTED):
+        problem = "the private key is encrypted"
+        accepted = "a key without a password (openssl pkey -in KEY -out NEW)"
+        chosen.complain(Level.ERROR, section, name, problem, accepted, str(path))
+
+
+def _check_exposure(chosen: Chosen, section: str, name: str, path: Path) -> None:
+    if not why_unreadable(path) and any(is_exposed(path)):
         accepted = f"chmod 600 {path}, owned by the user that runs this server"
         problem = "others than its owner may read the private key"
-        chosen.complain(Level.ERROR, TURN, "pkey", problem, accepted, str(path))
-    if not password and _holds(path, _ENCRYPTED):
+        chosen.complain(Level.ERROR, section, name, problem, accepted, str(path))
+
+
+def _check_password(chosen: Chosen, path: Path, password: str | None) -> None:
+    if not password and not why_unreadable(path) and _holds(path, _ENCRYPTED):
         problem = "the private key is encrypted and pkey-pwd is missing"
         accepted = "pkey-pwd = its password"
         chosen.complain(Level.ERROR, TURN, "pkey", problem, accepted, str(path))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -43,6 +44,9 @@ class Machine:
     certificate_folders: tuple[Path, ...] = ()
     """Where coTURN looks for files named without a folder."""
 
+    toward: Callable[[str], str] = lambda host: ""
+    """Which of our addresses packets to an address come from; empty where none leads there."""
+
     def expand(self, host: str) -> tuple[str, ...]:
         """The addresses that a word or an unspecified address stands for."""
         if host == LOCALHOST:
@@ -61,6 +65,7 @@ def this_machine() -> Machine:
         random_secret=_secret_of_this_process,
         user_databases=COTURN_DATABASES,
         certificate_folders=COTURN_FOLDERS,
+        toward=address_toward,
     )
 
 
@@ -73,6 +78,17 @@ def local_addresses() -> tuple[str, ...]:
     }
     found = sorted((ip_address(text) for text in texts), key=lambda a: (a.version, int(a)))
     return tuple(str(each) for each in found if not each.is_link_local)
+
+
+def address_toward(host: str) -> str:
+    """The address that packets to ``host``, an IP address, come from. Nothing is sent."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((host, 9))
+        except OSError:
+            return ""  # No route, which may come with time.
+        return str(probe.getsockname()[0])
 
 
 def default_state_directory(variables: Mapping[str, str], *, superuser: bool) -> Path:

@@ -14,14 +14,11 @@ from suite.option_kinds import (
     HOST,
     BadValue,
     Kind,
-    endpoint,
-    host_or_name,
     listed,
     plain_text,
     whole_number,
 )
 from suite.settings import LogLevel
-from turn.five_tuple import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +121,6 @@ def _dial_numbers(text: str) -> DialNumbers:
         raise BadValue(f"entry {error.entry}, column {error.column}: {error.problem}") from error
 
 
-def _sip_servers(text: str) -> tuple[Address, ...]:
-    servers = tuple(endpoint(part.strip(), host_or_name, 5060) for part in text.split(","))
-    if len(servers) > 2:
-        raise BadValue("more than two servers")
-    return servers
-
-
 _RANGES = re.compile(r"(?:\*|[0-9]+(?:-[0-9]+)?)(?:\s*,\s*(?:\*|[0-9]+(?:-[0-9]+)?))*")
 
 
@@ -163,7 +153,6 @@ DOMAINS = listed(DOMAIN, "https://*.example.com:443")
 DIAL_NUMBERS = Kind(
     "DNs, first-last, or with * and ?, parted by commas", "1020,2020-2050,556*", _dial_numbers
 )
-SIP_SERVERS = Kind("one or two address:port", "sip-a:5060,sip-b:5060", _sip_servers)
 HOSTS = listed(HOST, "192.0.2.10,2001:db8::10")
 LOG_FILTER = Kind("levels modules specifiers, as ranges or *", "* * *", _log_filter)
 METRICS = Kind("*, nothing, or numbers from 0 to 141 and ranges", "5-10,70", _metrics)

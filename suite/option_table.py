@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from suite.option_table_b2bua import B2BUA, LAB, USERS
 from suite.option_table_gateway import EMS, LOG, RSMP, SNMP
 from suite.option_table_suite import SUITE
 from suite.option_table_turn import TURN
 from suite.options import OptionTable
 
-OPTIONS = OptionTable((*SUITE, *TURN, *LOG, *RSMP, *EMS, *SNMP))
+OPTIONS = OptionTable((*SUITE, *TURN, *RSMP, *B2BUA, *USERS, *LAB, *LOG, *EMS, *SNMP))

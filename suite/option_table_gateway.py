@@ -1,8 +1,8 @@
 """
 The gateway's options, with the names and defaults of its guide: [log], [rsmp], [ems], [snmp].
 
-[log] is served. The others are known and checked, so that a file written for the gateway can be
-checked today, and say that they have no effect yet.
+[log] is served, and of [rsmp] what the B2BUA uses. The others are known and checked, so that a file
+written for the gateway can be checked today, and say that they have no effect yet.
 """
 
 from __future__ import annotations
@@ -18,9 +18,14 @@ from suite.option_kinds import (
     TEXT,
     Kind,
     choices,
-    host_or_name,
     integers,
     words,
+)
+from suite.option_kinds_b2bua import (
+    IP_VERSION,
+    SERVICE_NAME,
+    SIP_HOST,
+    SIP_SERVERS,
 )
 from suite.option_kinds_gateway import (
     CODECS,
@@ -32,7 +37,6 @@ from suite.option_kinds_gateway import (
     METRICS,
     OUTPUTS,
     SEGMENT,
-    SIP_SERVERS,
     STARTUP_FILE,
     VERBOSE,
 )
@@ -44,10 +48,10 @@ SECURITY = Mark.SECURITY
 SECRET_MARKS = Mark.SECURITY | Mark.SECRET
 
 CHECK_POINT = integers(0, 24, 1, "hours")
+SRTP_MODE = words("none", "optional", "strict")
 MESSAGE_FORMAT = words("short", "full")
 TIME_CONVERT = words("local", "utc")
 TIME_FORMAT = choices(TimeFormat, "ISO8601")
-NAME = Kind("a DNS name", "sip.example.com", host_or_name)
 
 _DEFAULT_OUTPUT = "../logs/rsmplog"
 _NO_MESSAGE_SERVER = "there is no Message Server; records go to files, syslog or stdout"
@@ -138,7 +142,12 @@ LOG = (
 
 
 def _rsmp(
-    name: str, kind: Kind[object], default: str, meaning: str, marks: Mark = NO_MARK
+    name: str,
+    kind: Kind[object],
+    default: str,
+    meaning: str,
+    marks: Mark = NO_MARK,
+    reason: str = "the gateway is not served yet",
 ) -> Option:
     return Option(
         section="rsmp",
@@ -148,21 +157,43 @@ def _rsmp(
         meaning=meaning,
         marks=marks,
         status=Status.NOT_YET,
-        reason="the gateway is not served yet",
+        reason=reason,
+    )
+
+
+def _sip(
+    name: str, kind: Kind[object], default: str, meaning: str, marks: Mark = NO_MARK
+) -> Option:
+    return Option(
+        section="rsmp", name=name, kind=kind, default=default, meaning=meaning, marks=marks
     )
 
 
 RSMP = (
     _rsmp("allow-anonymous-user", BOOLEAN, "true", "Anonymous users may sign in.", SECURITY),
-    _rsmp("allow-ipv6", BOOLEAN, "false", "Use IPv6."),
-    _rsmp(
+    _sip(
+        "allow-ipv6",
+        BOOLEAN,
+        "false",
+        "SIP and its media use IPv6 too; without it IPv6 addresses are neither listened on nor "
+        "sent to.",
+    ),
+    _sip(
         "codecs",
         CODECS,
         "(g722,pcmu,pcma,opus,g729,telephone-event=126,vp8=100,"
         'h264=(pt=108,fmtp="[profile-level-id=42000B;packetization-mode=1]"))',
-        "Codecs that may be negotiated.",
+        "Codecs that may be used in a call, with their payload types and parameters. The order "
+        "is that of whoever makes the offer.",
     ),
-    _rsmp("domain-whitelist", DOMAINS, "", "Origins that may sign in; none: all.", SECURITY),
+    _sip(
+        "domain-whitelist",
+        DOMAINS,
+        "",
+        "Web origins whose pages may open a WebSocket for SIP; unset: all. Without a port the "
+        "scheme's own is meant, and 80.",
+        SECURITY,
+    ),
     _rsmp("enable-https", BOOLEAN, "false", "HTTPS only.", SECURITY),
     _rsmp("enable-transcoding", BOOLEAN, "true", "Transcode where no codec is common."),
     _rsmp("http-port", PORT, "8086", "Port of the browsers' requests.", SECURITY),
@@ -170,32 +201,118 @@ RSMP = (
     _rsmp("https-cert-key", PEM, "", "Its private key.", SECURITY),
     _rsmp("https-trusted-ca", PEM, "", "The certificate authority.", SECURITY),
     _rsmp("http-trace", BOOLEAN, "false", "Log requests and responses."),
-    _rsmp("reporting-service-type", TEXT, "WebRTC", "Service type in reports; none: not sent."),
-    _rsmp("rtp-address", HOST, "", "Address in SDP on the SIP side."),
+    _sip(
+        "reporting-service-type",
+        TEXT,
+        "WebRTC",
+        "Sent with each call to the SIP Server as X-genesys-service_type, for its reports; none: "
+        "not sent.",
+    ),
+    _sip(
+        "rtp-address",
+        HOST,
+        "",
+        "The address in SDP that phones and SIP Servers send RTP to. One of this machine is "
+        "listened on, any other only named, as behind NAT. Unset: sip-address if it is one of this "
+        "machine, else the one that leads to the SIP Servers.",
+    ),
     _rsmp("rtp-trace-level", integers(0, 4, 1), "1", "How many packets are logged."),
-    _rsmp("sip-added-codecs", CODECS, "(vp8,h264)", "Codecs added to offers to the SIP side."),
-    _rsmp("sip-address", HOST, "", "Address in Via and Contact."),
-    _rsmp("sip-disallowed-codecs", CODECS, "", "Codecs never used on the SIP side."),
-    _rsmp("sip-no-avpf", BOOLEAN, "true", "No AVPF on the SIP side."),
-    _rsmp("sip-no-rtcpfb", BOOLEAN, "false", "Keep RTCP feedback from the SIP side."),
-    _rsmp("sip-port", PORT, "5066", "Local SIP port.", SECURITY),
-    _rsmp("sip-preferred-ipversion", words("ipv4", "ipv6"), "ipv4", "IP version of SIP."),
-    _rsmp("sip-proxy", SIP_SERVERS, "127.0.0.1", "One or two SIP Servers."),
-    _rsmp("sip-proxy-srv", NAME, "", "SRV name of the pair of SIP Servers."),
-    _rsmp("sip-register", DIAL_NUMBERS, "", "DNs that are registered with the SIP Server."),
-    _rsmp("sip-rtp-max-port", PORT, "9999", "Last RTP port of the SIP side.", SECURITY),
-    _rsmp("sip-rtp-min-port", PORT, "9000", "First RTP port of the SIP side.", SECURITY),
+    _rsmp(
+        "sip-added-codecs",
+        CODECS,
+        "(vp8,h264)",
+        "Codecs added to offers to the SIP side.",
+        reason="added codecs need transcoding, which is not served yet",
+    ),
+    _sip(
+        "sip-address",
+        SIP_HOST,
+        "",
+        "The address that peers see in Via and Contact. One of this machine is the only one that "
+        "is listened on; localhost is its loopback addresses, 0.0.0.0 all of IPv4. Any other "
+        "address, and a name, is only shown to peers, as behind NAT, and every address is listened "
+        "on. Unset: every address is listened on and shown as it is (with the lab: 127.0.0.1).",
+        SECURITY,
+    ),
+    _sip("sip-disallowed-codecs", CODECS, "", "Codecs never used on the SIP side."),
+    _rsmp(
+        "sip-no-avpf",
+        BOOLEAN,
+        "true",
+        "No AVPF on the SIP side.",
+        reason="AVPF comes with the browsers of the gateway",
+    ),
+    _rsmp(
+        "sip-no-rtcpfb",
+        BOOLEAN,
+        "false",
+        "Keep RTCP feedback from the SIP side.",
+        reason="feedback comes with the browsers of the gateway",
+    ),
+    _sip("sip-port", PORT, "5066", "Our port of SIP over UDP and over TCP.", SECURITY),
+    _sip(
+        "sip-preferred-ipversion",
+        IP_VERSION,
+        "ipv4",
+        "Which addresses of a SIP Server's name come first; ipv6 needs allow-ipv6.",
+    ),
+    _sip(
+        "sip-proxy",
+        SIP_SERVERS,
+        "127.0.0.1",
+        "The SIP Servers, proxy and registrar in one each, in the order of use. One is used at a "
+        "time, the next one when it fails. The port is 5060 unless it is given, 5061 with TLS.",
+        SECURITY,
+    ),
+    _sip(
+        "sip-proxy-srv",
+        SERVICE_NAME,
+        "",
+        "The name that stands for all the SIP Servers, in their requests and in the URIs of our "
+        "DNs. Without sip-proxy its SRV records say which servers there are.",
+        SECURITY,
+    ),
+    _sip(
+        "sip-register",
+        DIAL_NUMBERS,
+        "",
+        "Who signs in with one of these DNs is registered with the SIP Server, and can be called.",
+        SECURITY,
+    ),
+    _sip("sip-rtp-max-port", PORT, "9999", "Last RTP port of the SIP side.", SECURITY),
+    _sip("sip-rtp-min-port", PORT, "9000", "First RTP port of the SIP side.", SECURITY),
     _rsmp(
         "sip-srtp-mode",
-        words("none", "optional", "strict"),
+        SRTP_MODE,
         "none",
         "SRTP on the SIP side.",
         SECURITY,
+        reason="media of SIP phones is not encrypted yet",
     ),
-    _rsmp("sip-tls-cert", PEM, "", "Certificate of SIP over TLS.", SECURITY),
-    _rsmp("sip-tls-cert-key", PEM, "", "Its private key.", SECURITY),
-    _rsmp("sip-tls-port", PORT_OR_OFF, "0", "Port of SIP over TLS; 0: none.", SECURITY),
-    _rsmp("sip-tls-trusted-ca", PEM, "", "The certificate authority.", SECURITY),
+    _sip(
+        "sip-tls-cert",
+        PEM,
+        "",
+        "The certificate chain of SIP over TLS, ours first, shown to phones and to SIP Servers "
+        "that ask.",
+        SECURITY,
+    ),
+    _sip("sip-tls-cert-key", PEM, "", "Its private key, without a password.", SECURITY),
+    _sip(
+        "sip-tls-port",
+        PORT_OR_OFF,
+        "0",
+        "Our port of SIP over TLS; 0: no TLS, neither in nor out.",
+        SECURITY,
+    ),
+    _sip(
+        "sip-tls-trusted-ca",
+        PEM,
+        "",
+        "The certificate authorities that SIP Servers must be certified by. Unset: whoever "
+        "answers is believed.",
+        SECURITY,
+    ),
     _rsmp("stun-server", ENDPOINT, "", "STUN server for gathering addresses."),
     _rsmp("turn-passwd", SECRET, "", "Password at the TURN server.", SECRET_MARKS),
     _rsmp("turn-relay-type", integers(0, 1, 0), "0", "Relay over UDP (0) or TCP (1)."),

@@ -8,8 +8,8 @@ The same rows read ``suite.conf``, ``turnserver.conf`` and the command line, and
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from enum import Enum, Flag, auto
 
 from suite.option_kinds import Kind
@@ -62,6 +62,8 @@ class Option:
     """What the name alone, without a value, stands for; None: that is a mistake."""
     unset: str | None = None
     """What holds when the option is absent, where that differs from the gateway's default."""
+    named: Callable[[str], bool] | None = None
+    """Which names the row stands for, where that is not one; ``name`` is then an example."""
 
     def has(self, mark: Mark) -> bool:
         """Whether the row bears ``mark``."""
@@ -81,6 +83,7 @@ class OptionTable:
         self._by_key = {(row.section, row.name): row for row in self.rows}
         if len(self._by_key) != len(self.rows):
             raise ValueError("an option stands twice in the table")
+        self._open = {row.section: row for row in self.rows if row.named is not None}
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -89,7 +92,14 @@ class OptionTable:
 
     def find(self, section: str, name: str) -> Option | None:
         """The row of that exact name, coTURN's being sensitive to case."""
-        return self._by_key.get((section, name))
+        row = self._by_key.get((section, name)) or self._open.get(section)
+        if row is None or row.named is None:
+            return row
+        return replace(row, name=name) if row.named(name) else None
+
+    def open_row(self, section: str) -> Option | None:
+        """The row of a section whose names are the operator's own."""
+        return self._open.get(section)
 
     def nearest(self, section: str, name: str) -> str:
         """The option of that section that was probably meant; empty if none is near."""

@@ -25,6 +25,10 @@ _HEAD = """\
 _SECTIONS = {
     "suite": "The process, its pages and its limits.",
     "turn": "The STUN and TURN relay. It needs a user, a shared secret or a user database.",
+    "rsmp": "SIP and its media. The names are those of the gateway's guide.",
+    "b2bua": "What else the B2BUA between SIP phones and the SIP Servers is told.",
+    "users": "Passwords of phones, by DN. Keep the file from others: chmod 600.",
+    "lab": "SIP Servers to try things with, on this machine only.",
     "log": "The log. stdout, stderr, syslog, memory or a file's path, parted by commas.",
 }
 

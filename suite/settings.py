@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from b2bua.settings import B2buaSettings
 from turn.five_tuple import Address
 from turn.settings import Network, TurnSettings
 
@@ -116,6 +117,42 @@ class StatusSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabServer:
+    """One of the lab's SIP Servers."""
+
+    name: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabSettings:
+    """
+    What the lab brings, all of it on loopback addresses.
+
+    The B2BUA finds the servers by asking the lab's name server for ``domain``.
+    """
+
+    servers: tuple[LabServer, ...] = (
+        LabServer(name="A", address=("127.0.0.11", 5060)),
+        LabServer(name="B", address=("127.0.0.12", 5060)),
+    )
+    dns: Address = ("127.0.0.10", 5353)
+    domain: str = "sip.lab.test"
+    """The SRV name of the servers."""
+    echo: tuple[str, ...] = ("8001",)
+    """DNs of the phone that sends back what it hears."""
+    music: tuple[str, ...] = ("8002",)
+    """DNs of the phone that plays music."""
+    password: str = field(default="lab", repr=False)
+    """With it and its own number every DN registers with the lab's servers."""
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where servers and name server listen."""
+        return (*(server.address for server in self.servers), self.dns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteSettings:
     """Everything. A part that is None is switched off."""
 
@@ -126,6 +163,8 @@ class SuiteSettings:
     tcp: tuple[TcpListen, ...] = ()
     tls: TlsSettings | None = None
     turn: TurnSettings | None = None
+    b2bua: B2buaSettings | None = None
+    lab: LabSettings | None = None
     web: bool = False
     """The pages are on; which listeners show them is each listener's own setting."""
     log: LogSettings = field(default_factory=LogSettings)

@@ -79,6 +79,8 @@ class Access:
     """Whether this host is one that the configuration names."""
     allows_origin: Callable[[str], bool] = lambda origin: True
     """Whether a web page from here may open a WebSocket."""
+    web_socket_path: str = ""
+    """Where one is opened; "" anywhere."""
 
 
 class SipTransports:
@@ -274,7 +276,7 @@ class SipTransports:
 
     def _framing(self, transport: str) -> Framing:
         if transport in WEB:
-            return WebSocketFraming(self._access.allows_origin)
+            return WebSocketFraming(self._access.allows_origin, self._access.web_socket_path)
         return PlainFraming()
 
     # In.

@@ -41,11 +41,14 @@ class WebSocketFraming:
     One browser's connection, from its HTTP request on.
 
     Each WebSocket message is one SIP message or a keep-alive. ``allows_origin`` is asked with the
-    Origin of the page, "" where there is none.
+    Origin of the page, "" where there is none. ``path`` is the only one that there is, "" for any.
     """
 
-    def __init__(self, allows_origin: Callable[[str], bool] = lambda origin: True) -> None:
+    def __init__(
+        self, allows_origin: Callable[[str], bool] = lambda origin: True, path: str = ""
+    ) -> None:
         self._allows_origin = allows_origin
+        self._path = path
         self._socket = WSConnection(ConnectionType.SERVER)
         self._head: bytearray | None = bytearray()
         self._parts: list[bytes] = []
@@ -133,6 +136,8 @@ class WebSocketFraming:
             return
         if not isinstance(request, Request):
             self._reject(RejectConnection(), "no WebSocket request")
+        elif self._path and request.target.partition("?")[0] != self._path:
+            self._reject(RejectConnection(status_code=404), "no such path")
         elif SUBPROTOCOL not in request.subprotocols:
             self._reject(RejectConnection(), "subprotocol sip not offered")
         elif not self._allows_origin(_origin(request)):

@@ -147,3 +147,22 @@ class RefusalTests(SynchronousTestCase):
             parse_dial_numbers(text)
         except DialNumberError as error:
             self.assertTrue(1 <= error.column <= len(text) + 1)
+
+
+class EqualityTests(SynchronousTestCase):
+    """Lists that were read twice, as at a reload."""
+
+    def test_same_list(self) -> None:
+        """Lists that say the same are equal, in whatever order they say it."""
+        one, other = (
+            parse_dial_numbers(text) for text in ("1020,20-30,5*,6*", "6*,5*,25-30,20-26,1020")
+        )
+        self.assertEqual(one, other)
+        self.assertEqual(hash(one), hash(other))
+
+    def test_other_list(self) -> None:
+        """Any DN, range or pattern more or less makes another list."""
+        one = parse_dial_numbers("1020,20-30,5*")
+        for text in ("1020,20-30", "1021,20-30,5*", "1020,20-31,5*", "1020,20-30,5*,6*", ""):
+            self.assertNotEqual(one, parse_dial_numbers(text))
+        self.assertNotEqual(one, "1020,20-30,5*")

@@ -571,7 +571,8 @@ class CheckTests(ConfigTestCase):
             else line
             for line in sample.read_text().splitlines()
         ]
-        loaded = self.load("\n".join(lines).replace("\nuser =\n", "\nuser = a:b c\n"))
+        text = "\n".join(lines).replace("\nuser =\n", "\nuser = a:b c\n")
+        loaded = self.load(text.replace("\n1020 =\n", "\n1020 = a b c\n"))
         errors = [str(each) for each in loaded.diagnostics if each.level is Level.ERROR]
         self.assertEqual([], errors)
 

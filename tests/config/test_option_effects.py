@@ -23,6 +23,19 @@ VALUES = {
     "turn.rest-api-separator": "/",
     "turn.log-min-level": "error",
     "turn.prometheus-path": "/other",
+    "rsmp.sip-address": "192.0.2.1",
+    "rsmp.sip-proxy": "192.0.2.6",
+    "rsmp.rtp-address": "127.0.0.1",
+    "rsmp.codecs": "(pcma)",
+    "rsmp.sip-rtp-min-port": "9100",
+    "rsmp.sip-port": "5070",
+    "rsmp.sip-preferred-ipversion": "ipv6",
+    "b2bua.enabled": "false",
+    "b2bua.transport": "tcp",
+    "b2bua.register-rate": "40",
+    "b2bua.ws-port": "5080",
+    "b2bua.ws-path": "/other",
+    "b2bua.local-address": "192.0.2.1",
     "log.verbose": "standard",
     "log.all": "stderr",
     "log.debug": "stderr",
@@ -43,11 +56,26 @@ BESIDE = {
     "turn.prometheus-port": {"turn.prometheus": "true"},
     "turn.prometheus-address": {"turn.prometheus": "true"},
     "log.memory": {"log.all": "memory"},
+    "rsmp.sip-preferred-ipversion": {"rsmp.allow-ipv6": "true"},
+    "lab.enabled": {"rsmp.sip-proxy": ""},
 }
 """What an option needs beside it to mean something."""
 
-FILES = {"turn.cert", "turn.pkey", "turn.userdb", "turn.db"}
-"""These name files that must exist; tests of their own look at them."""
+SIP = {"rsmp.sip-proxy": "192.0.2.5"}
+"""What the sections of the B2BUA need."""
+
+FILES = {
+    "turn.cert",
+    "turn.pkey",
+    "turn.userdb",
+    "turn.db",
+    "rsmp.sip-tls-cert",
+    "rsmp.sip-tls-cert-key",
+    "rsmp.sip-tls-trusted-ca",
+    "rsmp.sip-tls-port",
+    "b2bua.ask-client-certificates",
+}
+"""These name files that must exist, or need some; tests of their own look at them."""
 
 ELSEWHERE = {"turn.lt-cred-mech", "turn.verbose", "turn.static-auth-secret"}
 """
@@ -93,9 +121,9 @@ class OptionEffectTests(ConfigTestCase):
             for row in OPTIONS.rows
             if row.status is Status.SERVED and key(row) not in FILES | ELSEWHERE
         ]
-        self.assertGreater(len(served), 80)
+        self.assertGreater(len(served), 120)
         for row in served:
-            beside = COMMON | BESIDE.get(key(row), {})
+            beside = COMMON | SIP | BESIDE.get(key(row), {})
             before = self.with_options(beside)
             after = self.with_options({**beside, key(row): another_value(row)})
             change = plan(before, after)

@@ -30,7 +30,6 @@ from suite.option_kinds_gateway import (
     LOG_FILTER,
     METRICS,
     SEGMENT,
-    SIP_SERVERS,
     STARTUP_FILE,
     VERBOSE,
     Expiry,
@@ -213,11 +212,6 @@ class KindTests(SynchronousTestCase):
         for dn in ("1021", "2051", "3000", "408555"):
             self.assertFalse(numbers.matches(dn), dn)
         self.refuses(DIAL_NUMBERS, "2050-2020", "1*-20", "a", "1,,2", "1-2-3")
-
-    def test_sip_servers(self) -> None:
-        """One or two, with the usual port where none is given."""
-        self.assertEqual((("a", 5060), ("10.0.0.1", 5070)), SIP_SERVERS.parse("a, 10.0.0.1:5070"))
-        self.refuses(SIP_SERVERS, "", "a,b,c", "a:0")
 
     def test_sink_filters(self) -> None:
         """Threes of ranges, and metric numbers up to 141."""

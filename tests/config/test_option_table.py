@@ -50,11 +50,15 @@ no-loopback-peers
 SECRETS = """
 user static-auth-secret stateless-nonce-secret pkey-pwd psql-userdb sql-userdb mysql-userdb
 mongo-userdb redis-userdb redis-statsdb cli-password turn-passwd web-dtls-keypassword
+register-password 1020
 """
 
 GUARDS = """
 allowed-peer-ip denied-peer-ip user static-auth-secret cert pkey listening-port tls-listening-port
 min-port max-port proxy-from user-quota total-quota max-bps bps-capacity domain-whitelist http-port
+sip-proxy sip-proxy-srv sip-address sip-port sip-tls-port sip-tls-cert sip-tls-cert-key
+sip-tls-trusted-ca ask-client-certificates transport dns-server phone-networks register-password
+1020
 """
 
 
@@ -116,6 +120,16 @@ class OptionTableTests(SynchronousTestCase):
         """Options that guard the server count as such."""
         for name in GUARDS.split():
             self.assertTrue(row(name).has(Mark.SECURITY), name)
+
+    def test_rows_of_many_names(self) -> None:
+        """Any DN is an option of [users], by its own name; nothing else is."""
+        for dn in ("1020", "7", "+4989123", "003000"):
+            found = OPTIONS.find("users", dn)
+            assert found is not None
+            self.assertEqual((dn, True), (found.name, found.has(Mark.SECRET)))
+        for name in ("alice", "10*", "1020-1030", "", "+", "9" * 65):
+            self.assertIsNone(OPTIONS.find("users", name), name)
+        self.assertIsNone(OPTIONS.find("b2bua", "1020"))
 
     def test_nearest(self) -> None:
         """A misspelt name finds the one that was meant, a foreign one none."""

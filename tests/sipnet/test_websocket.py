@@ -90,6 +90,18 @@ class HandshakeTests(SynchronousTestCase):
             self.assertIsInstance(browser.events[0], RejectConnection)
             self.assertEqual("subprotocol sip not offered", browser.framing.end)
 
+    def test_other_paths_are_not_there(self) -> None:
+        """Where one path is named, nothing is served at others; a query changes nothing."""
+        browser = Browser(WebSocketFraming(path="/sip"))
+        browser.open("sip")
+        event = browser.events[0]
+        assert isinstance(event, RejectConnection)
+        self.assertEqual((404, "no such path"), (event.status_code, browser.framing.end))
+        for target in ("/ws", "/ws?a=b"):
+            browser = Browser(WebSocketFraming(path="/ws"))
+            browser.send(Request("sip.example", target, subprotocols=["sip"]))
+            self.assertTrue(browser.framing.is_open)
+
     def test_foreign_page_is_refused(self) -> None:
         """A browser does not guard WebSockets by itself."""
         framing = WebSocketFraming(lambda origin: origin == "https://desk.example")
