@@ -17,7 +17,7 @@ Address = tuple[str, int]
 
 
 class MediaPortsExhausted(Exception):
-    """No pair of ports is free; the text names the range."""
+    """No pair of ports is free, or none can be bound; the text names the range and the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +26,9 @@ class StreamTerms:
     What holds for one end from now on.
 
     ``remote`` is the address of the peer's SDP; None while it is not known, and where it was
-    0.0.0.0. An end sends there until the first packet that came *from that host* shows the port
-    the peer really sends from; then it is locked to that source. A change of ``remote`` unlocks.
+    0.0.0.0. What is no number, of the other family or multicast is as good as None. An end sends
+    there until the first packet that came *from that host* shows the port the peer really sends
+    from; then it is locked to that source. A change of ``remote`` unlocks.
     """
 
     remote: Address | None = None
@@ -46,7 +47,8 @@ class StreamTerms:
     silence: int | None = None
     """
     The number under which silence is sent from now on until the joined end brings something: 0
-    (PCMU) or 8 (PCMA), 20 ms a packet, or 13 for comfort noise. None sends nothing of its own.
+    (PCMU) or 8 (PCMA), 20 ms a packet, or 13 for comfort noise, 200 ms apart; ten minutes at most.
+    The first goes out at once. None sends nothing of its own.
     Servers that latch need to hear us first.
     """
 
@@ -60,7 +62,12 @@ class StreamCounters:
     sent_packets: int = 0
     sent_bytes: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
-    """Packets that went nowhere, by a fixed word: source, payload-type, held, malformed."""
+    """
+    Packets that went nowhere, by a fixed word. Of received ones: malformed, source (not the
+    peer's), payload-type, held (``receives``, or ``sends`` of the joined end), nowhere (no joined
+    end, or it has no address yet), late (older than what the joined end sends now), refused (by
+    the kernel). Of RTCP: malformed and source.
+    """
     lost: int = 0
     """Missing in what was received."""
     jitter: float = 0.0
@@ -69,6 +76,12 @@ class StreamCounters:
     """When the last RTP packet came; None before the first."""
     source: Address | None = None
     """Where the peer's packets come from, once locked."""
+    reported_lost: int | None = None
+    """Missing in what was sent, by the peer's last report; None before the first."""
+    reported_jitter: float | None = None
+    """Seconds, of what was sent, by the peer's last report."""
+    round_trip: float | None = None
+    """Seconds, by the peer's last report; None before it has seen one of ours."""
 
 
 class MediaPlane(Protocol):

@@ -1,10 +1,7 @@
 """
 The data plane in pure Python: the twin of the native one, with the same behaviour.
 
-All sockets sit in one epoll descriptor, and the reactor watches that one. A wake-up reads at most
-``PACKETS_PER_WAKE_UP`` packets over all sockets together, so a flood cannot hold the reactor; what
-is left stays readable. Measured against the loop's own datagram endpoints and readers by
-``benchmarks/udp_readers.py``: as cheap on uvloop, and four times cheaper without it.
+All sockets sit in one epoll descriptor, and the reactor watches that one: ``polled``.
 
 The functions marked *per packet* are what ``benchmarks/run.py`` measures.
 """
@@ -12,17 +9,14 @@ The functions marked *per packet* are what ``benchmarks/run.py`` measures.
 from __future__ import annotations
 
 import os
-import select
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
-from typing import Protocol
 
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
-from twisted.logger import Logger
-from zope.interface import implementer
+from twisted.internet.interfaces import IReactorFDSet
 
 from suite.datapath.flow import Channel, Flow
+from suite.datapath.polled import PolledSockets
 from suite.datapath.sockets import (
     SocketAddress,
     read_icmp_error,
@@ -37,24 +31,11 @@ from turn.stun.errors import MalformedMessage
 from turn.stun.message import is_message
 from turn.stun.relayed import MAX_PAYLOAD, SendIndication, pack_data, pack_icmp_data, parse_send
 
-PACKETS_PER_WAKE_UP = 256
 PACKETS_PER_LISTENER = 32
 """Read from one listener before the others and the relay sockets get their turn."""
 LARGEST_DATAGRAM = 65535
 HEADER_SIZE = 4
 TRANSACTION_ID_SIZE = 12
-
-
-class _Socket(Protocol):
-    """A socket in the plane's epoll descriptor."""
-
-    sock: socket.socket
-
-    def receive(self) -> int:
-        """Read what is there, within the socket's share; return how many packets."""
-
-    def report_errors(self) -> None:
-        """Empty the socket's error queue."""
 
 
 class UdpPath:
@@ -216,8 +197,7 @@ class _Relay:
             self.flow.to_client(pack_icmp_data(shown, error.type, error.code, error.mtu, tid), 0)
 
 
-@implementer(IReadDescriptor)
-class TwinPlane:
+class TwinPlane(PolledSockets):
     """
     The data plane of ``turn.data_plane`` without native code.
 
@@ -227,7 +207,6 @@ class TwinPlane:
     """
 
     kind = "pure Python"
-    _log = Logger(namespace="datapath")
 
     def __init__(
         self,
@@ -242,14 +221,9 @@ class TwinPlane:
         """Datagrams that were neither STUN nor known ChannelData."""
         self.unsent = 0
         """Datagrams to clients that the kernel refused."""
-        self.budget_exhausted = 0
-        """Wake-ups that left packets for the next one."""
         self.relay_buffer = bytearray(LARGEST_DATAGRAM + HEADER_SIZE)
         self.relay_view = memoryview(self.relay_buffer)
-        self._reactor = reactor
         self._socket_buffer = buffer
-        self._epoll = select.epoll()
-        self._sockets: dict[int, _Socket] = {}
         self._listeners: dict[int, _Listener] = {}
         self._relays: dict[int, _Relay] = {}
         self._flows: dict[int, Flow] = {}
@@ -257,45 +231,7 @@ class TwinPlane:
         self._limited: set[Flow] = set()
         self._numbers = count(1)
         self._refilled: float | None = None
-        reactor.addReader(self)
-
-    # IReadDescriptor
-
-    def fileno(self) -> int:
-        """The one descriptor that the reactor watches."""
-        return self._epoll.fileno()
-
-    def logPrefix(self) -> str:
-        """How Twisted names this reader in its own log."""
-        return "data plane"
-
-    def connectionLost(self, reason: object) -> None:
-        """The reactor has let go of the descriptor."""
-
-    def doRead(self) -> None:
-        """Read from every socket that has something, within the budget of one wake-up."""
-        left = PACKETS_PER_WAKE_UP
-        sockets, poll = self._sockets, self._epoll.poll
-        while left > 0:
-            ready = poll(0, 64)
-            if not ready:
-                return
-            for descriptor, events in ready:
-                found = sockets.get(descriptor)
-                if found is None:
-                    continue
-                try:
-                    if events & select.EPOLLERR:
-                        found.report_errors()
-                        left -= 1
-                    if events & select.EPOLLIN:
-                        left -= found.receive()
-                except Exception:
-                    # The reactor lets go of a reader that raises: without this the packet that
-                    # finds a fault of ours would be the last one that the plane reads.
-                    left -= 1
-                    self._log.failure("a packet met a fault of ours and was dropped")
-        self.budget_exhausted += 1
+        super().__init__(reactor)
 
     # Listeners
 
@@ -314,13 +250,6 @@ class TwinPlane:
     def stop_listening(self, handle: int) -> None:
         """Close a listener. Flows of its clients stay until they are closed."""
         self._forget(self._listeners.pop(handle))
-
-    def shut_down(self) -> None:
-        """Close every socket; the plane is not used again."""
-        self._reactor.removeReader(self)
-        for found in list(self._sockets.values()):
-            self._forget(found)
-        self._epoll.close()
 
     # Relay sockets and flows
 
@@ -410,17 +339,6 @@ class TwinPlane:
         self._refilled = now
         for flow in self._limited:
             flow.refill(elapsed)
-
-    def _watch(self, found: _Listener | _Relay) -> None:
-        descriptor = found.sock.fileno()
-        self._sockets[descriptor] = found
-        self._epoll.register(descriptor, select.EPOLLIN)
-
-    def _forget(self, found: _Socket) -> None:
-        descriptor = found.sock.fileno()
-        self._epoll.unregister(descriptor)
-        del self._sockets[descriptor]
-        found.sock.close()
 
 
 def random_ids() -> Iterator[bytes]:

@@ -6,7 +6,8 @@ from itertools import count
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from suite.datapath.twin import PACKETS_PER_WAKE_UP, TwinPlane
+from suite.datapath.polled import PACKETS_PER_WAKE_UP
+from suite.datapath.twin import TwinPlane
 from turn.data_plane import ClientPath, PeerPermission, RelayPortBusy
 from turn.five_tuple import Address, FiveTuple, Transport
 from turn.stun.attributes import Attribute, pack_xor_address, unpack_icmp, unpack_xor_address

@@ -1,0 +1,165 @@
+"""
+The RTCP of one end: what it says of itself, and what its peer says of it (RFC 3550, section 6).
+
+An end has two participants, itself and its peer, so the interval is the least one (section 6.2)
+and nobody has to be counted. Feedback for a source that is only forwarded is translated, so that
+it reaches that source (RFC 4585, RFC 5104).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Final
+
+from b2bua.rtp.rtcp import (
+    FULL_INTRA,
+    GENERIC_NACK,
+    PICTURE_LOSS,
+    PSFB,
+    RTPFB,
+    Feedback,
+    ReceiverReport,
+    ReportBlock,
+    RtcpPacket,
+    SenderReport,
+    SourceDescription,
+    build_compound,
+)
+from b2bua.rtp.stream import IncomingStream, OutgoingStream
+
+INTERVAL: Final = 5.0
+_COMPENSATION: Final = 1.21828
+"""e - 3/2: what the randomised interval is divided by (section 6.3.1)."""
+_SHORT: Final = 1 << 32
+_LOST: Final = struct.Struct("!HH")
+_INTRA: Final = struct.Struct("!II")
+
+
+def interval(randbelow: Callable[[int], int], first: bool = False) -> float:
+    """Return the seconds until the next report; until the first it is half as long."""
+    least = INTERVAL / 2 if first else INTERVAL
+    return least * (0.5 + randbelow(1 << 16) / (1 << 16)) / _COMPENSATION
+
+
+class Reports:
+    """Says and reads the RTCP of one end; ``name`` is its CNAME."""
+
+    def __init__(self, name: bytes, incoming: IncomingStream, outgoing: OutgoingStream) -> None:
+        self.packets = 0
+        """RTP packets sent; whoever sends counts."""
+        self.octets = 0
+        """Their payload, without padding."""
+        self.lost: int | None = None
+        """Of our packets, as the peer said last."""
+        self.jitter: float | None = None
+        """Seconds, as the peer said last."""
+        self.round_trip: float | None = None
+        """Seconds to the peer and back, by its last report."""
+        self._name = name
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._sent_before = (0, 0)
+        # The peer's last sender report: of which source, its time, when it came.
+        self._heard: tuple[int, int, float] | None = None
+
+    def compound(self, now: float, *more: RtcpPacket) -> bytes:
+        """Return a report and our name, and ``more`` after them."""
+        ours = self._outgoing.ssrc
+        block = self._incoming.report(*self._last_heard(now))
+        blocks = () if block is None else (block,)
+        report: RtcpPacket = ReceiverReport(ssrc=ours, blocks=blocks)
+        # Whoever sent since the report before the last is a sender (section 6.4).
+        if self.packets != self._sent_before[0]:
+            report = SenderReport(
+                ssrc=ours,
+                time=_ntp(now),
+                timestamp=self._outgoing.timestamp_at(now),
+                packets=self.packets % _SHORT,
+                octets=self.octets % _SHORT,
+                blocks=blocks,
+            )
+        self._sent_before = (self._sent_before[1], self.packets)
+        return build_compound((report, SourceDescription(ssrc=ours, name=self._name), *more))
+
+    def read(self, packets: list[RtcpPacket], now: float) -> list[Feedback]:
+        """Take what the peer says; return the feedback in it."""
+        feedback: list[Feedback] = []
+        for packet in packets:
+            if isinstance(packet, Feedback):
+                feedback.append(packet)
+            elif isinstance(packet, SenderReport | ReceiverReport):
+                for block in packet.blocks:
+                    if block.ssrc == self._outgoing.ssrc:
+                        self._reported(block, now)
+                if isinstance(packet, SenderReport):
+                    self._heard = (packet.ssrc, packet.time >> 16 & 0xFFFFFFFF, now)
+        return feedback
+
+    def _reported(self, block: ReportBlock, now: float) -> None:
+        self.lost = block.lost
+        self.jitter = block.jitter / self._outgoing.rate
+        if block.last_report:
+            passed = ((_ntp(now) >> 16) - block.last_report - block.delay) & 0xFFFFFFFF
+            # A peer may say nonsense: a trip of hours is none.
+            self.round_trip = passed / 65536 if passed < 1 << 24 else None
+
+    def _last_heard(self, now: float) -> tuple[int, int]:
+        if self._heard is None or self._heard[0] != self._incoming.ssrc:
+            return 0, 0
+        return self._heard[1], min(0xFFFFFFFF, int((now - self._heard[2]) * 65536))
+
+
+def translate(feedback: Feedback, stream: OutgoingStream, sender: int) -> Feedback | None:
+    """
+    Return feedback on a forwarded stream as feedback on the source that feeds it.
+
+    ``sender`` is who we are toward that source. None where the feedback is of a kind that only
+    its receiver can use, is not on this stream, or on packets that are long past.
+    """
+    if stream.source < 0:
+        return None
+    kind = (feedback.kind, feedback.format)
+    control: bytes | None = None
+    if kind == (PSFB, FULL_INTRA):
+        control = _intra(feedback.control, stream)
+    elif feedback.media == stream.ssrc and kind == (PSFB, PICTURE_LOSS):
+        control = b""
+    elif feedback.media == stream.ssrc and kind == (RTPFB, GENERIC_NACK):
+        control = _lost(feedback.control, stream)
+    if control is None:
+        return None
+    # FIR names its source in each entry, and none in its header (RFC 5104, section 4.3.1.2).
+    media = 0 if kind == (PSFB, FULL_INTRA) else stream.source
+    return Feedback(
+        kind=feedback.kind, format=feedback.format, sender=sender, media=media, control=control
+    )
+
+
+def _lost(control: bytes, stream: OutgoingStream) -> bytes | None:
+    """Lost packets, by the numbers that their source knows."""
+    found = b""
+    for first, more in _LOST.iter_unpack(control):
+        sequence = stream.source_sequence(first)
+        if sequence is not None:
+            found += _LOST.pack(sequence, more)
+    return found or None
+
+
+def _intra(control: bytes, stream: OutgoingStream) -> bytes | None:
+    """The request for a whole picture of this stream, among those for others."""
+    if len(control) % _INTRA.size:
+        return None
+    for ssrc, number in _INTRA.iter_unpack(control):
+        if ssrc == stream.ssrc:
+            return _INTRA.pack(stream.source, number)
+    return None
+
+
+def _ntp(now: float) -> int:
+    """
+    Seconds of the clock that never jumps, as NTP time.
+
+    A participant may count elapsed time (section 4); what matters is that all our ends agree.
+    """
+    return int(now * _SHORT) & 0xFFFFFFFFFFFFFFFF

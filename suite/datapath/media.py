@@ -1,0 +1,175 @@
+"""
+The media plane in pure Python: the twin of the native one, with the same behaviour.
+
+All sockets sit in one epoll descriptor, with a budget for each wake-up: ``polled``. What happens
+to a packet is in ``media_end``.
+"""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import socket
+from base64 import b64encode
+from collections.abc import Callable
+from itertools import count
+
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime
+
+from b2bua.media_plane import Address, MediaPortsExhausted, StreamCounters, StreamTerms
+from b2bua.rtp.ports import NoPairs, PortPairs
+from b2bua.rtp.reports import interval
+from b2bua.rtp.silence import SILENCES
+from b2bua.rtp.stream import OutgoingStream
+from b2bua.settings import MediaSettings
+from suite.datapath.media_end import MediaEnd
+from suite.datapath.media_reports import ReportTimer
+from suite.datapath.media_silence import SilenceTimer
+from suite.datapath.polled import PolledSockets
+from suite.datapath.sockets import udp_socket
+
+LARGEST_DATAGRAM = 65535
+_HELD_BY_OTHERS = frozenset({errno.EADDRINUSE, errno.EACCES})
+_NAME_BITS = 96
+"""Of a CNAME that lives as long as its end (RFC 7022, section 4.2)."""
+
+
+class TwinMediaPlane(PolledSockets):
+    """
+    The media plane of ``b2bua.media_plane`` without native code.
+
+    ``randbelow`` chooses ports, SSRCs, first numbers and names, and must be unpredictable.
+    """
+
+    kind = "pure Python"
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        clock: IReactorTime,
+        settings: MediaSettings,
+        randbelow: Callable[[int], int] = secrets.randbelow,
+    ) -> None:
+        super().__init__(reactor)
+        self.seconds = clock.seconds
+        self.buffer = bytearray(LARGEST_DATAGRAM)
+        self.view = memoryview(self.buffer)
+        self._settings = settings
+        self._randbelow = randbelow
+        self._ports = PortPairs(
+            settings.first_port, settings.last_port, randbelow, rest=settings.rest
+        )
+        self._ends: dict[int, MediaEnd] = {}
+        self._held: dict[int, int] = {}
+        self._numbers = count(1)
+        self._silence = SilenceTimer(clock)
+        self._reports = ReportTimer(clock, self._report, lambda: interval(randbelow))
+
+    @property
+    def free_pairs(self) -> int:
+        """See b2bua.media_plane.MediaPlane."""
+        return self._ports.free(self.seconds())
+
+    def open(self) -> int:
+        """See b2bua.media_plane.MediaPlane."""
+        port, sockets = self._bind()
+        name = b64encode(self._randbelow(1 << _NAME_BITS).to_bytes(_NAME_BITS // 8, "big"))
+        end = MediaEnd(*sockets, self, OutgoingStream(self._randbelow), name)
+        handle = next(self._numbers)
+        self._ends[handle] = end
+        self._held[handle] = port
+        self._watch(end)
+        self._watch(end.control)
+        self._reports.add(handle, interval(self._randbelow, first=True))
+        return handle
+
+    def local(self, end: int) -> Address:
+        """See b2bua.media_plane.MediaPlane."""
+        return self._settings.advertised or self._settings.host, self._held[end]
+
+    def set_terms(self, end: int, terms: StreamTerms) -> None:
+        """See b2bua.media_plane.MediaPlane."""
+        found = self._ends[end]
+        silence = None if terms.silence is None else SILENCES[terms.silence]
+        found.apply(terms)
+        if silence is None:
+            self._silence.stop(found)
+        else:
+            self._silence.start(found, silence)
+
+    def join(self, first: int, second: int) -> None:
+        """See b2bua.media_plane.MediaPlane."""
+        one, other = self._ends[first], self._ends[second]
+        if one.peer is other:
+            return
+        _part(one)
+        _part(other)
+        one.peer, other.peer = other, one
+        one.outgoing.interrupt()
+        other.outgoing.interrupt()
+
+    def counters(self, end: int) -> StreamCounters:
+        """See b2bua.media_plane.MediaPlane."""
+        return self._ends[end].counters()
+
+    def close(self, end: int) -> StreamCounters:
+        """See b2bua.media_plane.MediaPlane."""
+        found = self._ends.pop(end)
+        now = self.seconds()
+        self._silence.stop(found)
+        found.say_goodbye(now)
+        _part(found)
+        self._forget(found)
+        self._forget(found.control)
+        self._ports.give_back(self._held.pop(end), now)
+        return found.counters()
+
+    def shut_down(self) -> None:
+        """Close every end; the plane is not used again."""
+        for end in list(self._ends):
+            self.close(end)
+        self._reports.clear()
+        super().shut_down()
+
+    def _bind(self) -> tuple[int, tuple[socket.socket, socket.socket]]:
+        now, host = self.seconds(), self._settings.host
+        while True:
+            try:
+                port = self._ports.take(now)
+            except NoPairs:
+                raise MediaPortsExhausted(f"{self._range}: no pair is left") from None
+            try:
+                return port, _bind_pair(host, port)
+            except OSError as error:
+                if error.errno in _HELD_BY_OTHERS:
+                    self._ports.withdraw(port, now)
+                    continue
+                self._ports.give_back(port, now)
+                raise MediaPortsExhausted(f"{self._range}: {error.strerror}") from error
+
+    @property
+    def _range(self) -> str:
+        settings = self._settings
+        return f"RTP ports {settings.first_port}-{settings.last_port} of {settings.host}"
+
+    def _report(self, handle: int) -> bool:
+        end = self._ends.get(handle)
+        if end is None:
+            return False
+        end.send_control(self.seconds())
+        return True
+
+
+def _bind_pair(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    rtp = udp_socket((host, port))
+    try:
+        return rtp, udp_socket((host, port + 1))
+    except OSError:
+        rtp.close()
+        raise
+
+
+def _part(end: MediaEnd) -> None:
+    if end.peer is not None:
+        end.peer.peer = None
+        end.peer = None
