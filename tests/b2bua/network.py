@@ -1,5 +1,5 @@
 """
-The core of the B2BUA with two SIP Servers and phones around it, all in memory, at a time of our own.
+The core of the B2BUA with two SIP Servers and phones around it, in memory, at a set time.
 
 Servers and phones are user agents of the same stack: what is tested here is what lies between
 them. Messages travel as bytes.
@@ -53,6 +53,7 @@ from tests.sip.exchanges import counted
 
 E = TypeVar("E")
 OURS, SERVER_A, SERVER_B, PHONE = "192.0.2.1", "192.0.2.11", "192.0.2.12", "198.51.100.7"
+_KEPT = ("INVITE", "NOTIFY", "INFO", "BYE", "CANCEL")
 
 
 def sdp(
@@ -67,7 +68,8 @@ def sdp(
 ) -> bytes:
     """A description of one audio medium."""
     return (
-        f"v=0\r\no=peer 77 {version} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {address or host}\r\nt=0 0\r\n"
+        f"v=0\r\no=peer 77 {version} IN IP4 {host}\r\ns=-\r\n"
+        f"c=IN IP4 {address or host}\r\nt=0 0\r\n"
         f"m=audio {port} RTP/AVP {codecs}\r\na={direction}\r\n{more}"
     ).encode()
 
@@ -280,9 +282,8 @@ class Network:
                 self.core.receive(message, source, self.now)
             elif (peer := self.peers.get(target.host)) is not None and peer.works:
                 peer.agent.receive(message, self.ours, self.now)
-                if isinstance(message, Request) and message.method != "ACK":
-                    if message.method in ("INVITE", "NOTIFY", "INFO", "BYE", "CANCEL"):
-                        peer.requests.append(message)
+                if isinstance(message, Request) and message.method in _KEPT:
+                    peer.requests.append(message)
             self._collect()
 
     def _collect(self) -> None:
