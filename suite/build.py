@@ -14,6 +14,7 @@ from twisted.internet.base import ReactorBase, ThreadedResolver
 from twisted.internet.interfaces import IProtocol
 
 from suite.admission import Admission, ListenLimits
+from suite.build_b2bua import build_b2bua
 from suite.certificate import CertificateWatcher, OwnCertificate
 from suite.composition import Composition, Parts, compose
 from suite.datapath.twin import TwinPlane
@@ -51,6 +52,8 @@ def build(service: SuiteService) -> Composition:
         for line in describe_relay(settings.turn, plane.kind):
             service.log.standard(LogEvent.RELAY, line)
         _relay_metrics(metrics, plane, relay)
+    if settings.b2bua is not None:
+        parts.b2bua = build_b2bua(service, settings.b2bua, metrics)
     if settings.tcp:
         contexts = SharedContexts(service)
         admission = Admission(ListenLimits.of(settings), service.clocks.monotonic)

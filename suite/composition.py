@@ -41,6 +41,8 @@ class Parts:
 
     plane: Plane | None = None
     relay: Relay | None = None
+    b2bua: Sequence[Unit] = ()
+    """The media plane and the B2BUA, in the order of starting."""
     stream: Callable[[TcpListen], Stream] | None = None
     """Makes the listener of one TCP address, anew for each try."""
     certificates: Certificates | None = None
@@ -134,6 +136,7 @@ def compose(
         middle.append([PlaneUnit(parts.plane)])
     if parts.relay is not None:
         middle.append([RelayUnit(parts.relay)])
+    middle += [[unit] for unit in parts.b2bua]
     last: list[Unit] = [unit for unit, _ in listening if not isinstance(unit, StatusUnit)]
     _read_metrics(metrics, standing, log, parts)
     return Composition([first, *middle, last], listening, parts.relay, parts.certificates, standing)

@@ -211,22 +211,22 @@ class Metrics:
     """All metrics of the process, in a registry of their own."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         self.relay = RelayCounts()
         self.readings = Readings()
         self.lag = Histogram(
             "sgw_reactor_lag_seconds",
             "How much later than asked the reactor calls back",
             buckets=_LAG_BUCKETS,
-            registry=self._registry,
+            registry=self.registry,
         )
-        self._registry.register(self.relay)
-        self._registry.register(self.readings)
-        ProcessCollector(registry=self._registry)
+        self.registry.register(self.relay)
+        self.registry.register(self.readings)
+        ProcessCollector(registry=self.registry)
 
     def render(self) -> bytes:
         """Everything in Prometheus' text format."""
-        return _UNTYPED.sub(rb"\1counter", generate_latest(self._registry))
+        return _UNTYPED.sub(rb"\1counter", generate_latest(self.registry))
 
 
 def _bare(name: str, words: str, value: float) -> Metric:

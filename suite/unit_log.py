@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from twisted.python.failure import Failure
 
+from suite.b2bua_unit import GatewayFault
 from suite.log_observer import describe
 from suite.log_records import LogEvent, Word
 from suite.logs import Log
@@ -55,6 +56,8 @@ def _sentence(unit: Unit, failure: Failure) -> tuple[LogEvent, str]:
     error = failure.value
     if not isinstance(error, NotOpened):
         return LogEvent.UNIT_FAILED, f"{unit.name} does not start: {describe(failure)}"
+    if isinstance(error, GatewayFault):
+        return error.event, f"{error.text}: {error}"
     text = f"{unit.name} cannot be opened: {error}"
     pages = "pages" in str(getattr(unit, "serves", ""))
     return LogEvent.PAGES_NOT_SERVED if pages else LogEvent.LISTENER_NOT_OPENED, text

@@ -98,7 +98,7 @@ class B2buaService:
     # Life.
 
     def start(self) -> None:
-        """Open every address and begin to look for the SIP Servers. Raises as the sockets do."""
+        """Open every address and begin to look for the SIP Servers. Raises NotBound."""
         self.transports.start()
         self._is_running = True
         self._dns = self._make_dns()
@@ -134,6 +134,10 @@ class B2buaService:
         if self._delayed is not None and self._delayed.active():
             self._delayed.cancel()
         return self.transports.stop().addCallback(lambda _: None)
+
+    def now(self) -> float:
+        """The time, as this service counts it."""
+        return self._clock.seconds()
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Tell this one of every event from now on."""

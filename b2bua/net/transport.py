@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import Protocol as Seam
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorFDSet, IReactorTCP, IReactorTime
 
 from b2bua.net.datagrams import DatagramPort, ReportingSocket
@@ -35,6 +36,15 @@ from b2bua.sip.parser import parse_datagram
 
 _MOST_PAUSES = 256
 _MOST_ASKED = 4096
+
+
+class NotBound(Exception):
+    """An address that could not be opened; ``fault`` is what the socket raised."""
+
+    def __init__(self, listen: SipListen, fault: Exception) -> None:
+        super().__init__(f"{listen.transport} {listen.host} port {listen.port}")
+        self.listen = listen
+        self.fault = fault
 
 
 class Core(Seam):
@@ -124,14 +134,14 @@ class SipTransports:
     # Life.
 
     def start(self) -> None:
-        """Bind everything; raises OSError or CannotListenError, with nothing left bound."""
+        """Bind everything; raises NotBound, with nothing left bound."""
         self._is_running = True
-        try:
-            for listen in self._listens:
+        for listen in self._listens:
+            try:
                 self._bind(listen)
-        except BaseException:
-            self.stop()
-            raise
+            except (OSError, CannotListenError) as error:
+                self.stop()
+                raise NotBound(listen, error) from error
 
     def stop(self) -> Deferred[list[object]]:
         """Close everything, without a word to the core; fires when the ports are free."""

@@ -1,0 +1,126 @@
+"""
+The B2BUA and its media plane as units of the suite.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+
+from b2bua.net.service import B2buaService
+from b2bua.net.transport import NotBound
+from b2bua.settings import B2buaSettings
+from b2bua.upstreams import State
+from suite.bind_failure import BindFailure, explain
+from suite.datapath.media import TwinMediaPlane
+from suite.log_records import LogEvent
+from suite.unit import Health
+from suite.units import NotOpened
+
+_STOP_WITHIN = 4.0
+"""Seconds for saying good-bye to calls and SIP Servers; the supervisor waits a little longer."""
+
+
+class GatewayFault(NotOpened):
+    """A part of the gateway cannot be opened; ``event`` is the guide's id for it."""
+
+    def __init__(self, event: LogEvent, text: str, failure: BindFailure) -> None:
+        super().__init__(failure)
+        self.event = event
+        self.text = text
+
+
+class B2buaUnit:
+    """SIP listeners, calls and registrations."""
+
+    name = "b2bua"
+    required = True
+
+    def __init__(self, make: Callable[[], B2buaService]) -> None:
+        """``make`` is called for each try, because it may need files that are not there yet."""
+        self._make = make
+        self.service: B2buaService | None = None
+
+    def start(self) -> None:
+        """Open every SIP address; raises GatewayFault, or what a certificate is refused with."""
+        self.service = self._make()
+        _check_media_address(self.service.settings.media.host)
+        try:
+            self.service.start()
+        except NotBound as error:
+            transport = "UDP" if error.listen.transport == "UDP" else "TCP"
+            failure = explain(error.fault, transport, (error.listen.host, error.listen.port))
+            raise GatewayFault(*_sip_fault(error), failure) from error
+
+    def stop(self) -> Deferred[None]:
+        """End calls, unregister, close every address."""
+        service, self.service = self.service, None
+        return succeed(None) if service is None else service.stop(_STOP_WITHIN)
+
+    def health(self) -> Health:
+        """It serves whom it can; that no SIP Server answers is told as a complaint."""
+        service = self.service
+        if service is None:
+            return Health(False, "stopped")
+        servers = service.core.servers
+        if servers.state is State.ACTIVE:
+            return Health(True, f"SIP Server {servers.active}")
+        return Health(True, "no SIP Server answers")
+
+
+class MediaUnit:
+    """The RTP bridge. It is there from the beginning; as a unit it goes after the calls."""
+
+    name = "media plane"
+    required = True
+
+    def __init__(self, plane: TwinMediaPlane) -> None:
+        self._plane = plane
+
+    def start(self) -> None:
+        """Nothing: a plane works from birth."""
+
+    def stop(self) -> None:
+        """Close every socket that is left."""
+        self._plane.shut_down()
+
+    def health(self) -> Health:
+        """Say which one it is."""
+        return Health(True, self._plane.kind)
+
+
+def listened(settings: B2buaSettings) -> list[str]:
+    """Where SIP is taken in, in words."""
+    return [f"{a.transport} {a.host} port {a.port}" for a in settings.listens]
+
+
+def _sip_fault(error: NotBound) -> tuple[LogEvent, str]:
+    if getattr(error.fault, "errno", None) == errno.EADDRNOTAVAIL:
+        return (
+            LogEvent.SIP_ADDRESS,
+            "Failed to set SIP address. Check network interfaces and the [rsmp]:[sip-address]"
+            f" parameter: {error}",
+        )
+    return (
+        LogEvent.SIP_STACK,
+        f"Failed to initialize SIP stack. Check the [rsmp]:[sip-port] parameter: {error}",
+    )
+
+
+def _check_media_address(host: str) -> None:
+    """Find out now, and not with the first call, that there is no such address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError as error:
+            text = (
+                "Failed to set RTP address. Check network interfaces and the [rsmp]:[rtp-address]"
+                " parameter"
+            )
+            raise GatewayFault(
+                LogEvent.RTP_ADDRESS, text, explain(error, "UDP", (host, 0))
+            ) from error

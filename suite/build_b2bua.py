@@ -1,0 +1,60 @@
+"""
+Makes the B2BUA, its media plane, and what tells of both.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from b2bua.net.location import dns_from
+from b2bua.net.service import B2buaService
+from b2bua.net.transport import EventLoop
+from b2bua.origins import Origins
+from b2bua.settings import B2buaSettings
+from suite.b2bua_unit import B2buaUnit, MediaUnit, listened
+from suite.call_log import CallLog
+from suite.call_metrics import CallCounts, b2bua_metrics
+from suite.datapath.media import TwinMediaPlane
+from suite.log_records import LogEvent
+from suite.metrics import Metrics
+from suite.service import SuiteService
+from suite.unit import Unit
+
+
+def build_b2bua(service: SuiteService, settings: B2buaSettings, metrics: Metrics) -> list[Unit]:
+    """Give the units in the order of starting."""
+    plane = TwinMediaPlane(service.reactor, service.clocks.monotonic, settings.media)
+    subscribers = (CallLog(service.log), CallCounts(metrics))
+
+    def make() -> B2buaService:
+        loop = EventLoop(service.reactor, service.reactor, service.clocks.monotonic)
+        made = B2buaService(
+            settings,
+            loop,
+            plane,
+            dns=partial(dns_from, settings.servers, service.reactor),
+            allows_origin=Origins(settings.allowed_origins).allows,
+        )
+        for subscriber in subscribers:
+            made.subscribe(subscriber)
+        return made
+
+    unit = B2buaUnit(make)
+    b2bua_metrics(metrics, lambda: unit.service, plane)
+    for line in describe(settings, plane.kind):
+        service.log.standard(LogEvent.SIP, line)
+    return [MediaUnit(plane), unit]
+
+
+def describe(settings: B2buaSettings, kind: str) -> tuple[str, ...]:
+    """What the start log says of the B2BUA."""
+    servers = settings.servers
+    named = servers.srv_name or ", ".join(str(server) for server in servers.addresses)
+    phones = settings.phones
+    media = settings.media
+    return (
+        f"SIP on {', '.join(listened(settings))}",
+        f"SIP Servers: {named}; talk and hold: {'on' if settings.talk_hold else 'off'}",
+        f"phones: {len(phones.users)} with passwords, {len(phones.networks)} networks without",
+        f"RTP on {media.host} ports {media.first_port} to {media.last_port}, {kind}",
+    )

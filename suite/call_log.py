@@ -1,0 +1,162 @@
+"""
+What the B2BUA tells about itself, as log records.
+
+A call has one id in every record, for both of its legs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from b2bua import call_events as events
+from b2bua.sip.hop import Hop
+from suite.log_records import LogEvent, Value, Word
+from suite.logs import Log
+from suite.settings import LogLevel
+
+
+class CallLog:
+    """A subscriber of the B2BUA's events."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._writers = cast(
+            "dict[type[object], Callable[[object], None]]",
+            {
+                events.CallStarted: self._started,
+                events.CallRinging: self._ringing,
+                events.CallAnswered: self._answered,
+                events.CallHeld: self._held,
+                events.CallResent: self._resent,
+                events.CallEnded: self._ended,
+                events.CallRefused: self._refused,
+                events.ServerChanged: self._server_changed,
+                events.ServersDown: self._servers_down,
+                events.ServersUnknown: self._servers_unknown,
+                events.DnRegistered: self._dn_registered,
+                events.DnUnregistered: self._dn_unregistered,
+                events.PhoneBound: self._phone_bound,
+                events.PhoneGone: self._phone_gone,
+                events.PhoneRefused: self._phone_refused,
+            },
+        )
+
+    def __call__(self, event: events.Event) -> None:
+        """Write the event, if it is one for the log."""
+        writer = self._writers.get(type(event))
+        if writer is not None:
+            writer(event)
+
+    def _trace(self, event: LogEvent, text: str, **fields: Value) -> None:
+        self._log.write(LogLevel.TRACE, event, text, **fields)
+
+    def _started(self, event: events.CallStarted) -> None:
+        self._trace(
+            LogEvent.CALL_STARTED,
+            "call-started",
+            call=Word(event.call),
+            caller=event.caller,
+            callee=event.callee,
+            legs=Word("-".join(event.legs)),
+        )
+
+    def _ringing(self, event: events.CallRinging) -> None:
+        self._log.write(
+            LogLevel.DEBUG,
+            LogEvent.CALL_RINGING,
+            "call-ringing",
+            call=Word(event.call),
+            status=event.status,
+        )
+
+    def _answered(self, event: events.CallAnswered) -> None:
+        self._trace(
+            LogEvent.CALL_ANSWERED,
+            "call-answered",
+            call=Word(event.call),
+            after=round(event.after, 3),
+        )
+
+    def _held(self, event: events.CallHeld) -> None:
+        self._trace(
+            LogEvent.CALL_HELD,
+            "call-held" if event.held else "call-retrieved",
+            call=Word(event.call),
+            by=Word(event.by),
+        )
+
+    def _resent(self, event: events.CallResent) -> None:
+        self._trace(
+            LogEvent.CALL_RESENT, "call-resent", call=Word(event.call), server=Word(event.server)
+        )
+
+    def _ended(self, event: events.CallEnded) -> None:
+        self._trace(
+            LogEvent.CALL_ENDED,
+            "call-ended",
+            call=Word(event.call),
+            status=event.status,
+            cause=Word(event.cause),
+            by=Word(event.by),
+            seconds=round(event.seconds, 3),
+        )
+
+    def _refused(self, event: events.CallRefused) -> None:
+        self._trace(
+            LogEvent.CALL_REFUSED,
+            "call-refused",
+            **_source(event.source),
+            status=event.status,
+            reason=Word(event.reason),
+        )
+
+    def _server_changed(self, event: events.ServerChanged) -> None:
+        self._log.standard(
+            LogEvent.SIP_SERVER,
+            f"SIP Server {event.new} is in use",
+            before=Word(event.old.replace(" ", "/") or "none"),
+            reason=Word(event.reason),
+        )
+
+    def _servers_down(self, _: events.ServersDown) -> None:
+        self._log.standard(LogEvent.SIP, "No SIP Server answers: calls are refused until one does")
+
+    def _servers_unknown(self, event: events.ServersUnknown) -> None:
+        self._log.standard(
+            LogEvent.SIP,
+            f"The DNS gives no SIP Server for {event.name}. Check [rsmp]:[sip-proxy-srv]",
+            problem=Word(event.problem),
+        )
+
+    def _dn_registered(self, event: events.DnRegistered) -> None:
+        self._trace(LogEvent.DN_REGISTERED, "dn-registered", dn=event.dn)
+
+    def _dn_unregistered(self, event: events.DnUnregistered) -> None:
+        level = LogLevel.STANDARD if event.status else LogLevel.TRACE
+        self._log.write(
+            level, LogEvent.DN_UNREGISTERED, "dn-unregistered", dn=event.dn, status=event.status
+        )
+
+    def _phone_bound(self, event: events.PhoneBound) -> None:
+        self._trace(LogEvent.PHONE_BOUND, "phone-bound", **_source(event.hop), dn=event.dn)
+
+    def _phone_gone(self, event: events.PhoneGone) -> None:
+        self._trace(LogEvent.PHONE_GONE, "phone-gone", dn=event.dn, reason=Word(event.reason))
+
+    def _phone_refused(self, event: events.PhoneRefused) -> None:
+        # The address stands before everything that a peer chose: fail2ban reads these.
+        self._log.standard(
+            LogEvent.AUTHENTICATION_FAILED,
+            "auth-fail",
+            proto=Word(event.hop.transport),
+            service=Word("sip"),
+            client=Word(event.hop.host),
+            port=event.hop.port,
+            status=event.status,
+            reason=event.reason,
+        )
+
+
+def _source(hop: Hop) -> dict[str, Value]:
+    return {"proto": Word(hop.transport), "client": Word(hop.host), "port": hop.port}
