@@ -40,6 +40,7 @@ from b2bua.sip.outputs import (
     Unanswered,
 )
 from b2bua.sip.server_transaction import ServerTransaction
+from b2bua.sip.timers import Timers
 from b2bua.sip.transactions import TransactionTable
 from b2bua.sip.uri import SipUri, Uri
 from b2bua.sip.usage_events import SDP, Profile, UsageEvent
@@ -98,7 +99,9 @@ class B2bua:
         self._sent_by = sent_by
         self._outputs: list[Output] = []
         profile = Profile(allow_events=TALK_HOLD if settings.talk_hold else ())
-        table = TransactionTable(sent_by, random.token, limit=settings.limits.transactions)
+        timers = Timers(failover=settings.servers.times.failover)
+        limit = settings.limits.transactions
+        table = TransactionTable(sent_by, random.token, timers, limit=limit)
         self.agent = UserAgent(
             table,
             sent_by=sent_by,
@@ -107,6 +110,7 @@ class B2bua:
             route=self._route,
             random_below=random.below,
             profile=profile,
+            timers=timers,
             watcher=_Books(self),
         )
         self.servers = Servers(

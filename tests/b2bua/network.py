@@ -190,7 +190,7 @@ class Peer:
                 ("Max-Forwards", 70),
                 ("From", f"<sip:{self.name}@sip.example.com>;tag=f{len(self.responses)}"),
                 ("To", f"<sip:{self.name}@sip.example.com>"),
-                ("Call-ID", f"ask-{self.name}-{len(self.responses)}"),
+                ("Call-ID", f"ask-{self.hop.host}-{len(self.responses)}"),
                 ("CSeq", f"{len(self.responses) + 1} {method}"),
                 *headers,
             ],
