@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -386,13 +387,14 @@ class TlsTests(B2buaTestCase):
 
     def setUp(self) -> None:
         """Make a certificate, which is its own CA."""
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir(parents=True)
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
         write_certificate(self.folder, ["192.0.2.1"])
 
     def files(self, *, trusted: bool = True) -> str:
         """Options that name them."""
-        folder = self.folder.absolute()
+        folder = self.folder
         lines = f"sip-tls-cert = {folder}/cert.pem\nsip-tls-cert-key = {folder}/key.pem\n"
         return lines + (f"sip-tls-trusted-ca = {folder}/cert.pem\n" if trusted else "")
 
