@@ -473,11 +473,11 @@ class LabTests(B2buaTestCase):
     def test_on(self) -> None:
         """It is found by SRV at its own name server; phones of this machine need no password."""
         loaded = self.of("sip-register = 1*", self.LAB, proxy="")
-        self.assertEqual(LabSettings(), self.settings(loaded).lab)
-        settings, lab = self.b2bua(loaded), LabSettings()
+        settings, lab = self.b2bua(loaded), self.settings(loaded).lab
+        self.assertEqual(LabSettings(password="lab"), lab)
         servers = settings.servers
-        self.assertEqual(((), "sip.lab.test"), (servers.addresses, servers.srv_name))
-        self.assertEqual(((("127.0.0.10", 5353),), lab.password), self.asked(settings))
+        self.assertEqual(((), "siplab.test"), (servers.addresses, servers.srv_name))
+        self.assertEqual(((("127.0.0.10", 5353),), "lab"), self.asked(settings))
         self.assertEqual((ip_network("127.0.0.0/8"),), settings.phones.networks)
         self.assertEqual([("127.0.0.1", 5066, "")], self.bound(loaded))
         self.assertEqual("127.0.0.1", settings.media.host)
@@ -525,5 +525,5 @@ class LabTests(B2buaTestCase):
         """The check shows SIP's addresses, the servers and the lab."""
         written: list[str] = []
         check(Arguments(), machine=MACHINE, write=written.append)
-        for words in ("127.0.0.1:5066 UDP: SIP", "sip.lab.test by SRV", "SIP Server A 127.0.0.11"):
+        for words in ("127.0.0.1:5066 UDP: SIP", "siplab.test by SRV", "SIP Servers A 127.0.0.11"):
             self.assertIn(words, written[-1])
