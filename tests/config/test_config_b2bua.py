@@ -310,10 +310,14 @@ class PhoneTests(B2buaTestCase):
         self.refused(self.of("", "[users]\n1020 = hunter2\n1020 = hunter2"), "set already")
 
     def test_misplaced_user(self) -> None:
-        """A DN in another section belongs to [users]; its password is not shown."""
+        """A DN in another section belongs to [users]; neither it nor its password is shown."""
         loaded = self.of("1020 = hunter2")
-        self.refused(loaded, "1020", "write it under [users]")
+        self.refused(loaded, "suite.conf:6", "write it under [users]")
         self.silent(loaded, "hunter2")
+        self.silent(loaded, "1020 =")
+        digits = self.of("90817263544")
+        self.said(digits, "suite.conf:6: warning", "no such option")
+        self.silent(digits, "90817263544")
 
     def test_weak_password(self) -> None:
         """A password that is its DN is warned of."""
