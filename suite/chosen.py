@@ -144,15 +144,16 @@ class Chosen:
         if assignment.section not in self._table.sections:
             self._unknown_section(assignment)
             return
-        home = self._home_of_security(assignment.name)
-        if home:
+        home = self._home_of_security(assignment)
+        if home is not None:
+            # Digits may be a DN, and as well a password that has slipped out of its line.
             self._findings.add(
                 Level.ERROR,
                 assignment.place,
                 "it has no effect in this section",
                 section=assignment.section,
-                option=assignment.name,
-                accepted=f"write it under [{home}]",
+                option=HIDDEN if home.named else assignment.name,
+                accepted=f"write it under [{home.section}]",
                 security=True,
             )
             return
@@ -187,13 +188,13 @@ class Chosen:
             security=True,
         )
 
-    def _home_of_security(self, name: str) -> str:
-        """The section that a misplaced option of security belongs to; empty if it is none."""
+    def _home_of_security(self, assignment: Assignment) -> Option | None:
+        """The option of security in another section that a misplaced one means."""
         for section in self._table.sections:
-            row = self._table.find(section, name)
-            if row is not None and row.has(Mark.SECURITY):
-                return section
-        return ""
+            row = self._table.find(section, assignment.name)
+            if row is not None and row.has(Mark.SECURITY) and (assignment.value or not row.named):
+                return row
+        return None
 
     def _unknown_section(self, assignment: Assignment) -> None:
         if assignment.section in self._sections_reported:

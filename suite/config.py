@@ -13,7 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from suite.chosen import Chosen, Source
-from suite.config_b2bua import b2bua_settings, check_sip_ports, lab_settings, sip_secrets_on
+from suite.config_b2bua import (
+    b2bua_settings,
+    check_sip_ports,
+    lab_addresses,
+    lab_settings,
+    sip_secrets_on,
+)
 from suite.config_files import Assignment, is_exposed, why_unreadable
 from suite.config_gateway import check_gateway
 from suite.config_listen import (
@@ -166,7 +172,7 @@ def _settings(
     check_gateway(chosen)
     if b2bua is not None:
         taken_tcp = {each.address for each in tcp} | ({status.address} if status else set())
-        taken_udp = {each.address for each in udp} | (set(lab.addresses) if lab else set())
+        taken_udp = {each.address for each in udp} | (lab_addresses(lab) if lab else set())
         check_sip_ports(chosen, b2bua, taken_tcp, taken_udp)
     needs_tls = any(each.tls for each in tcp)
     if coturn_file:

@@ -63,6 +63,8 @@ from turn.five_tuple import Address
 
 USERS = "users"
 LAB = "lab"
+LAB_PASSWORD = "lab"
+"""Known to everybody on this machine, whom the lab is for; a phone may use it there directly."""
 THIS_MACHINE: Network = ip_network("127.0.0.0/8")
 
 _OF_THE_LAB = (
@@ -87,7 +89,12 @@ def lab_settings(chosen: Chosen) -> LabSettings | None:
         problem = "the lab is on, and its SIP Servers speak UDP"
         accepted = "transport = udp, or [lab] enabled = false"
         chosen.complain(Level.ERROR, B2BUA, "transport", problem, accepted)
-    return LabSettings()
+    return LabSettings(password=LAB_PASSWORD)
+
+
+def lab_addresses(lab: LabSettings) -> set[Address]:
+    """Where the lab takes in UDP."""
+    return {lab.server_a, lab.server_b, lab.name_server, lab.echo, lab.music}
 
 
 def b2bua_settings(
@@ -101,7 +108,7 @@ def b2bua_settings(
     servers = _server_settings(chosen, lab)
     toward = tuple(server.host for server in servers.addresses)
     if lab is not None:
-        toward = tuple(server.address[0] for server in lab.servers)
+        toward = (lab.server_a[0], lab.server_b[0])
     settings = B2buaSettings(
         listens=listens(chosen, hosts),
         tls=sip_tls(chosen, machine, folder),
@@ -176,7 +183,7 @@ def _server_settings(chosen: Chosen, lab: LabSettings | None) -> ServerSettings:
         settings,
         addresses=(),
         srv_name=lab.domain,
-        name_servers=(lab.dns,),
+        name_servers=(lab.name_server,),
         password=lab.password,
     )
 

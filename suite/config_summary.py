@@ -75,8 +75,8 @@ def _sip(b2bua: B2buaSettings) -> list[str]:
 
 
 def _lab(lab: LabSettings) -> str:
-    servers = ", ".join(f"SIP Server {each.name} {joined(each.address)}" for each in lab.servers)
-    return f"{servers}, name server {joined(lab.dns)}"
+    servers = f"SIP Servers A {joined(lab.server_a)} and B {joined(lab.server_b)}"
+    return f"{servers}, name server {joined(lab.name_server)}"
 
 
 def _who(credentials: CredentialSettings) -> str:

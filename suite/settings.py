@@ -117,39 +117,25 @@ class StatusSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabServer:
-    """One of the lab's SIP Servers."""
-
-    name: str
-    address: Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LabSettings:
     """
     What the lab brings, all of it on loopback addresses.
 
-    The B2BUA finds the servers by asking the lab's name server for ``domain``.
+    The B2BUA finds the two SIP Servers by asking ``name_server`` for ``domain``.
     """
 
-    servers: tuple[LabServer, ...] = (
-        LabServer(name="A", address=("127.0.0.11", 5060)),
-        LabServer(name="B", address=("127.0.0.12", 5060)),
-    )
-    dns: Address = ("127.0.0.10", 5353)
-    domain: str = "sip.lab.test"
-    """The SRV name of the servers."""
-    echo: tuple[str, ...] = ("8001",)
-    """DNs of the phone that sends back what it hears."""
-    music: tuple[str, ...] = ("8002",)
-    """DNs of the phone that plays music."""
-    password: str = field(default="lab", repr=False)
+    server_a: Address = ("127.0.0.11", 5060)
+    server_b: Address = ("127.0.0.12", 5060)
+    name_server: Address = ("127.0.0.10", 5353)
+    echo: Address = ("127.0.0.13", 5060)
+    """The phone that sends back what it hears."""
+    music: Address = ("127.0.0.13", 5062)
+    domain: str = "siplab.test"
+    """The SRV name that stands for both servers."""
+    password: str = field(repr=False)
     """With it and its own number every DN registers with the lab's servers."""
-
-    @property
-    def addresses(self) -> tuple[Address, ...]:
-        """Where servers and name server listen."""
-        return (*(server.address for server in self.servers), self.dns)
+    echo_dn: str = "7001"
+    music_dn: str = "7002"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

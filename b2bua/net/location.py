@@ -88,6 +88,7 @@ class ServerLocator:
         self._dns = dns
         self._clock = clock
         self._prefer = settings.prefer
+        self._ipv6 = settings.ipv6
         self._located = located
         self._fixed = fixed_targets(settings)
         self._lookups: list[_Lookup] = []
@@ -141,8 +142,9 @@ class ServerLocator:
         if self._prefer is IpVersion.IPV6:
             kinds.reverse()
         # Both questions are under way before either answer is waited for.
-        asked = [self._dns.ask_now(name, kind) for kind in kinds]
-        first, second = [await answer for answer in asked]
+        asked = [self._dns.ask_now(name, kind) for kind in kinds if self._ipv6 or kind is Kind.A]
+        answers = [await answer for answer in asked]
+        first, second = answers[0], answers[-1]
         exists = any(answer is None or answer.exists for answer in (first, second))
         if first is not None and first.records:
             return _addresses(first), exists

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -309,10 +310,14 @@ class PhoneTests(B2buaTestCase):
         self.refused(self.of("", "[users]\n1020 = hunter2\n1020 = hunter2"), "set already")
 
     def test_misplaced_user(self) -> None:
-        """A DN in another section belongs to [users]; its password is not shown."""
+        """A DN in another section belongs to [users]; neither it nor its password is shown."""
         loaded = self.of("1020 = hunter2")
-        self.refused(loaded, "1020", "write it under [users]")
+        self.refused(loaded, "suite.conf:6", "write it under [users]")
         self.silent(loaded, "hunter2")
+        self.silent(loaded, "1020 =")
+        digits = self.of("90817263544")
+        self.said(digits, "suite.conf:6: warning", "no such option")
+        self.silent(digits, "90817263544")
 
     def test_weak_password(self) -> None:
         """A password that is its DN is warned of."""
@@ -386,13 +391,14 @@ class TlsTests(B2buaTestCase):
 
     def setUp(self) -> None:
         """Make a certificate, which is its own CA."""
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir(parents=True)
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
         write_certificate(self.folder, ["192.0.2.1"])
 
     def files(self, *, trusted: bool = True) -> str:
         """Options that name them."""
-        folder = self.folder.absolute()
+        folder = self.folder
         lines = f"sip-tls-cert = {folder}/cert.pem\nsip-tls-cert-key = {folder}/key.pem\n"
         return lines + (f"sip-tls-trusted-ca = {folder}/cert.pem\n" if trusted else "")
 
@@ -471,11 +477,11 @@ class LabTests(B2buaTestCase):
     def test_on(self) -> None:
         """It is found by SRV at its own name server; phones of this machine need no password."""
         loaded = self.of("sip-register = 1*", self.LAB, proxy="")
-        self.assertEqual(LabSettings(), self.settings(loaded).lab)
-        settings, lab = self.b2bua(loaded), LabSettings()
+        settings, lab = self.b2bua(loaded), self.settings(loaded).lab
+        self.assertEqual(LabSettings(password="lab"), lab)
         servers = settings.servers
-        self.assertEqual(((), "sip.lab.test"), (servers.addresses, servers.srv_name))
-        self.assertEqual(((("127.0.0.10", 5353),), lab.password), self.asked(settings))
+        self.assertEqual(((), "siplab.test"), (servers.addresses, servers.srv_name))
+        self.assertEqual(((("127.0.0.10", 5353),), "lab"), self.asked(settings))
         self.assertEqual((ip_network("127.0.0.0/8"),), settings.phones.networks)
         self.assertEqual([("127.0.0.1", 5066, "")], self.bound(loaded))
         self.assertEqual("127.0.0.1", settings.media.host)
@@ -523,5 +529,5 @@ class LabTests(B2buaTestCase):
         """The check shows SIP's addresses, the servers and the lab."""
         written: list[str] = []
         check(Arguments(), machine=MACHINE, write=written.append)
-        for words in ("127.0.0.1:5066 UDP: SIP", "sip.lab.test by SRV", "SIP Server A 127.0.0.11"):
+        for words in ("127.0.0.1:5066 UDP: SIP", "siplab.test by SRV", "SIP Servers A 127.0.0.11"):
             self.assertIn(words, written[-1])

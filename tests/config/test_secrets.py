@@ -54,9 +54,15 @@ class SecretTests(ConfigTestCase):
             f"user=alice {CORE}",
             f'user="alice:{CORE}',
             f"pkey-pwd {CORE};",
+            f"1020 {CORE}",
+            f"1020:{CORE}",
+            f"1020: = {CORE}",
+            f"+{CORE} = 1020",
+            f"register-password {CORE}",
         ):
             self.assert_hidden(Arguments(turn_config=self.write(f"{line}\n")))
-            self.assert_hidden(Arguments(config=self.write(f"[turn]\n{line}\n")))
+            for section in ("turn", "users", "b2bua"):
+                self.assert_hidden(Arguments(config=self.write(f"[{section}]\n{line}\n")))
 
     def test_settings_hide_them(self) -> None:
         """Settings made of secrets do not show them in their repr."""
