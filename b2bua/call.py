@@ -154,6 +154,7 @@ class Call:
 
     def _progress(self, leg: Leg, event: Progress, now: float) -> None:
         leg.note(event.response)
+        leg.is_unheard = False
         if self.state is not CallState.RINGING or leg is self.caller:
             return
         early = event.is_answer and len(self.rung) == 1 and self._take_early(leg, event)
@@ -307,8 +308,14 @@ class Call:
         self.bridge()
 
     def _unheard(self, leg: Leg, event: Unheard, now: float) -> None:
-        if leg.kind == "server" and self.state is CallState.RINGING and leg is not self.caller:
-            self._calls.place_again(self, leg, now)
+        leg.is_unheard = leg.kind == "server" and leg is not self.caller
+        self.try_other_server(now)
+
+    def try_other_server(self, now: float) -> None:
+        """Send what nothing has come back for to the server that is in use now, if it is another."""
+        for leg in self.rung:
+            if leg.is_unheard and self._calls.place_again(self, leg, now):
+                leg.is_unheard = False
 
     def _in_dialog(self, leg: Leg, event: InDialogRequest, now: float) -> None:
         self._calls.control.take(self, leg, event.transaction, now)

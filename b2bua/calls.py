@@ -328,6 +328,11 @@ class Calls:
         self.emit(CallResent(call.id, f"{hop.host}:{hop.port}"))
         return True
 
+    def server_changed(self, now: float) -> None:
+        """Another SIP Server is in use: what nothing has come back for may be sent there."""
+        for call in list(self._calls.values()):
+            call.try_other_server(now)
+
     def adopt(self, call: Call, leg: Leg) -> None:
         """Have a leg's events go to its call."""
         if leg.usage is not None:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from b2bua.call_events import MessagePassed, Subscriber
+from b2bua.call_events import Event, MessagePassed, ServerChanged, Subscriber
 from b2bua.calls import Calls, PhoneContact
 from b2bua.gate import Answer, Gate, Pass
 from b2bua.media_plane import MediaPlane
@@ -92,6 +92,7 @@ class B2bua:
     ) -> None:
         self.settings = settings
         self.emit = emit
+        self._has_switched = False
         self.ignored: Counter[str] = Counter()
         """Messages that led to nothing, by reason."""
         self.traces = False
@@ -120,7 +121,7 @@ class B2bua:
             token=random.token,
             contact=self._contact,
             passwords=settings.phones.users.get,
-            emit=emit,
+            emit=self._tell_of_servers,
             now=now,
         )
         self.registrar = Registrar(settings.phones, settings.registered.matches, emit)
@@ -237,8 +238,17 @@ class B2bua:
                     self.servers.sign_in(sign.dn, now)
                 else:
                     self.servers.sign_out(sign.dn, now)
-            if not taken and not signs:
+            if self._has_switched:
+                self._has_switched = False
+                self.agent.way_changed(now)
+                self.calls.server_changed(now)
+            elif not taken and not signs:
                 return
+
+    def _tell_of_servers(self, event: Event) -> None:
+        if isinstance(event, ServerChanged):
+            self._has_switched = True
+        self.emit(event)
 
     def _take(self, output: AgentOutput, now: float) -> None:
         if isinstance(output, Send):

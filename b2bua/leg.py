@@ -43,6 +43,7 @@ class Leg:
         "attempts",
         "hop",
         "is_picked_up",
+        "is_unheard",
         "kept",
         "kind",
         "media",
@@ -71,6 +72,8 @@ class Leg:
         """A talk or hold that waits until an exchange is over."""
         self.was_held = False
         self.is_picked_up = False
+        self.is_unheard = False
+        """Nothing has come back for our INVITE, and there was nowhere else to send it."""
 
     @property
     def caller_usage(self) -> InviteServerUsage:

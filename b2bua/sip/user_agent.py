@@ -112,6 +112,8 @@ class UserAgent:
         self._sent_by = sent_by
         self._usages: dict[Dialog, InviteUsage] = {}
         self._owners: dict[Transaction, InviteUsage] = {}
+        self._unheard: dict[Transaction, InviteUsage] = {}
+        """Requests inside sessions that nothing has come back for."""
         self._deadlines: Deadlines[InviteUsage] = Deadlines()
         self._touched: dict[InviteUsage, None] = {}
         self._inbox: deque[Output] = deque()
@@ -141,6 +143,13 @@ class UserAgent:
     def hop_failed(self, hop: Hop, now: float) -> None:
         """Note that a connection broke."""
         self.table.hop_failed(hop, now)
+        self._pump(now)
+
+    def way_changed(self, now: float) -> None:
+        """Send requests again that nothing has come back for, where their way is another now."""
+        for transaction, usage in list(self._unheard.items()):
+            if isinstance(transaction, ClientTransaction) and usage.ask_again(transaction, now):
+                self._unheard.pop(transaction, None)
         self._pump(now)
 
     def next_timeout(self) -> float | None:
@@ -275,15 +284,18 @@ class UserAgent:
             self._tell_watcher(self.watcher, transaction, output, now)
         if isinstance(output, ResponseReceived):
             _drop_unreadable(output.response)
+            self._unheard.pop(transaction, None)
             usage.receive_response(output.transaction, output.response, now)
         elif isinstance(output, Unanswered):
             if isinstance(usage, InviteClientUsage):
                 usage.unheard(transaction)
-            usage.ask_again(output.transaction, now)
+            if not usage.ask_again(output.transaction, now):
+                self._unheard[output.transaction] = usage
         elif isinstance(output, Cancelled):
             usage.cancelled(output.transaction, now)
         elif isinstance(output, Terminated):
             del self._owners[transaction]
+            self._unheard.pop(transaction, None)
             usage.transactions.discard(transaction)
         elif isinstance(output, TimedOut) or isinstance(transaction, ClientTransaction):
             # A response of ours that could not be sent is asked for again, or times out.
