@@ -339,6 +339,16 @@ class ReuseTests(SynchronousTestCase):
             seen.append([given.text(name) for name in ("nonce", "nc", "cnonce")])
         self.assertEqual(seen, [["n1", "00000002", "c2"], ["n1", "00000003", "c3"]])
 
+    def test_learnt(self) -> None:
+        """A challenge may be kept for a request that is made later: its count begins at 1."""
+        client = new_client()
+        ours = request("REGISTER")
+        client.learn(ours, refusal(ours, challenge(more=', qop="auth"')), UDP)
+        later = request("REGISTER", sequence=2)
+        client.authorize(later, UDP)
+        self.assertTrue(is_right(later))
+        self.assertEqual(credentials(later).text("nc"), "00000001")
+
     def test_replaced(self) -> None:
         """Credentials of a first try are taken off when the request is sent again."""
         client = new_client()
