@@ -20,6 +20,7 @@ from b2bua.settings import ServerSettings
 from b2bua.srv import IpVersion, Problem, Target
 from b2bua.upstreams import Server
 from tests.sipnet.test_resolver import MemoryDns, MemoryZone, Zone
+from tests.sipnet.wires import temporary_folder
 
 A, B = "192.0.2.11", "192.0.2.12"
 NAME = "_sip._udp.pair.example"
@@ -94,7 +95,7 @@ class ServiceTests(LocatorTestCase):
 
     def test_preferred_version(self) -> None:
         """Addresses of the other kind count only where there are no others."""
-        self.start_service(prefer=IpVersion.IPV6)
+        self.start_service(prefer=IpVersion.IPV6, ipv6=True)
         self.assertEqual(
             [(["2001:db8::11 5070 a.example", self.PAIR[1]], Problem.NONE)], self.news()
         )
@@ -197,9 +198,21 @@ class ServiceTests(LocatorTestCase):
         self.wait(6)
         self.assertEqual((self.PAIR, Problem.NONE), self.news()[-1])
 
+    def test_other_version(self) -> None:
+        """It serves a name that has no others, unless it is not used at all."""
+        self.names.zone["b.example", dns.AAAA] = [dns.Record_AAAA("2001:db8::12", ttl=60)]
+        del self.names.zone["b.example", dns.A]
+        self.start_service(ipv6=True)
+        self.assertEqual(
+            [([self.PAIR[0], "2001:db8::12 5071 b.example"], Problem.NONE)], self.news()
+        )
+        self.setUp()
+        self.start_service()
+        self.assertNotIn(dns.AAAA, [kind for _, kind in self.names.queries])
+
     def test_silence_about_one_kind(self) -> None:
         """A known address is not given up for one of the other kind."""
-        self.start_service()
+        self.start_service(ipv6=True)
         self.news()
         answer = self.names.answer
 
@@ -256,7 +269,7 @@ class ListedTests(LocatorTestCase):
         self.start(ServerSettings(addresses=(Server("A.example"), Server("b.example", 5071))))
         held, self.names.held = self.names.held, None
         asked = list(self.names.queries)
-        for number in (2, 3, 0, 1):
+        for number in (1, 0):
             self.assertEqual([], self.news())
             self.names.answer(asked[number]).chainDeferred(held[number])
         self.assertEqual([([f"{A} 5060 a.example", self.PAIR[1]], Problem.NONE)], self.news())
@@ -296,6 +309,15 @@ class DnsTests(SynchronousTestCase):
         self.clock.advance(20)
         self.assertIsNone(self.successResultOf(self.dns.ask_now("b.example", Kind.A)))
         self.assertIsNotNone(self.successResultOf(self.dns.ask("b.example", Kind.A)))
+
+    def test_hosts_file(self) -> None:
+        """What the machine's own file says needs no name server, and holds for a while."""
+        path = temporary_folder(self) / "hosts"
+        path.write_text("192.0.2.77 pbx.example\n")
+        found = Dns(self.names, self.clock, hosts_file=str(path))  # type: ignore[arg-type]
+        answer = self.successResultOf(found.ask_now("pbx.example", Kind.A))
+        assert answer is not None
+        self.assertEqual((("192.0.2.77",), 30.0, 0), (answer.records, answer.ttl, found.asked))
 
     def test_denial_and_emptiness(self) -> None:
         """Neither has records; only one of them is about the whole name."""
