@@ -312,10 +312,18 @@ class Call:
         self.try_other_server(now)
 
     def try_other_server(self, now: float) -> None:
-        """Send what nothing has come back for to the server that is in use now, if it is another."""
-        for leg in self.rung:
-            if leg.is_unheard and self._calls.place_again(self, leg, now):
+        """Send what nothing has come back for to the server in use now; give up if there is none."""
+        for leg in list(self.rung):
+            if not leg.is_unheard:
+                continue
+            if self._calls.place_again(self, leg, now):
                 leg.is_unheard = False
+            elif self._calls.are_servers_down(now):
+                leg.hang_up((), now)
+                self.rung.remove(leg)
+                leg.media.close()
+        if not self.rung and self.state is CallState.RINGING and not self.can_be_answered:
+            self.refuse(503, "no-server", now, (("Retry-After", "5"),))
 
     def _in_dialog(self, leg: Leg, event: InDialogRequest, now: float) -> None:
         self._calls.control.take(self, leg, event.transaction, now)

@@ -328,6 +328,10 @@ class Calls:
         self.emit(CallResent(call.id, f"{hop.host}:{hop.port}"))
         return True
 
+    def are_servers_down(self, now: float) -> bool:
+        """Whether there is no SIP Server to send anything to."""
+        return self._around.place(now) is None
+
     def server_changed(self, now: float) -> None:
         """Another SIP Server is in use: what nothing has come back for may be sent there."""
         for call in list(self._calls.values()):

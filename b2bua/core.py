@@ -16,11 +16,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from b2bua.call_events import Event, MessagePassed, ServerChanged, Subscriber
+from b2bua.call_events import Event, MessagePassed, ServerChanged, ServersDown, Subscriber
 from b2bua.calls import Calls, PhoneContact
 from b2bua.gate import Answer, Gate, Pass
 from b2bua.media_plane import MediaPlane
 from b2bua.registrar import Registrar, SignIn
+from b2bua.server_requests import retry_after
 from b2bua.servers import Servers
 from b2bua.settings import B2buaSettings
 from b2bua.sip.client_transaction import ClientTransaction
@@ -246,7 +247,7 @@ class B2bua:
                 return
 
     def _tell_of_servers(self, event: Event) -> None:
-        if isinstance(event, ServerChanged):
+        if isinstance(event, ServerChanged | ServersDown):
             self._has_switched = True
         self.emit(event)
 
@@ -379,8 +380,7 @@ class _Books:
         if sent is None:
             return
         if response.status == 503:
-            after = response.retry_after
-            wait = 0.0 if after is None else float(after.seconds)
+            wait = retry_after(response)
             self._core.servers.failed(sent, Reason.UNAVAILABLE, now, wait)
         else:
             self._core.servers.answered(sent, now)

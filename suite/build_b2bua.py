@@ -9,7 +9,6 @@ from functools import partial
 from b2bua.net.location import dns_from
 from b2bua.net.service import B2buaService
 from b2bua.net.transport import EventLoop
-from b2bua.origins import Origins
 from b2bua.settings import B2buaSettings
 from suite.b2bua_unit import B2buaUnit, MediaUnit, listened
 from suite.call_log import CallLog
@@ -33,7 +32,6 @@ def build_b2bua(service: SuiteService, settings: B2buaSettings, metrics: Metrics
             loop,
             plane,
             dns=partial(dns_from, settings.servers, service.reactor),
-            allows_origin=Origins(settings.allowed_origins).allows,
         )
         for subscriber in subscribers:
             made.subscribe(subscriber)

@@ -25,6 +25,8 @@ from b2bua.srv import SrvRecord
 QUERY_TIMEOUTS: Final = (1, 2)
 """Seconds for each name server, twice: a SIP request that waits longer is given up anyhow."""
 _MOST_OPEN: Final = 64
+_FILE_TTL: Final = 30.0
+"""How long a line of the hosts file holds for whoever keeps it."""
 
 _TYPES: Final = {Kind.A: dns.A, Kind.AAAA: dns.AAAA, Kind.SRV: dns.SRV, Kind.NAPTR: dns.NAPTR}
 Section = list[dns.RRHeader]
@@ -144,7 +146,7 @@ class Dns:
             return None
         found = hosts.searchFileForAll(self._hosts, question.name.encode("ascii", "replace"))
         wanted = tuple(host for host in found if (":" in host) == (question.kind is Kind.AAAA))
-        return Answer(wanted) if wanted else None
+        return Answer(wanted, _FILE_TTL) if wanted else None
 
 
 def _read(header: dns.RRHeader) -> Record:

@@ -87,8 +87,7 @@ class ServerLocator:
     ) -> None:
         self._dns = dns
         self._clock = clock
-        self._prefer = settings.prefer
-        self._ipv6 = settings.ipv6
+        self._kinds = _kinds(settings)
         self._located = located
         self._fixed = fixed_targets(settings)
         self._lookups: list[_Lookup] = []
@@ -138,24 +137,18 @@ class ServerLocator:
         """
         if is_address(name):
             return AddressRecords((canonical_host(name),), LONGEST_DENIAL), True
-        kinds = [Kind.A, Kind.AAAA]
-        if self._prefer is IpVersion.IPV6:
-            kinds.reverse()
-        # Both questions are under way before either answer is waited for.
-        asked = [self._dns.ask_now(name, kind) for kind in kinds if self._ipv6 or kind is Kind.A]
+        # All questions are under way before an answer is waited for.
+        asked = [self._dns.ask_now(name, kind) for kind in self._kinds]
         answers = [await answer for answer in asked]
-        first, second = answers[0], answers[-1]
-        exists = any(answer is None or answer.exists for answer in (first, second))
-        if first is not None and first.records:
-            return _addresses(first), exists
-        wanted = self._prefer is IpVersion.IPV6
-        has_first = any((":" in t.host) == wanted for t in known if t.name == canonical_host(name))
-        if first is None and has_first:
-            return None, exists
-        if second is not None and second.records:
-            return _addresses(second), exists
-        silent = first is None or second is None
-        return (None if silent else AddressRecords((), LONGEST_DENIAL)), exists
+        exists = any(answer is None or answer.exists for answer in answers)
+        hosts = [target.host for target in known if target.name == canonical_host(name)]
+        for kind, answer in zip(self._kinds, answers, strict=True):
+            if answer is not None and answer.records:
+                return _addresses(answer), exists
+            if answer is None and any((":" in host) == (kind is Kind.AAAA) for host in hosts):
+                # Silence about addresses that are known brings none of the other kind.
+                break
+        return (None if None in answers else AddressRecords((), LONGEST_DENIAL)), exists
 
     # Rounds of questions.
 
@@ -288,6 +281,13 @@ async def _take_name(
     else:
         record = SrvRecord(0, 0, port, name, found.ttl)
         location.answered([record], {name: found}, locator.now())
+
+
+def _kinds(settings: ServerSettings) -> list[Kind]:
+    """What is asked about a name, the preferred kind of addresses first."""
+    if not settings.ipv6:
+        return [Kind.A]
+    return [Kind.AAAA, Kind.A] if settings.prefer is IpVersion.IPV6 else [Kind.A, Kind.AAAA]
 
 
 def _addresses(answer: Answer) -> AddressRecords:

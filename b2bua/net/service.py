@@ -26,6 +26,7 @@ from b2bua.net.opening import LocalPorts
 from b2bua.net.stream import SipStream
 from b2bua.net.tls import ClientTls, OwnCertificate, ServerTls
 from b2bua.net.transport import Access, EventLoop, Outgoing, SipTransports
+from b2bua.origins import Origins
 from b2bua.settings import B2buaSettings
 from b2bua.sip.errors import InvalidHeader
 from b2bua.sip.hop import Hop
@@ -41,8 +42,8 @@ class B2buaService:
     """
     Runs from ``start`` to the end of ``stop``.
 
-    ``dns`` makes what asks name servers when it is needed; ``allows_origin`` says which web pages
-    may open a WebSocket. Subscribers hear events in the order in which they happen.
+    ``dns`` makes what asks name servers when it is needed. Subscribers hear events in the order in
+    which they happen.
     """
 
     log = Logger(namespace="sip")
@@ -54,7 +55,6 @@ class B2buaService:
         plane: MediaPlane,
         *,
         dns: Callable[[], Dns],
-        allows_origin: Callable[[str], bool] = lambda origin: True,
     ) -> None:
         self.settings = settings
         self._clock = loop.clock
@@ -92,7 +92,11 @@ class B2buaService:
                 tls=_client_tls(settings),
                 domain_of=self.core.servers.domain_of,
             ),
-            access=Access(is_known=self.core.servers.is_server, allows_origin=allows_origin),
+            access=Access(
+                is_known=self.core.servers.is_server,
+                allows_origin=Origins(settings.allowed_origins).allows,
+                web_socket_path=settings.web_socket_path,
+            ),
         )
 
     # Life.

@@ -101,14 +101,22 @@ class Unanswerable(Exception):
 
 @dataclass(slots=True)
 class _Space:
-    """A challenge that was answered, and how often its nonce has been used."""
+    """
+    What is needed of a challenge, and how often its nonce has been used.
 
-    challenge: Challenge
+    There is one for each DN that is registered, so the challenge itself is not kept.
+    """
+
     algorithm: Algorithm
     realm: str
     nonce: str
     header: str
     has_qop: bool
+    has_algorithm: bool
+    opaque: str | None
+    is_stale: bool
+    as_it_came: tuple[str, str] | None
+    """Realm and nonce, where they were quoted in a way that is not ours."""
     used: int = 0
 
 
@@ -122,6 +130,8 @@ class DigestClient:
     ``login_for`` is the policy: it says who we are to a realm at a server, or None, and then no
     hash ever goes there. ``token`` gives words that nobody can guess.
     """
+
+    __slots__ = ("_login_for", "_spaces", "_token")
 
     def __init__(
         self, login_for: Callable[[str, Hop], Login | None], token: Callable[[], str]
@@ -199,7 +209,7 @@ class DigestClient:
         nonce = given.text("nonce")
         if nonce == space.nonce:
             return True
-        if (space.challenge.text("stale") or "").lower() == "true":
+        if space.is_stale:
             return False
         known = self._spaces.get(_key(space, hop))
         if known is not None and known.nonce == nonce and not known.has_qop:
@@ -221,19 +231,19 @@ class DigestClient:
         if space.has_qop:
             proof = Proof(proof.method, proof.uri, proof.nonce, f"{space.used:08x}", self._token())
         secret = algorithm.secret(login.username, space.realm, login.password)
-        challenge = space.challenge.parameters
+        realm, nonce = space.as_it_came or (quote(space.realm), quote(space.nonce))
         values = {
             "username": quote(login.username),
-            "realm": _quoted(challenge["realm"]),
-            "nonce": _quoted(challenge["nonce"]),
+            "realm": realm,
+            "nonce": nonce,
             "uri": quote(proof.uri),
             "response": quote(proof.response(algorithm, secret)),
         }
         # What an older server did not offer it does not expect either.
-        if "algorithm" in challenge:
+        if space.has_algorithm:
             values["algorithm"] = algorithm.value
-        if "opaque" in challenge:
-            values["opaque"] = _quoted(challenge["opaque"])
+        if space.opaque is not None:
+            values["opaque"] = space.opaque
         if space.has_qop:
             values |= {"qop": "auth", "cnonce": quote(proof.client_nonce), "nc": proof.count}
         return Challenge("Digest", Parameters(values))
@@ -259,7 +269,19 @@ def _space_of(challenge: Challenge, header: str) -> _Space | None:
         return None
     if qop is not None and "auth" not in [word.strip().lower() for word in qop.split(",")]:
         return None
-    return _Space(challenge, algorithm, realm, nonce, header, has_qop=qop is not None)
+    given = challenge.parameters
+    came = _quoted(given["realm"]), _quoted(given["nonce"])
+    return _Space(
+        algorithm,
+        realm,
+        nonce,
+        header,
+        has_qop=qop is not None,
+        has_algorithm="algorithm" in given,
+        opaque=_quoted(given["opaque"]) if "opaque" in given else None,
+        is_stale=(challenge.text("stale") or "").lower() == "true",
+        as_it_came=None if came == (quote(realm), quote(nonce)) else came,
+    )
 
 
 def _place(hop: Hop) -> tuple[str, str, int]:

@@ -142,6 +142,37 @@ class RegisterTests(SynchronousTestCase):
         shell.run(20.0)
         self.assertEqual([DnRegistered("1001")], shell.told())
 
+    def test_provisional_only(self) -> None:
+        """A server that says 100 and no more is asked again when the transaction has timed out."""
+        shell = Shell()
+        shell.first.registering = lambda request: request.response(100)
+        shell.sign_in("1001")
+        shell.run(31.0)
+        self.assertEqual([], shell.told())
+        shell.first.registering = lambda request: None
+        shell.run(2.0)
+        self.assertEqual([DnRegistered("1001")], shell.told())
+
+    def test_garbage(self) -> None:
+        """Nonsense in an answer changes what it says, and breaks nothing."""
+        for status, name, value in (
+            (200, "Contact", "<sip:1001@192.0.2.100:5060>;expires=soon"),
+            (200, "Expires", "never"),
+            (401, "WWW-Authenticate", "Digest nonce=, realm"),
+            (423, "Min-Expires", "999999999999999999999"),
+            (423, "Min-Expires", "4294967295"),
+            (503, "Retry-After", "Friday"),
+            (302, "Contact", "<sip:1001@192.0.2.66>"),
+            (699, "Retry-After", "-1"),
+        ):
+            shell = Shell(passwords={"1001": "secret"})
+            given = [(name, value)]
+            for registrar in shell.registrars.values():
+                registrar.registering = lambda r, s=status, g=given: r.response(s, None, g)
+            shell.sign_in("1001")
+            shell.run(200.0)
+            self.assertEqual(status == 200, shell.servers.is_registered("1001"), (status, name))
+
     def test_expired(self) -> None:
         """A binding that ends while no server answers is told as lost, and comes back."""
         shell = Shell()

@@ -202,6 +202,7 @@ class LocationTests(SynchronousTestCase):
             200.0,
         )
         self.assertEqual(self.hosts(), ["192.0.2.1", "192.0.2.22"])
+        self.assertEqual(self.location.next_lookup(), 205.0)
 
     def test_ip_version(self) -> None:
         """The preferred version comes first; the other one serves where it is the only one."""

@@ -382,6 +382,148 @@ class NextHopTests(PoolTestCase):
         self.assertFalse(self.pool.is_server("192.0.2.1"))
 
 
+class ReplacingTests(PoolTestCase):
+    """Servers that come and go."""
+
+    def test_one_stays(self) -> None:
+        """The server in use stays in use, with what is known of it, wherever it stands now."""
+        self.silence(110.0)
+        self.news()
+        self.pool.replace_servers({C: [], B: ["b.example"], A: []}, 120.0)
+        self.assertEqual(self.news(), [])
+        self.assertEqual((self.pool.active, self.pool.generation), (B, 2))
+        self.assertEqual(self.pool.servers, (C, B, A))
+        self.assertTrue(self.pool.is_suspect(A, 120.0))
+        self.assertFalse(self.pool.is_suspect(C, 120.0))
+        self.assertTrue(self.pool.is_server("B.example"))
+        self.assertRaises(ValueError, self.pool.replace_servers, {}, 120.0)
+
+    def test_new_one_is_probed(self) -> None:
+        """At once, as at the start."""
+        self.pool.replace_servers({A: [], C: []}, 120.0)
+        (probe,) = [sent for sent in self.probes(120.0) if self.pool.server_of(sent) == C]
+        self.assertEqual(probe.at, 120.0)
+
+    def test_one_in_use_goes(self) -> None:
+        """Another takes over in a new generation, one that has not failed if there is one."""
+        old = self.send(110.0)
+        self.pool.replace_servers({B: [], C: []}, 111.0)
+        self.assertEqual(self.news(), [Switched(A, B, Reason.REMOVED)])
+        self.assertEqual(self.pool.generation, 2)
+        self.assertIsNone(self.pool.server_of(old))
+        self.pool.failed(old, Reason.TRANSPORT, 112.0)
+        self.pool.answered(old, 112.0)
+        self.assertEqual(self.news(), [])
+        self.assertEqual(self.pool.active, B)
+
+    def test_only_suspects_are_left(self) -> None:
+        """Then all are down, and probed until one answers."""
+        self.silence(110.0)
+        self.news()
+        self.pool.replace_servers({A: []}, 115.0)
+        self.assertEqual(self.news(), [AllDown()])
+        probe = self.probe_of_first(118.0)
+        self.pool.answered(probe, 119.0)
+        self.assertEqual(self.news(), [Recovered(A)])
+
+    def test_while_all_are_down(self) -> None:
+        """A new server recovers the pool by its answer, not by being there."""
+        self.silence(110.0)
+        self.silence(115.0)
+        self.news()
+        self.pool.replace_servers({C: []}, 120.0)
+        self.assertEqual(self.news(), [])
+        self.assertIsNone(self.pool.send(120.0))
+        (probe,) = self.probes(120.0)
+        self.pool.answered(probe, 120.1)
+        self.assertEqual(self.news(), [Recovered(C)])
+
+    def test_number_is_never_given_again(self) -> None:
+        """A server that comes back starts anew: old failures are not its own."""
+        old = self.send(110.0)
+        self.pool.replace_servers({B: []}, 111.0)
+        self.pool.replace_servers({A: [], B: []}, 112.0)
+        self.assertIsNone(self.pool.server_of(old))
+        self.assertFalse(self.pool.is_suspect(A, 112.0))
+
+    def test_fail_back_by_order(self) -> None:
+        """An earlier server is one that stands earlier now."""
+        self.make([A, B], PoolTimes(fail_back=20.0))
+        self.pool.replace_servers({C: [], A: [], B: []}, 101.0)
+        for now in (101.0, 125.0, 160.0, 200.0):
+            for sent in self.probes(now):
+                self.pool.answered(sent, now + 0.1)
+        self.assertEqual(self.pool.active, C)
+
+
+class ReplacingModel(RuleBasedStateMachine):
+    """Servers come, go and fail, in any order."""
+
+    @initialize(seed=st.integers(0, 99), steady=st.sampled_from([None, 20]))
+    def start(self, seed: int, steady: float | None) -> None:
+        self.now = 100.0
+        times = PoolTimes(fail_back=steady)
+        self.pool = ServerPool([A, B], Random(seed).random, self.now, times=times)
+        self.out: list[Sent] = []
+        self.state, self.generation, self.active = State.ACTIVE, 1, A
+
+    @rule(
+        servers=st.lists(st.sampled_from([A, B, C]), min_size=1, unique=True),
+    )
+    def replace(self, servers: list[Server]) -> None:
+        self.pool.replace_servers(dict.fromkeys(servers, ()), self.now)
+        assert self.pool.servers == tuple(servers)
+        if self.active in servers:
+            assert self.pool.active == self.active and self.pool.generation == self.generation
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 4.0, 31.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.pool.handle_timeout(self.now)
+
+    @rule()
+    def send(self) -> None:
+        sent = self.pool.send(self.now)
+        self.out += [sent] if sent else []
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data(), reason=st.sampled_from([*Reason][:3]))
+    def fail(self, data: st.DataObject, reason: Reason) -> None:
+        self.pool.failed(self.drawn(data), reason, self.now, 9.0)
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data())
+    def answer(self, data: st.DataObject) -> None:
+        self.pool.answered(self.drawn(data), self.now)
+
+    def drawn(self, data: st.DataObject) -> Sent:
+        return self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
+
+    @invariant()
+    def consistent(self) -> None:
+        pool = self.pool
+        for output in pool.take_outputs():
+            match output:
+                case Probe(sent):
+                    assert pool.server_of(sent) in pool.servers
+                    self.out.append(sent)
+                case Switched(old, new, _):
+                    assert self.state is State.ACTIVE and old == self.active != new
+                    self.active = new
+                    self.generation += 1
+                case AllDown():
+                    assert self.state is State.ACTIVE
+                    self.state = State.ALL_DOWN
+                case Recovered(server):
+                    assert self.state is State.ALL_DOWN
+                    self.state, self.active = State.ACTIVE, server
+                    self.generation += 1
+        assert (pool.state, pool.generation) == (self.state, self.generation)
+        assert pool.active in pool.servers
+        assert pool.active == self.active or pool.state is State.ALL_DOWN
+        self.active = pool.active
+
+
 class PoolModel(RuleBasedStateMachine):
     """Requests fare as they will, in any order, at any time."""
 
@@ -477,3 +619,7 @@ class PoolModelTests(SynchronousTestCase):
         4 s or within its Retry-After; probing never stops.
         """
         run_state_machine_as_test(PoolModel, settings=settings(stateful_step_count=40))
+
+    def test_replacing(self) -> None:
+        """With servers that come and go, one in use is always one there is, by one generation."""
+        run_state_machine_as_test(ReplacingModel, settings=settings(stateful_step_count=40))
