@@ -1,0 +1,1 @@
+"""RTP and RTCP: formats, streams, reports, latches and ports."""
