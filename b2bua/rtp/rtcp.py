@@ -23,7 +23,8 @@ PICTURE_LOSS: Final = 1
 FULL_INTRA: Final = 4
 """Format of PSFB: a whole picture is wanted (RFC 5104, section 4.3.1)."""
 
-LARGEST_DATAGRAM: Final = 4096
+LARGEST_DATAGRAM: Final = 2048
+"""Bytes; what is longer would have been fragmented, and nobody does that."""
 MOST_PACKETS: Final = 32
 MOST_BLOCKS: Final = 31
 _CNAME: Final = 1

@@ -19,6 +19,8 @@ from b2bua.rtp.stream import IncomingStream, OutgoingStream
 
 PACKETS_PER_SOCKET = 32
 """Read from one socket before the others get their turn."""
+CONTROL_COST = 8
+"""What reading one datagram of RTCP takes from the budget of a wake-up, in packets."""
 DEFAULT_RATE = 8000
 SHORTEST = 8
 """Bytes of the least RTCP that says anything."""
@@ -117,13 +119,16 @@ class MediaEnd:
         around, latch = self._around, self.latch
         buffer, now = around.buffer, around.seconds()
         most = min(PACKETS_PER_SOCKET, around.share)
-        for taken in range(most):
+        spent = 0
+        while spent < most:
             try:
                 size, source = self._receive_into(buffer)
             except OSError:
-                return taken or 1
+                return spent or 1
+            spent += 1
             if self.mux and size >= SHORTEST and is_rtcp(buffer[1]):
                 self.receive_control(bytes(around.view[:size]), latch.hears(source), now)
+                spent += CONTROL_COST - 1
                 continue
             plain = buffer[0] == VERSION_2 and size >= HEADER_SIZE
             start = HEADER_SIZE if plain else payload_start(buffer, size)
@@ -133,7 +138,7 @@ class MediaEnd:
                 self.drop("source")
             else:
                 self._received(start, size, now)
-        return most
+        return spent
 
     def _received(self, start: int, size: int, now: float) -> None:
         """Per packet: take note of it, and let the joined end send it."""
@@ -146,7 +151,8 @@ class MediaEnd:
         self.last_received = now
         self.incoming.receive(ssrc, sequence, timestamp, now, rate)
         mapped, peer = self.types.get(number), self.peer
-        if mapped is None or peer is None or peer.latch.target is None or not peer.terms.sends:
+        target = None if peer is None else peer.latch.target
+        if mapped is None or peer is None or target is None or not peer.terms.sends:
             self._withhold(ssrc, sequence)
             return
         numbers = peer.outgoing.take(ssrc, sequence, timestamp, now, rate)
@@ -168,7 +174,7 @@ class MediaEnd:
         )
         padding = buffer[size - 1] if first & PADDING else 0
         peer.forwarded += 1
-        if not peer.send(self._around.view[begin:size], size - start - padding):
+        if not peer.send(self._around.view[begin:size], target, size - start - padding):
             self.drop("refused")
 
     def _withhold(self, ssrc: int, sequence: int) -> None:
@@ -215,11 +221,8 @@ class MediaEnd:
 
     # Sending
 
-    def send(self, packet: bytes | memoryview, octets: int) -> bool:
+    def send(self, packet: bytes | memoryview, target: Source, octets: int) -> bool:
         """Per packet: send to the peer; tell whether the kernel took it."""
-        target = self.latch.target
-        if target is None:
-            return False
         try:
             self._send(packet, target)
         except OSError:
@@ -232,11 +235,12 @@ class MediaEnd:
 
     def send_own(self, number: int, payload: bytes, advance: int, now: float, rate: int) -> None:
         """Send a packet of our own, if this end may send and knows where to."""
-        if self.latch.target is None or not self.terms.sends:
+        target = self.latch.target
+        if target is None or not self.terms.sends:
             return
         mark, sequence, timestamp = self.outgoing.make(advance, now, rate)
         head = HEADER.pack(VERSION_2, number | mark, sequence, timestamp, self.outgoing.ssrc)
-        self.send(head + payload, len(payload))
+        self.send(head + payload, target, len(payload))
 
     def send_control(self, now: float, *more: RtcpPacket) -> None:
         """Send our report, and ``more`` with it, if it is known where to."""
@@ -292,13 +296,15 @@ class ControlSocket:
         """Read what the peer says."""
         around = self._around
         most = min(PACKETS_PER_SOCKET, around.share)
-        for taken in range(most):
+        spent = 0
+        while spent < most:
             try:
                 size, source = self.sock.recvfrom_into(around.buffer)
             except OSError:
-                return taken or 1
+                return spent or 1
+            spent += CONTROL_COST
             self._take(bytes(around.view[:size]), source)
-        return most
+        return spent
 
     def _take(self, data: bytes, source: Source) -> None:
         if self._end.receive_control(data, self.latch.hears(source), self._around.seconds()):

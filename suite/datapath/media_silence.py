@@ -62,11 +62,6 @@ class SilenceTimer:
         if not self._silent and self._loop.running:
             self._loop.stop()
 
-    def clear(self) -> None:
-        """No end sends any."""
-        for end in list(self._silent):
-            self.stop(end)
-
     def _tick(self, count: int) -> None:
         now = self._clock.seconds()
         for end, silent in list(self._silent.items()):

@@ -33,7 +33,7 @@ from b2bua.rtp.rtcp import (
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.settings import MediaSettings
 from suite.datapath.media import TwinMediaPlane
-from suite.datapath.media_end import PACKETS_PER_SOCKET
+from suite.datapath.media_end import CONTROL_COST, PACKETS_PER_SOCKET
 from suite.datapath.polled import PACKETS_PER_WAKE_UP
 from suite.datapath.sockets import udp_socket
 from tests import fewer
@@ -434,6 +434,19 @@ class MediaPlaneTests(MediaTestCase):
         self.assertEqual(taken, [PACKETS_PER_WAKE_UP // 16] * 16)
         self.turn()
 
+    def test_a_flood_of_rtcp(self) -> None:
+        """It takes more of the budget, on a port of its own and on a shared one."""
+        one, _ = self.bridge()
+        junk = b"\x80\xc9" + bytes(30)
+        self.plane.set_terms(one, self.terms(self.near, rtcp_mux=True))
+        host, port = self.plane.local(one)
+        for _ in range(PACKETS_PER_WAKE_UP // CONTROL_COST):
+            self.near.rtp.sendto(junk, (host, port))
+            self.near.rtcp.sendto(junk, (host, port + 1))
+        self.plane.doRead()
+        self.assertLess(self.dropped(one)["malformed"], PACKETS_PER_WAKE_UP // CONTROL_COST + 8)
+        self.assertEqual(self.plane.budget_exhausted, 1)
+
 
 class MediaPlaneIPv6Tests(MediaPlaneTests):
     """The same over IPv6."""
@@ -749,6 +762,13 @@ class RtcpTests(MediaTestCase):
         self.plane.set_terms(one, self.terms(self.near, remote_rtcp=None))
         self.clock.advance(LONGEST_FIRST_INTERVAL)
         self.assertEqual((self.reports(self.near), self.packets(self.near)), ([], []))
+
+    def test_an_address_that_is_forbidden(self) -> None:
+        """What the kernel refuses is not sent, and nobody heard of us."""
+        one, _ = self.bridge()
+        self.plane.set_terms(one, self.terms(self.near, remote_rtcp=("255.255.255.255", 9)))
+        self.clock.advance(LONGEST_FIRST_INTERVAL)
+        self.assertEqual(self.plane._ends[one].control.sent, 0)
 
     def test_one_port(self) -> None:
         """With rtcp-mux both kinds share the RTP port, told apart by their type."""
