@@ -215,14 +215,18 @@ class Gate:
     def _challenge(
         self, request: Request, hop: Hop, now: float, error: NotAuthenticated
     ) -> Verdict:
-        """Challenge with both algorithms, or where that is too long with the one all can do."""
-        challenges = self._digest.challenges(now, stale=error.stale)
-        for offered in (challenges, challenges[-1:]):
-            response = stateless_response(request, 401, self._key, offered)
-            if hop.transport != DATAGRAM or does_not_amplify(response, request):
-                self.totals.answered["stale" if error.stale else error.reason] += 1
-                return Answer(response)
-        return self._drop("amplifies")
+        """
+        Challenge with both algorithms, or where that is too long with the one that all phones
+        have; in the shortest form that does not even name it, since it is what no name means.
+        """
+        both = self._digest.challenges(now, stale=error.stale)
+        name, value = both[-1]
+        short = (name, value.removesuffix(f", algorithm={Algorithm.MD5.value}"))
+        forms = [
+            stateless_response(request, 401, self._key, headers, reason)
+            for headers, reason in ((both, None), (both[-1:], None), ([short], ""))
+        ]
+        return self._first_that_fits(forms, request, hop, "stale" if error.stale else error.reason)
 
     # Verdicts.
 
@@ -241,12 +245,21 @@ class Gate:
             if self._trouble.is_spent(source, now):
                 return self._drop("silenced")
             self._trouble.charge(source, now)
-        response = stateless_response(request, status, self._key)
-        if hop.transport == DATAGRAM and not does_not_amplify(response, request):
-            return self._drop("amplifies")
-        self.totals.answered[reason] += 1
-        self._tell(request, hop, status, reason)
-        return Answer(response)
+        forms = [stateless_response(request, status, self._key, (), text) for text in (None, "")]
+        verdict = self._first_that_fits(forms, request, hop, reason)
+        if isinstance(verdict, Answer):
+            self._tell(request, hop, status, reason)
+        return verdict
+
+    def _first_that_fits(
+        self, forms: list[Response], request: Request, hop: Hop, reason: str
+    ) -> Verdict:
+        """Answer with the first of these that may go to somebody who may be anybody."""
+        for response in forms:
+            if hop.transport != DATAGRAM or does_not_amplify(response, request):
+                self.totals.answered[reason] += 1
+                return Answer(response)
+        return self._drop("amplifies")
 
     def _tell(self, request: Request, hop: Hop, status: int, reason: str) -> None:
         if request.method == "REGISTER":

@@ -25,7 +25,11 @@ _COMPACT: Final = {canonical_name(letter): letter for letter in ascii_lowercase}
 
 
 def stateless_response(
-    request: Request, status: int, key: bytes, headers: Iterable[tuple[str, str]] = ()
+    request: Request,
+    status: int,
+    key: bytes,
+    headers: Iterable[tuple[str, str]] = (),
+    reason: str | None = None,
 ) -> Response:
     """
     Answer a request whose top Via says where it came from.
@@ -34,7 +38,7 @@ def stateless_response(
     """
     via = str(request.get("Via")).encode(errors="surrogateescape")
     tag = blake2b(via, key=key, digest_size=_TAG_BYTES).hexdigest()
-    return request.response(status, headers=headers, to_tag=tag)
+    return request.response(status, reason, headers, to_tag=tag)
 
 
 def does_not_amplify(response: Response, request: Request) -> bool:
