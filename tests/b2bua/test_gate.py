@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import ip_network
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua import gate as rules
@@ -14,12 +16,16 @@ from b2bua.registrar import Registrar
 from b2bua.settings import Network, PhoneSettings
 from b2bua.sip.dialog import DialogTable, dialog_of_request
 from b2bua.sip.digest import DigestClient, Login
+from b2bua.sip.errors import ParseError
 from b2bua.sip.headers import parse_challenge
 from b2bua.sip.hop import Hop
 from b2bua.sip.message import Request, Response
 from b2bua.sip.outputs import RequestReceived
+from b2bua.sip.parser import parse_datagram
 from b2bua.sip.transactions import TransactionTable
-from tests.b2bua.phones import NAT, PHONE, TCP, UDP, WSS, arrived, wire
+from b2bua.stateless import MOST_PER_BYTE
+from tests.b2bua.phones import CORPUS, NAT, PHONE, TCP, UDP, WSS, arrived, wire
+from tests.sip import torture
 from tests.sip.exchanges import counted
 
 NOW = 1000.0
@@ -128,13 +134,13 @@ class Phone:
         self.sequence += 1
         request = self.client.answer(asked, response, hop, self.sequence)
         request.prepend("Via", f"SIP/2.0/UDP 192.0.2.50:5060;branch={self.branches()};rport")
-        return request
+        return arrived(request.render(), hop)
 
     def next(self, hop: Hop = UDP) -> Request:
         """The next REGISTER, with the nonce of the last one."""
         request = self.request()
         self.client.authorize(request, hop)
-        return request
+        return arrived(request.render(), hop)
 
 
 class KnownTests(SynchronousTestCase):
@@ -179,9 +185,8 @@ class KnownTests(SynchronousTestCase):
         self.assertEqual(case.receive(request), Pass("1001"))
         self.assertEqual(case.receive(request), Pass())
         self.assertEqual(len(case.registrar), 1)
-        again = Request(request.method, request.uri, request.headers)
-        again.replace("Via", "SIP/2.0/UDP 192.0.2.50:5060;branch=z9hG4bKnew;rport")
-        self.assertEqual(case.status(again), 401)
+        replayed = arrived(request.render().replace(b";branch=", b";branch=z9hG4bKnew"))
+        self.assertEqual(case.status(replayed), 401)
         self.assertEqual(case.gate.totals.answered["stale"], 1)
 
 
@@ -453,3 +458,88 @@ class StrangerTests(SynchronousTestCase):
         self.assertEqual(len(gate._digest._counts), 0)
         self.assertEqual(len(case.events), 10)
         self.assertEqual(sum(gate.totals.passed.values()), 0)
+
+
+IPV6 = Hop("UDP", "2001:db8:1234:5678:9abc:def0:1234:5678", 65_535, flow=1)
+TORTURE = [torture.read(rfc, name) for rfc in ("rfc4475", "rfc5118") for name in torture.names(rfc)]
+
+
+def small(
+    method: str, host: str, branch: str, user: str, tag: str, padding: str, names: bytes
+) -> bytes:
+    """The least that a request may be, with compact names and without spaces if so wanted."""
+    to_tag = f";tag={tag}" if tag else ""
+    data = (
+        f"{method} sip:{user}@h SIP/2.0\r\nVia: SIP/2.0/UDP {host};branch={branch};rport\r\n"
+        f"From: <sip:{user}@h>;tag=1\r\nTo: <sip:{user}@h>{to_tag}\r\n"
+        f"Call-ID: 1\r\nCSeq: 1 {method}\r\nX: {padding}\r\n\r\n"
+    ).encode()
+    if names == b"compact":
+        for long, short in ((b"Via", b"v"), (b"From", b"f"), (b"To", b"t"), (b"Call-ID", b"i")):
+            data = data.replace(b"\r\n" + long + b": ", b"\r\n" + short + b":")
+    return data
+
+
+words = st.text("abcXYZ019", min_size=1, max_size=20)
+
+
+class AmplificationTests(SynchronousTestCase):
+    """By datagram no stranger is given more than 1.2 bytes for each byte."""
+
+    def check(self, data: bytes, hop: Hop, users: Mapping[str, str]) -> Verdict:
+        verdict = Case(users).judge(arrived(data, hop), hop)
+        self.assertNotIsInstance(verdict, Pass)
+        if isinstance(verdict, Answer):
+            answer = verdict.response.render()
+            self.assertLessEqual(len(answer), MOST_PER_BYTE * len(data), answer)
+        return verdict
+
+    def test_corpus(self) -> None:
+        """What phones and scanners really send is answered, and never amplified."""
+        for name, (data, statuses) in CORPUS.items():
+            for hop in (NAT, IPV6):
+                for users, expected in zip((USERS, {}), statuses, strict=True):
+                    with self.subTest(name, hop=hop, users=len(users)):
+                        verdict = self.check(data, hop, users)
+                        status = verdict.response.status if isinstance(verdict, Answer) else 0
+                        self.assertEqual(status, expected)
+
+    def test_torture(self) -> None:
+        """Torture messages are not amplified either."""
+        seen = 0
+        for data in TORTURE:
+            try:
+                is_request = isinstance(parse_datagram(data), Request)
+            except ParseError:
+                # What cannot be read does not come to the gate.
+                continue
+            for hop in (NAT, IPV6) if is_request else ():
+                self.check(data, hop, USERS)
+                seen += 1
+        self.assertGreater(seen, 50)
+
+    @given(
+        st.sampled_from(["REGISTER", "INVITE", "OPTIONS", "BYE", "CANCEL", "ACK", "X"]),
+        st.sampled_from(["h", "192.0.2.1:5060", "[::1]", "host.example.com"]),
+        words.map("z9hG4bK".__add__) | words,
+        words,
+        st.just("") | words,
+        st.integers(0, 400).map("x".__mul__),
+        st.sampled_from([b"compact", b"long"]),
+        st.sampled_from([NAT, IPV6]),
+        st.sampled_from([USERS, {}]),
+    )
+    def test_small(
+        self,
+        method: str,
+        host: str,
+        branch: str,
+        user: str,
+        tag: str,
+        padding: str,
+        names: bytes,
+        hop: Hop,
+        users: Mapping[str, str],
+    ) -> None:
+        """Nor is anything as small as a request can be."""
+        self.check(small(method, host, branch, user, tag, padding, names), hop, users)
