@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 
 from hypothesis import given
@@ -15,8 +15,9 @@ from b2bua.gate import Answer, Drop, Gate, Pass, Verdict
 from b2bua.registrar import Registrar
 from b2bua.settings import Network, PhoneSettings
 from b2bua.sip.dialog import DialogTable, dialog_of_request
-from b2bua.sip.digest import DigestClient, Login
+from b2bua.sip.digest import Algorithm, DigestClient, Login
 from b2bua.sip.errors import ParseError
+from b2bua.sip.grammar import quote
 from b2bua.sip.headers import parse_challenge
 from b2bua.sip.hop import Hop
 from b2bua.sip.message import Request, Response
@@ -32,6 +33,7 @@ NOW = 1000.0
 USERS = {"1001": "open sesame", "1002": "pä", "alice": "looking glass"}
 SERVER = Hop("UDP", "192.0.2.11", 5060, flow=1)
 CONTACT = f"Contact: {PHONE}"
+BOTH = (Algorithm.SHA_256, Algorithm.MD5)
 LONG = "User-Agent: a phone that tells a good deal of itself, its maker and all of its versions 1.2"
 
 
@@ -39,7 +41,10 @@ class Case:
     """A gate before transactions, dialogs and a registrar."""
 
     def __init__(
-        self, users: Mapping[str, str] = USERS, networks: tuple[Network, ...] = ()
+        self,
+        users: Mapping[str, str] = USERS,
+        networks: tuple[Network, ...] = (),
+        offered: Sequence[Algorithm] = (Algorithm.MD5,),
     ) -> None:
         settings = PhoneSettings(users=users, networks=networks)
         self.events: list[Event] = []
@@ -57,6 +62,7 @@ class Case:
             ),
             dns_of=self.registrar.dns_of,
             emit=self.events.append,
+            offered=offered,
         )
 
     def judge(self, request: Request, hop: Hop = UDP, now: float = NOW) -> Verdict:
@@ -203,6 +209,14 @@ class RegisterTests(SynchronousTestCase):
                 self.assertEqual(case.judge(request, Hop("UDP", host, 5060)), Pass())
             self.assertIsInstance(case.judge(arrived(wire("REGISTER", LONG), NAT), NAT), Answer)
 
+    def test_network_options(self) -> None:
+        """From such a network OPTIONS pass, but calls take a binding."""
+        case = Case({}, (ip_network("192.0.2.0/24"),))
+        self.assertEqual(case.judge(arrived(wire("OPTIONS"))), Pass())
+        self.assertEqual(case.status(arrived(wire("INVITE", LONG))), 403)
+        self.assertEqual(case.receive(arrived(wire("REGISTER", CONTACT))), Pass())
+        self.assertEqual(case.judge(arrived(wire("INVITE", branch="z9hG4bK2"))), Pass("1001"))
+
     def test_nobody(self) -> None:
         """Without users, and from no network on the list, it is 403."""
         case = Case(users={})
@@ -213,7 +227,7 @@ class RegisterTests(SynchronousTestCase):
         """The right password passes with each algorithm, and again with the same nonce."""
         for algorithm in ("MD5", "SHA-256"):
             for user, password in USERS.items():
-                case = Case()
+                case = Case(offered=BOTH)
                 phone = Phone(user, password, algorithm)
                 self.assertEqual(case.receive(phone.answer(case, TCP), TCP), Pass(user))
                 for _ in range(3):
@@ -221,7 +235,7 @@ class RegisterTests(SynchronousTestCase):
 
     def test_wrong(self) -> None:
         """A wrong password and an unknown user get the same as whoever says nothing."""
-        case = Case()
+        case = Case(offered=BOTH)
         for phone, reason in (
             (Phone(password="guess"), "password"),
             (Phone("9999", "guess"), "user"),
@@ -257,18 +271,35 @@ class RegisterTests(SynchronousTestCase):
         self.assertEqual(len(case.registrar), 0)
         self.assertEqual(case.events, [PhoneRefused(UDP, 403, "other-user")])
 
-    def test_both_algorithms(self) -> None:
-        """SHA-256 and MD5 are offered where there is room: over a stream, or for a long request."""
-        for data, hop, offered in (
-            (wire("REGISTER"), TCP, 2),
-            (wire("REGISTER", CONTACT, LONG, "Subject: " + "x" * 200), UDP, 2),
-            (wire("REGISTER", CONTACT, LONG), UDP, 1),
+    def test_offered(self) -> None:
+        """What is offered is asked for in its order, as far as there is room; MD5 by default."""
+        long = wire("REGISTER", CONTACT, LONG, "Subject: " + "x" * 200)
+        short = wire("REGISTER", CONTACT, LONG)
+        for algorithms, data, hop, expected in (
+            ((Algorithm.MD5,), long, TCP, ["MD5"]),
+            ((Algorithm.SHA_256,), long, TCP, ["SHA-256"]),
+            (BOTH, wire("REGISTER"), TCP, ["SHA-256", "MD5"]),
+            (BOTH, long, UDP, ["SHA-256", "MD5"]),
+            (BOTH[::-1], long, UDP, ["MD5", "SHA-256"]),
+            (BOTH, short, UDP, ["MD5"]),
+            (BOTH[::-1], short, UDP, ["SHA-256"]),
+            ((Algorithm.MD5,), wire("REGISTER", CONTACT), UDP, [None]),
         ):
-            verdict = Case().judge(arrived(data, hop), hop)
+            verdict = Case(offered=algorithms).judge(arrived(data, hop), hop)
             assert isinstance(verdict, Answer)
             rows = verdict.response.get_rows("WWW-Authenticate")
-            self.assertEqual(len(rows), offered)
-            self.assertIn("algorithm=MD5", rows[-1])
+            self.assertEqual([parse_challenge(row).text("algorithm") for row in rows], expected)
+
+    def test_unasked(self) -> None:
+        """An answer with the algorithm that was not offered is as good."""
+        case = Case()
+        phone = Phone()
+        asked = phone.request()
+        verdict = case.judge(asked)
+        assert isinstance(verdict, Answer)
+        (row,) = verdict.response.get_rows("WWW-Authenticate")
+        verdict.response.replace("WWW-Authenticate", row.replace("MD5", "SHA-256"))
+        self.assertEqual(case.judge(phone.again(asked, verdict.response)), Pass("1001"))
 
 
 class CallTests(SynchronousTestCase):
@@ -543,3 +574,49 @@ class AmplificationTests(SynchronousTestCase):
     ) -> None:
         """Nor is anything as small as a request can be."""
         self.check(small(method, host, branch, user, tag, padding, names), hop, users)
+
+
+REQUESTS = []
+for data in TORTURE:
+    try:
+        message = parse_datagram(data)
+    except ParseError:
+        continue
+    if isinstance(message, Request):
+        REQUESTS.append(message)
+
+_quoted = st.text('ab1=,; \\"\u00e9', max_size=8).map(quote)
+credentials = st.dictionaries(
+    st.sampled_from(["username", "nonce", "uri", "response", "nc", "cnonce", "qop", "algorithm"]),
+    _quoted | st.sampled_from(["auth", "00000001", "MD5", "SHA-256", '"1001"']),
+).map(
+    lambda values: ", ".join(
+        ['Digest realm="webrtc-suite"', *(f"{name}={value}" for name, value in values.items())]
+    )
+)
+
+
+class TortureTests(SynchronousTestCase):
+    """Whatever the parser lets through is judged."""
+
+    def setUp(self) -> None:
+        self.case = Case()
+
+    @given(
+        st.sampled_from(REQUESTS),
+        st.sampled_from(["REGISTER", "INVITE", "OPTIONS", "CANCEL", "ACK", "FROB"]),
+        st.lists(credentials | st.text('Digest =,"', max_size=20), max_size=2),
+        st.sampled_from([UDP, NAT, TCP, IPV6]),
+    )
+    def test_never_raises(
+        self, message: Request, method: str, authorizations: list[str], hop: Hop
+    ) -> None:
+        """Torture messages under any method, with any credentials, have a verdict."""
+        request = Request(method, message.uri, message.headers)
+        request.datagram_size = 1000
+        for value in authorizations:
+            request.add("Authorization", value)
+        verdict = self.case.judge(request, hop)
+        self.assertIsInstance(verdict, Answer | Drop)
+        if isinstance(verdict, Answer):
+            verdict.response.render()
