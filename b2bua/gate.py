@@ -5,7 +5,8 @@ SIP Servers and what belongs to something known pass. A phone proves its passwor
 registers, or comes from a network that needs none; from the way that it registered over it may
 then call as the DN that it registered. Everybody else is a stranger, is answered without any
 state, at most ``MOST_PER_BYTE`` for each byte by datagram, and with silence once it has asked for
-too much. What a stranger gets never depends on whether a DN exists or is bound:
+too much. A phone of a network that needs no password may also ask for OPTIONS, but
+registers before it calls. What a stranger gets never depends on whether a DN exists or is bound:
 
 =====================  ==========================================================
 ACK                    nothing, ever
@@ -25,7 +26,7 @@ with their address could be anybody's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from typing import Final
@@ -51,6 +52,8 @@ WRONG_PASSWORD: Final = 10
 """Points of a wrong password, beside the one of the answer."""
 GUESSES: Final = 5
 """Wrong passwords for one user from one source: one wrong phone must not silence its neighbours."""
+TAKEN: Final = (Algorithm.SHA_256, Algorithm.MD5)
+"""The algorithms that answers to challenges may have."""
 CELLS: Final = 65_536
 """So many that forged sources, a few datagrams each, cannot silence everybody at once."""
 
@@ -102,6 +105,10 @@ class Gate:
     ``is_server`` knows the hosts of SIP Servers, ``knows`` what belongs to a transaction or a
     dialog, ``dns_of`` what is bound over a way. ``key`` is secret, ``random`` gives random bytes.
     Memory does not grow with the number of strangers.
+
+    Answers with MD5 and with SHA-256 are taken, but only ``offered`` is asked for, what is liked
+    best first. MD5 alone is what every phone understands: several of those that know nothing else
+    read the first challenge only, or give up where there is any other.
     """
 
     def __init__(
@@ -114,6 +121,7 @@ class Gate:
         knows: Callable[[Request, Hop], bool],
         dns_of: Callable[[Hop], Collection[str]],
         emit: Subscriber,
+        offered: Sequence[Algorithm] = (Algorithm.MD5,),
     ) -> None:
         self.totals = GateTotals()
         self._settings = settings
@@ -122,9 +130,8 @@ class Gate:
         self._knows = knows
         self._dns_of = dns_of
         self._emit = emit
-        self._digest = DigestServer(
-            settings.realm, key, random, algorithms=(Algorithm.SHA_256, Algorithm.MD5)
-        )
+        self._offered = [TAKEN.index(algorithm) for algorithm in offered]
+        self._digest = DigestServer(settings.realm, key, random, algorithms=TAKEN)
         self._trouble = SourceBudget(TROUBLE, WINDOW, key, CELLS)
         self._guesses = SourceBudget(GUESSES, WINDOW, key, CELLS)
 
@@ -157,6 +164,8 @@ class Gate:
         if not bound and self._needs_no_password(hop.host):
             return self._pass("network")
         if request.method == "OPTIONS":
+            if self._needs_no_password(hop.host):
+                return self._pass("network")
             if hop.transport == DATAGRAM:
                 return self._drop("options")
             return self._answer(request, hop, now, 200, "options")
@@ -215,14 +224,19 @@ class Gate:
     def _challenge(
         self, request: Request, hop: Hop, now: float, error: NotAuthenticated
     ) -> Verdict:
-        """Challenge with both algorithms, or where that is too long with the one all can do."""
+        """
+        Challenge with what is offered, or where that is too long with the last of it; MD5 need
+        not even be named, since it is what no name means.
+        """
         challenges = self._digest.challenges(now, stale=error.stale)
-        for offered in (challenges, challenges[-1:]):
-            response = stateless_response(request, 401, self._key, offered)
-            if hop.transport != DATAGRAM or does_not_amplify(response, request):
-                self.totals.answered["stale" if error.stale else error.reason] += 1
-                return Answer(response)
-        return self._drop("amplifies")
+        offered = [challenges[at] for at in self._offered]
+        name, value = offered[-1]
+        short = (name, value.removesuffix(f", algorithm={Algorithm.MD5.value}"))
+        forms = (
+            stateless_response(request, 401, self._key, headers, reason)
+            for headers, reason in ((offered, None), (offered[-1:], None), ([short], ""))
+        )
+        return self._first_that_fits(forms, request, hop, "stale" if error.stale else error.reason)
 
     # Verdicts.
 
@@ -241,12 +255,21 @@ class Gate:
             if self._trouble.is_spent(source, now):
                 return self._drop("silenced")
             self._trouble.charge(source, now)
-        response = stateless_response(request, status, self._key)
-        if hop.transport == DATAGRAM and not does_not_amplify(response, request):
-            return self._drop("amplifies")
-        self.totals.answered[reason] += 1
-        self._tell(request, hop, status, reason)
-        return Answer(response)
+        forms = (stateless_response(request, status, self._key, (), text) for text in (None, ""))
+        verdict = self._first_that_fits(forms, request, hop, reason)
+        if isinstance(verdict, Answer):
+            self._tell(request, hop, status, reason)
+        return verdict
+
+    def _first_that_fits(
+        self, forms: Iterable[Response], request: Request, hop: Hop, reason: str
+    ) -> Verdict:
+        """Answer with the first of these that may go to somebody who may be anybody."""
+        for response in forms:
+            if hop.transport != DATAGRAM or does_not_amplify(response, request):
+                self.totals.answered[reason] += 1
+                return Answer(response)
+        return self._drop("amplifies")
 
     def _tell(self, request: Request, hop: Hop, status: int, reason: str) -> None:
         if request.method == "REGISTER":

@@ -60,13 +60,15 @@ class Message(ABC):
     ``add``, ``prepend``, ``replace`` and ``remove`` only: typed values are kept beside them.
     """
 
-    __slots__ = ("_typed", "body", "headers")
+    __slots__ = ("_typed", "body", "datagram_size", "headers")
 
     def __init__(self, headers: Iterable[tuple[str, HeaderValue]] = (), body: bytes = b"") -> None:
         self.headers: list[tuple[str, str]] = [
             (canonical_name(name), str(value)) for name, value in headers
         ]
         self.body = body
+        self.datagram_size = 0
+        """The bytes of the datagram, or WebSocket message, that it came in; 0: it came in none."""
         self._typed: dict[str, object] = {}
 
     @property

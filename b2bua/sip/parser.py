@@ -63,9 +63,11 @@ def parse_datagram(data: bytes) -> Message:
             raise ParseError("body-size", status=513)
         if length > len(body):
             raise ParseError("truncated")
-        return head.message(body[:length])
+        message = head.message(body[:length])
     except ParseError as error:
         raise head.refusal(error) from None
+    message.datagram_size = len(data)
+    return message
 
 
 @dataclass(slots=True)

@@ -363,6 +363,7 @@ class DialogTableTests(SynchronousTestCase):
         self.assertIs(table.of_response(answer(invite, 200)), ours)
         self.assertIs(table.of_request(request("BYE", to_tag="ours", from_tag="alice")), theirs)
         self.assertIs(table.of_request(request("BYE", to_tag="alice", from_tag="bob")), ours)
+        self.assertTrue(table.knows(request("BYE", to_tag="alice", from_tag="bob")))
         replaces = parse_replaces("call@client;to-tag=ours;from-tag=alice")
         self.assertIs(table.of_replaces(replaces), theirs)
 
@@ -377,6 +378,7 @@ class DialogTableTests(SynchronousTestCase):
             request("BYE", to_tag="ours", from_tag="alice", call_id="other"),
         ):
             self.assertIsNone(table.of_request(unknown))
+            self.assertFalse(table.knows(unknown))
 
     def test_forks(self) -> None:
         """Each To tag in the responses to one INVITE makes a dialog; they share nothing."""

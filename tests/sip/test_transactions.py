@@ -415,6 +415,47 @@ class CancelTheirsTests(SynchronousTestCase):
         self.assertEqual(len(table), 1)
 
 
+class KnownTests(SynchronousTestCase):
+    """What belongs to a transaction that is here already."""
+
+    def test_known(self) -> None:
+        """Copies, the ACK and the CANCEL of a request are known, from its host only."""
+        table = new_table()
+        invite = taken_in(table, request(branch="z9hG4bK1"))
+        taken_in(table, request("OPTIONS", branch="z9hG4bK2", call_id="other"))
+        known = [
+            request(branch="z9hG4bK1"),
+            request("ACK", branch="z9hG4bK1"),
+            request("CANCEL", branch="z9hG4bK1"),
+            request("OPTIONS", branch="z9hG4bK2"),
+        ]
+        elsewhere = Hop(UDP.transport, OTHER.host, UDP.port)
+        other_port = Hop(UDP.transport, UDP.host, 9)
+        for message in known:
+            self.assertTrue(table.knows(message, UDP))
+            self.assertTrue(table.knows(message, other_port))
+            self.assertFalse(table.knows(message, elsewhere))
+        for message in (
+            request(branch="z9hG4bK3"),
+            request("ACK", branch="z9hG4bK2"),
+            request("CANCEL", branch="z9hG4bK2"),
+            request("BYE", branch="z9hG4bK1"),
+            request("OPTIONS", branch="z9hG4bK2", sent_by="elsewhere.example.com"),
+        ):
+            self.assertFalse(table.knows(message, UDP))
+        self.assertEqual(table.take_outputs(), [])
+        answered(table, invite, 486)
+        run_out(table)
+        self.assertFalse(table.knows(known[0], UDP))
+
+    def test_copy_of_cancel(self) -> None:
+        """A CANCEL that has been answered is known by itself."""
+        table = new_table()
+        taken_in(table, request(branch="z9hG4bK1"))
+        received(table, request("CANCEL", branch="z9hG4bK1"))
+        self.assertTrue(table.knows(request("CANCEL", branch="z9hG4bK1"), UDP))
+
+
 class OldBranchTests(SynchronousTestCase):
     """Peers from before RFC 3261, whose branch says nothing (section 17.2.3)."""
 
