@@ -15,13 +15,13 @@ from twisted.internet.interfaces import (
     IAddress,
     IConnector,
     IListeningPort,
-    IProtocol,
     IReactorFDSet,
     IReactorTCP,
     IReadDescriptor,
+    ITCPTransport,
     IWriteDescriptor,
 )
-from twisted.internet.protocol import ClientFactory, Factory, Protocol, ServerFactory
+from twisted.internet.protocol import ClientFactory, Factory, P, Protocol, ServerFactory
 from zope.interface import implementer
 
 
@@ -115,7 +115,7 @@ class FreezablePorts:
         self,
         host: str,
         port: int,
-        factory: ClientFactory,
+        factory: ClientFactory[P],
         timeout: float = 30.0,
         bindAddress: tuple[str, int] | None = None,
     ) -> IConnector:
@@ -132,9 +132,9 @@ class _Guarded(ServerFactory):
         self._inner = inner
         self._resets = resets
 
-    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """Make the protocol of a connection."""
-        return _Reset() if self._resets() else self._inner.buildProtocol(addr)
+        return _Reset() if self._resets() else cast(Protocol, self._inner.buildProtocol(addr))
 
 
 class _Reset(Protocol):
@@ -142,5 +142,4 @@ class _Reset(Protocol):
 
     def connectionMade(self) -> None:
         """Reset it."""
-        if self.transport is not None:
-            self.transport.abortConnection()
+        cast(ITCPTransport, self.transport).abortConnection()
