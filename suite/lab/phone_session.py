@@ -40,7 +40,7 @@ class PhoneSession:
 
     def __init__(self, host: str, port: int, session_id: int) -> None:
         self._host = host
-        self._port = port
+        self.port = port
         self._numbers = PayloadTypes()
         self._state = OfferAnswer(Origin("-", session_id, 1, "IP4", host))
 
@@ -48,7 +48,7 @@ class PhoneSession:
         """A full offer: who asks for one wants to talk."""
         formats = full_offer_formats("audio", RULES, self._numbers)
         direction = self._state.hold.solicited()
-        media = [Medium(kind="audio", port=self._port, formats=formats, direction=direction)]
+        media = [Medium(kind="audio", port=self.port, formats=formats, direction=direction)]
         offer = compose_offer(self._host, media, self._state.local)
         return self._state.send_offer(offer).render()
 
@@ -101,7 +101,7 @@ class PhoneSession:
             return None
         asked = effective_direction(offer, theirs)
         direction = self._state.asked_hold.answered(asked, Direction.SENDRECV)
-        return Medium(kind="audio", port=self._port, formats=formats, direction=direction)
+        return Medium(kind="audio", port=self.port, formats=formats, direction=direction)
 
 
 _PROTOCOLS = ("RTP/AVP", "RTP/AVPF")

@@ -244,9 +244,10 @@ class Client:
         if word.value == "talk" and "Established" not in self.events:
             self.answer()
         else:
-            event.usage.modify(lambda: self._hold_offer(word.value == "hold"), now)
+            event.usage.modify(lambda: self.hold_offer(word.value == "hold"), now)
 
-    def _hold_offer(self, hold: bool) -> bytes:
+    def hold_offer(self, hold: bool) -> bytes:
+        """An offer that holds, or one that ends that."""
         offer = self.session.offer()
         return offer.replace(b"a=sendrecv", b"a=sendonly") if hold else offer
 
@@ -255,3 +256,7 @@ class Client:
         return next(
             m for m in reversed(self.messages) if isinstance(m, Request) and m.method == method
         )
+
+    def last_response(self) -> Response:
+        """The latest response."""
+        return next(m for m in reversed(self.messages) if isinstance(m, Response))
