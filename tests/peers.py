@@ -231,15 +231,20 @@ class SuiteProcess(RelayProcess):
         return {"PYTHONPATH": str(CHECKOUT), "HOME": own, "XDG_STATE_HOME": own}
 
     def judge(self, exit_code: int) -> None:
-        log = self.program.log()
-        if "Traceback" in log:
-            raise AssertionError(f"a traceback in the log:\n{log}")
-        for secret in SEEDED_SECRETS:
-            if secret in log:
-                raise AssertionError(f"the log tells the secret {secret}:\n{log}")
-        # twistd ends itself by the signal that it was given, once all is stopped.
-        if exit_code not in (0, -signal.SIGTERM):
-            raise AssertionError(f"exit code {exit_code} after SIGTERM:\n{log}")
+        judge_suite(self.program, exit_code, SEEDED_SECRETS)
+
+
+def judge_suite(program: RunningProgram, exit_code: int, secrets: Sequence[str]) -> None:
+    """Fail for a traceback or a secret in the log, or an end that was not orderly."""
+    log = program.log()
+    if "Traceback" in log:
+        raise AssertionError(f"a traceback in the log:\n{log}")
+    for secret in secrets:
+        if secret in log:
+            raise AssertionError(f"the log tells the secret {secret}:\n{log}")
+    # twistd ends itself by the signal that it was given, once all is stopped.
+    if exit_code not in (0, -signal.SIGTERM):
+        raise AssertionError(f"exit code {exit_code} after SIGTERM:\n{log}")
 
 
 class Coturn(RelayProcess):

@@ -95,6 +95,14 @@ class RunningProgram:
             self._process.wait()
             raise AssertionError(f"still there {timeout} s after SIGTERM:\n{self.log()}") from None
 
+    def wait(self, timeout: float) -> int:
+        """Its exit code, once it ended by itself; subprocess.TimeoutExpired if it does not."""
+        return self._process.wait(timeout)
+
+    def send_signal(self, number: int) -> None:
+        """Unless it has ended."""
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """End it for certain, whatever state it is in."""
         if self.exit_code is None:

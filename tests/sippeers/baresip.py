@@ -1,0 +1,195 @@
+"""
+baresip as a phone: registers, calls, answers, holds; over UDP, TCP or TLS.
+
+It is worked through its ctrl_tcp module: commands and events as JSON in netstrings.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import socket
+import struct
+import tempfile
+import time
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.programs import RunningProgram, require_program, running
+from tests.sippeers.addresses import SIP_PORT, Endpoint, own_address
+
+_MODULES = Path("/usr/lib/baresip/modules")
+_CONTROL = 4444
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_REGISTERED = re.compile(r"\} 200 OK .*\[\d+ binding")
+Event = dict[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Who the phone is, and where it registers."""
+
+    dn: str
+    server: Endpoint
+    password: str
+    transport: str = "udp"
+    trusted: Path | None = None
+    """The CA that the server's certificate must come from; for transport tls."""
+    answer_mode: str = "manual"
+    """manual or auto."""
+    interval: int = 120
+
+    def line(self) -> str:
+        """Its line in baresip's file of accounts."""
+        parameters = {
+            "auth_user": self.dn,
+            "auth_pass": self.password,
+            "answermode": self.answer_mode,
+            "regint": str(self.interval),
+            "audio_codecs": "PCMU",
+            "outbound": f'"sip:{self.server};transport={self.transport}"',
+        }
+        told = "".join(f";{name}={value}" for name, value in parameters.items())
+        return f"<sip:{self.dn}@{self.server};transport={self.transport}>{told}\n"
+
+
+class Baresip:
+    """One that runs. Commands are those of its menu, by their long names."""
+
+    def __init__(self, at: Endpoint, program: RunningProgram, control: socket.socket) -> None:
+        self.at = at
+        self.program = program
+        self.events: list[Event] = []
+        self._control = control
+        self._received = b""
+
+    def command(self, name: str, parameters: str = "") -> None:
+        """Have it done; that it cannot be is a failure."""
+        text = json.dumps({"command": name, "params": parameters, "token": name}).encode()
+        self._control.sendall(b"%d:%s," % (len(text), text))
+        answer = self._until(lambda message: bool(message.get("response")), f"answer to {name}")
+        if not answer.get("ok"):
+            raise AssertionError(f"baresip {name} {parameters}: {answer.get('data')}")
+
+    def registered(self) -> None:
+        """Wait until the server has taken its REGISTER, which may be before we can hear events."""
+        self.program.wait_for(lambda: bool(_REGISTERED.search(self.log())), "registered")
+
+    def event(self, kind: str, timeout: float = 10) -> Event:
+        """
+        The next event of that kind that nobody asked for before, such as CALL_ESTABLISHED.
+
+        Events before it are forgotten.
+        """
+        for index, event in enumerate(self.events):
+            if event.get("type") == kind:
+                del self.events[: index + 1]
+                return event
+        found = self._until(lambda message: message.get("type") == kind, kind, timeout)
+        self.events.clear()
+        return found
+
+    def _until(self, wanted: object, what: str, timeout: float = 10) -> Event:
+        assert callable(wanted)
+        deadline = time.monotonic() + timeout
+        while True:
+            for message in self._messages():
+                if message.get("event"):
+                    self.events.append(message)
+                if wanted(message):
+                    return message
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._read(left):
+                seen = [event.get("type") for event in self.events]
+                raise AssertionError(f"baresip: no {what}; events {seen}\n{self.log()}")
+
+    def _messages(self) -> Iterator[Event]:
+        while True:
+            size, colon, rest = self._received.partition(b":")
+            if not colon or len(rest) <= int(size):
+                return
+            self._received = rest[int(size) + 1 :]
+            yield json.loads(rest[: int(size)])
+
+    def _read(self, timeout: float) -> bool:
+        self._control.settimeout(timeout)
+        try:
+            data = self._control.recv(65536)
+        except TimeoutError:
+            return False
+        self._received += data
+        return bool(data)
+
+    def log(self) -> str:
+        """What it printed, without colours."""
+        return _COLOUR.sub("", self.program.log())
+
+
+@contextmanager
+def baresip(account: Account) -> Iterator[Baresip]:
+    """Start the phone on an address of its own; its registration is under way then."""
+    at = Endpoint(own_address())
+    with tempfile.TemporaryDirectory(prefix="webrtc-suite-test-") as name:
+        folder = Path(name)
+        (folder / "accounts").write_text(account.line())
+        (folder / "config").write_text(_configuration(at, account, folder))
+        (folder / "contacts").write_text("")
+        _write_tone(folder / "said.wav")
+        command = [require_program("baresip"), "-f", str(folder)]
+        with running(command, folder / "log", {"HOME": name}) as program:
+            control = _connected(at, program)
+            try:
+                yield Baresip(at, program, control)
+            finally:
+                control.close()
+
+
+def _write_tone(path: Path) -> None:
+    """A minute of 400 Hz at the rate of telephones: its source cannot change the rate."""
+    period = [round(8000 * math.sin(2 * math.pi * i / 20)) for i in range(20)]
+    with wave.open(str(path), "wb") as tone:
+        tone.setnchannels(1)
+        tone.setsampwidth(2)
+        tone.setframerate(8000)
+        tone.writeframes(struct.pack("<20h", *period) * 400 * 60)
+
+
+def _connected(at: Endpoint, program: RunningProgram) -> socket.socket:
+    opened: list[socket.socket] = []
+
+    def connect() -> bool:
+        one = socket.socket()
+        if one.connect_ex((at.host, _CONTROL)) == 0:
+            opened.append(one)
+            return True
+        one.close()
+        return False
+
+    program.wait_for(connect, "open to commands")
+    return opened[0]
+
+
+def _configuration(at: Endpoint, account: Account, folder: Path) -> str:
+    lines = [
+        f"sip_listen {at.host}:{SIP_PORT}",
+        f"ctrl_tcp_listen {at.host}:{_CONTROL}",
+        f"net_interface {at.host}",
+        *([f"sip_cafile {account.trusted}"] if account.trusted else []),
+        "poll_method epoll",
+        "call_local_timeout 60",
+        "call_max_calls 4",
+        f"module_path {_MODULES}",
+        *(f"module {one}.so" for one in ("g711", "aufile")),
+        *(f"module_app {one}.so" for one in ("account", "menu", "ctrl_tcp")),
+        f"audio_source aufile,{folder / 'said.wav'}",
+        f"audio_player aufile,{folder / 'heard.wav'}",
+        f"audio_alert aufile,{folder / 'alert.wav'}",
+        "audio_path /usr/share/baresip",
+        "rtp_ports 10000-19998",
+        "jitter_buffer_delay 1-2",
+    ]
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,180 @@
+"""
+SIPp: a caller, a callee or a whole SIP Server that follows a scenario to the letter.
+
+A scenario is a file of ``scenarios/`` or the name of one that SIPp brings along. Those of ours are
+SIPp's own XML with one abbreviation: ``{{name arguments}}`` stands for lines that `parts` has, so
+that a file shows what its scenario is about. SIPp gets the whole text.
+
+Each message that does not come, or comes and is not expected, fails the run, and the failure tells
+SIPp's reason and all messages.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.programs import RunningProgram, require_program, running
+from tests.sippeers.addresses import Endpoint
+from tests.sippeers.conversation import Conversation, parse_log
+from tests.sippeers.parts import expand
+
+SCENARIOS = Path(__file__).with_name("scenarios")
+BUILT_IN = frozenset({"uac", "uas", "3pcc-C-A", "3pcc-C-B", "3pcc-A", "3pcc-B"})
+TRANSPORTS = {"UDP": "u1", "TCP": "t1"}
+_NO_CALLS = 99
+_EXIT_CODES = {
+    0: "all calls succeeded",
+    1: "a call failed",
+    97: "ended by its scenario",
+    99: "no call was made",
+    253: "it could not start: scenario or options",
+    254: "its socket could not be bound",
+    255: "fatal error",
+}
+_media_ports = itertools.cycle(range(6000, 9000, 10))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What one SIPp is told."""
+
+    scenario: str
+    at: Endpoint
+    to: Endpoint | None = None
+    service: str = "7001"
+    calls: int | None = 1
+    """After which it ends; None: when it is told to."""
+    rate: int = 10
+    transport: str = "UDP"
+    timeout: float = 15.0
+    """Of the whole run."""
+    patience: float = 6.0
+    """With each single message, unless the scenario says otherwise."""
+    password: str = "nobody's"
+    """What a challenge to it is answered with; the user is ``service``."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Words in square brackets of the scenario."""
+    options: Sequence[str] = ()
+
+    def command(self, scenario: Sequence[str], directory: Path) -> list[str]:
+        """How SIPp is started."""
+        keys = [word for key, value in self.keys.items() for word in ("-key", key, value)]
+        calls = [] if self.calls is None else ["-m", str(self.calls)]
+        return [
+            require_program("sipp"),
+            *([str(self.to)] if self.to else []),
+            *scenario,
+            *("-nostdin", "-skip_rlimit", "-bind_local", "-t", TRANSPORTS[self.transport]),
+            *("-i", self.at.host, "-p", str(self.at.port)),
+            *("-ci", self.at.host, "-mi", self.at.host, "-mp", str(next(_media_ports))),
+            *(
+                "-s",
+                self.service,
+                "-ap",
+                self.password,
+                "-r",
+                str(self.rate),
+                "-deadcall_wait",
+                "0",
+            ),
+            *("-trace_err", "-error_file", str(directory / "errors")),
+            *("-trace_msg", "-message_file", str(directory / "messages")),
+            *("-timeout", f"{self.timeout:.0f}s", "-timeout_error"),
+            *("-recv_timeout", f"{self.patience * 1000:.0f}"),
+            *calls,
+            *keys,
+            *self.options,
+        ]
+
+
+class Sipp:
+    """A SIPp that runs. ``finish`` waits for the end of its calls and judges them."""
+
+    def __init__(self, run: Run, program: RunningProgram, directory: Path) -> None:
+        self.run = run
+        self.program = program
+        self._directory = directory
+
+    @property
+    def conversation(self) -> Conversation:
+        """All messages so far."""
+        return parse_log(self._read("messages"))
+
+    def wait_for(self, name: str, count: int = 1, timeout: float = 10) -> None:
+        """Until it received ``count`` messages of that name, such as ``200 INVITE``."""
+        self.program.wait_for(
+            lambda: len(self.conversation.received(name)) >= count, f"{count} x {name}", timeout
+        )
+
+    def finish(self) -> Conversation:
+        """Wait for its end; a failed call is a failure with everything that SIPp tells of it."""
+        try:
+            code = self.program.wait(self.run.timeout + 5)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(self._failure("it does not end")) from None
+        return self._judge(code)
+
+    def dismiss(self) -> Conversation:
+        """End one that serves until it is told to: calls that run are finished first."""
+        if self.program.exit_code is None:
+            self.program.send_signal(signal.SIGUSR1)
+        return self.finish()
+
+    def _judge(self, code: int) -> Conversation:
+        if code == 0 or (code == _NO_CALLS and self.run.calls is None):
+            return self.conversation
+        raise AssertionError(self._failure(_EXIT_CODES.get(code, f"exit code {code}")))
+
+    def _failure(self, outcome: str) -> str:
+        errors = self._read("errors").strip() or self.program.log()[-2000:]
+        return (
+            f"SIPp {self.run.scenario} at {self.run.at} to {self.run.to}: {outcome}\n"
+            f"{errors[:3000]}\n{self.conversation.told()}"
+        )
+
+    def _read(self, name: str) -> str:
+        path = self._directory / name
+        # In binary: newline translation would change what was on the wire.
+        return path.read_bytes().decode(errors="replace") if path.exists() else ""
+
+
+@contextmanager
+def sipp(run: Run) -> Iterator[Sipp]:
+    """Start it; it is gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="webrtc-suite-test-") as name:
+        directory = Path(name)
+        scenario = _scenario(run.scenario, directory)
+        command = run.command(scenario, directory)
+        with running(command, directory / "screen", {"TERM": "dumb", "LC_ALL": "C"}) as program:
+            if run.to is None:
+                program.wait_for(lambda: _listens(run), "listening")
+            yield Sipp(run, program, directory)
+
+
+def _listens(run: Run) -> bool:
+    """Seen in the kernel's list: a probe could take the port away from it."""
+    host = int.from_bytes(socket.inet_aton(run.at.host), "little")
+    wanted = f" {host:08X}:{run.at.port:04X} "
+    return wanted in Path("/proc/net", run.transport.lower()).read_text()
+
+
+def play(run: Run) -> Conversation:
+    """Run it to its end."""
+    with sipp(run) as one:
+        return one.finish()
+
+
+def _scenario(name: str, directory: Path) -> list[str]:
+    if name in BUILT_IN:
+        return ["-sn", name]
+    path = directory / f"{name}.xml"
+    path.write_text(expand((SCENARIOS / path.name).read_text()))
+    return ["-sf", str(path)]

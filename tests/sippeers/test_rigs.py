@@ -1,0 +1,126 @@
+"""The peers with each other, before the B2BUA stands between them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.sippeers.addresses import Endpoint, own_address
+from tests.sippeers.kamailio import Settings, kamailio, kamailio_pair
+from tests.sippeers.sipp import Conversation, Run, play, sipp
+
+PASSWORD = "seeded-password-77aa"
+
+
+def call_between(
+    caller: str, callee: str, transport: str = "UDP"
+) -> tuple[Conversation, Conversation]:
+    """Both sides of one call between two SIPps."""
+    near, far = Endpoint(own_address()), Endpoint(own_address())
+    with sipp(Run(scenario=callee, at=far, transport=transport)) as answering:
+        calling = play(
+            Run(scenario=caller, at=near, to=far, transport=transport, options=("-d", "300"))
+        )
+        return calling, answering.finish()
+
+
+class SippTests(SynchronousTestCase):
+    """SIPp with SIPp: our scenarios are calls, and a failure says what was missing."""
+
+    def test_stock(self) -> None:
+        """The scenarios that SIPp brings along."""
+        calling, answering = call_between("uac", "uas")
+        self.assertEqual(len(calling.sent("INVITE")), 1)
+        self.assertEqual(len(answering.received("BYE")), 1)
+
+    def test_tcp(self) -> None:
+        """A call over TCP."""
+        calling, _ = call_between("call", "callee", "TCP")
+        self.assertEqual({message.transport for message in calling.messages}, {"TCP"})
+
+    def test_third_party(self) -> None:
+        """Its two controllers, one party and another make one call of RFC 3725."""
+        control, a, b = (Endpoint(own_address()) for _ in range(3))
+        hosts = [Endpoint(own_address()) for _ in range(2)]
+        twin = ("-3pcc", str(control))
+        with ExitStack() as stack:
+            second = stack.enter_context(sipp(Run(scenario="uas", at=b)))
+            first = stack.enter_context(sipp(Run(scenario="3pcc-A", at=a)))
+            right = stack.enter_context(
+                sipp(Run(scenario="3pcc-C-B", at=hosts[1], to=b, options=twin))
+            )
+            left = stack.enter_context(
+                sipp(Run(scenario="3pcc-C-A", at=hosts[0], to=a, options=twin))
+            )
+            for one in (left, right, first, second):
+                one.finish()
+
+    def test_our_calls(self) -> None:
+        """Caller and callee of ours fit together, also when the callee hangs up or is busy."""
+        for caller, callee in (
+            ("call", "callee"),
+            ("caller-is-left", "callee-hangs-up"),
+            ("caller-meets-busy", "callee-busy"),
+            ("caller-attached-data", "callee-attached-data"),
+        ):
+            call_between(caller, callee)
+
+    def test_failure(self) -> None:
+        """A message that is not expected fails the run, which tells it and all that passed."""
+        error = self.assertRaises(AssertionError, call_between, "call", "callee-busy")
+        for words in ("a call failed", "unexpected message", "<--  SIP/2.0 486 Busy Here"):
+            self.assertIn(words, str(error))
+
+    def test_registering(self) -> None:
+        """A phone registers with a server that SIPp plays, with a password where it is asked."""
+        for server in ("server", "server-challenges-md5"):
+            at, phone = Endpoint(own_address()), Endpoint(own_address())
+            with sipp(Run(scenario=server, at=at, calls=None)) as one:
+                said = play(Run(scenario="phone-registers", at=phone, to=at, password=PASSWORD))
+                self.assertEqual(said.received()[-1].header("Expires"), "140")
+                one.dismiss()
+
+
+class KamailioTests(SynchronousTestCase):
+    """Kamailio as registrar, proxy and pair."""
+
+    def test_registrar(self) -> None:
+        """It challenges with a digest, grants 140 s, and refuses a wrong password."""
+        at = Endpoint(own_address())
+        with kamailio(Settings(at=at, password=PASSWORD)):
+            phone = Endpoint(own_address())
+            said = play(Run(scenario="phone-registers", at=phone, to=at, password=PASSWORD))
+            self.assertEqual([m.name for m in said.received()], ["401 REGISTER", "200 REGISTER"])
+            self.assertIn("expires=140", said.received()[-1].header("Contact"))
+            play(Run(scenario="phone-is-refused", at=phone, to=at))
+
+    def test_pair(self) -> None:
+        """What is registered with one of them can be called through the other."""
+        phone, caller = Endpoint(own_address()), Endpoint(own_address())
+        with kamailio_pair(PASSWORD) as (first, second):
+            play(Run(scenario="phone-registers", at=phone, to=first.at, password=PASSWORD))
+            for server in (first, second):
+                with sipp(Run(scenario="callee", at=phone)) as answering:
+                    play(Run(scenario="call", at=caller, to=server.at, options=("-d", "100")))
+                    said = answering.finish()
+                self.assertIn(server.at.host, said.received("INVITE")[0].header("Record-Route"))
+
+    def test_port_numbers(self) -> None:
+        """1PPPP is whoever listens at port PPPP of its address."""
+        with kamailio() as server, sipp(Run(scenario="callee", at=server.at.at(5777))) as one:
+            caller = Endpoint(own_address())
+            play(Run(scenario="call", at=caller, to=server.at, service="15777"))
+            one.finish()
+
+    def test_outages(self) -> None:
+        """Frozen it is silent and comes back; killed it leaves no process."""
+        with kamailio() as server:
+            server.freeze()
+            self.assertFalse(server.answers())
+            server.thaw()
+            server.program.wait_for(server.answers, "back")
+            server.kill()
+            self.assertFalse(server.answers())
+        with kamailio(Settings(at=server.at)) as again:
+            self.assertTrue(again.answers())
