@@ -23,18 +23,18 @@ MOST_ARROWS = 120
 MOST_LANES = 8
 """Whoever comes after them shares the last lane."""
 REST = "others"
-LONGEST_HEADING = 24
+LONGEST_HEADING = 20
 PAUSE = 1.0
 """Seconds without a message after which the drawing leaves a gap."""
 
-_TIMES = 72
+_TIMES = 60
 """Width of the column of times."""
-_LANE = 184
+_LANE = 156
 _HEAD = 28
 _ROW = 32
 _GAP = 26
 _MARGIN = 12
-_LETTER = 6.6
+_LETTER = 6.3
 """Width that a letter of a label takes, on average; a label is cut to fit its arrow."""
 _LONG = 14
 """Arrows after which the names are written below, too."""
@@ -68,7 +68,8 @@ def ladder(
     Draw a call, as SVG that stands alone or in a page.
 
     ``headings`` gives labels a name to show; those it has come in its order, right of those it
-    has not. Of a call longer than ``MOST_ARROWS`` the first are drawn, or the ``latest``.
+    has not, and those with one name share a lifeline. Of a call longer than ``MOST_ARROWS`` the
+    first are drawn, or the ``latest``.
     """
     messages = list(call.messages)
     shown = messages[-MOST_ARROWS:] if latest else messages[:MOST_ARROWS]
@@ -108,11 +109,13 @@ def _lanes(
     seen = dict.fromkeys(ends)
     order = [label for label in seen if label not in headings]
     order += [label for label in headings if label in seen]
-    if len(order) <= MOST_LANES:
-        names = [headings.get(label, label) for label in order]
-    else:
-        names = [headings.get(label, label) for label in order[: MOST_LANES - 1]] + [REST]
-    return {label: min(place, MOST_LANES - 1) for place, label in enumerate(order)}, names
+    named = {label: headings.get(label, label) for label in order}
+    # Several sockets of one peer share its name, and its lane.
+    names = list(dict.fromkeys(named.values()))
+    places = {name: min(place, MOST_LANES - 1) for place, name in enumerate(names)}
+    if len(names) > MOST_LANES:
+        names[MOST_LANES - 1 :] = [REST]
+    return {label: places[name] for label, name in named.items()}, names
 
 
 def _arrows(messages: Sequence[TracedMessage], lanes: Mapping[str, int]) -> list[_Arrow]:
@@ -154,7 +157,7 @@ def _drawing(call: TracedCall, arrows: Sequence[_Arrow], names: Sequence[str], m
     key = hashlib.sha256(call.name.encode("utf-8", "replace")).hexdigest()[:8]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="ladder" role="img" width="{width}" '
-        f'height="{height}" viewBox="0 0 {width} {height}" font-size="12.5" '
+        f'height="{height}" viewBox="0 0 {width} {height}" font-size="12" '
         f'font-family="system-ui, sans-serif" fill="currentColor" stroke="none" '
         f'aria-labelledby="ladder-{key}-title" aria-describedby="ladder-{key}-desc">',
         f'<title id="ladder-{key}-title">{text(_title(call), 160)}</title>',
@@ -191,7 +194,7 @@ def _lifelines(names: Sequence[str], top: int, bottom: int) -> list[str]:
 
 
 def _heads(names: Sequence[str], top: int) -> list[str]:
-    parts = [f'<text class="unit" x="{_TIMES - 12}" y="{top + 18}" text-anchor="end">ms</text>']
+    parts = [f'<text class="unit" x="{_TIMES - 6}" y="{top + 18}" text-anchor="end">ms</text>']
     for lane, name in enumerate(names):
         left, middle = _middle(lane) - _LANE // 2 + 6, _middle(lane)
         parts.append(
@@ -209,7 +212,7 @@ def _rows(arrows: Sequence[_Arrow], top: int) -> tuple[list[str], int]:
         if arrow.pause:
             y += _GAP
             rows.append(
-                f'<text class="pause" x="{_TIMES - 12}" y="{y - 4}" text-anchor="end">'
+                f'<text class="pause" x="{_TIMES - 6}" y="{y - 4}" text-anchor="end">'
                 f"+ {arrow.pause:.1f} s</text>"
             )
         y += _ROW
@@ -225,11 +228,11 @@ def _row(arrow: _Arrow, y: int) -> str:
     start, end = _middle(arrow.source), _middle(arrow.target)
     itself = start == end
     room = max(abs(end - start), _LANE) - (28 if itself else 16)
-    label = text(arrow.label, max(int(room / _LETTER) - len(suffix), 4)) + suffix
+    label = text(arrow.label, int(room / _LETTER))
     at, anchor = (start + 8, "start") if itself else ((start + end) // 2, "middle")
     return (
         f'<g class="{" ".join(classes)}"><title>{text(arrow.label, 200)}{suffix}</title>'
-        f'<text class="time" x="{_TIMES - 12}" y="{y + 4}" text-anchor="end">'
+        f'<text class="time" x="{_TIMES - 6}" y="{y + 4}" text-anchor="end">'
         f"{_time(arrow.milliseconds)}</text>"
         f'<text class="label" x="{at}" y="{y - 6}" text-anchor="{anchor}">{label}</text>'
         f"{_line(arrow, start, end, y)}</g>"
