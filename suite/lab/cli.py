@@ -168,7 +168,7 @@ def _arguments(options: argparse.Namespace) -> Arguments:
 def _addresses(settings: SuiteSettings) -> Iterator[Address]:
     if settings.status is not None:
         yield settings.status.address
-    yield from (each.address for each in settings.tcp if each.web and each.plain)
+    yield from (each.address for each in settings.tcp if each.web and not each.proxy_from)
 
 
 def _do(where: Address, words: Sequence[str], *, json_wanted: bool) -> int:
@@ -200,7 +200,9 @@ def _print_ladder(where: Address, call: str) -> int:
 
 def _refused(where: Address, answer: Answer) -> int:
     sentence = answer.member("error")
-    if sentence is None and answer.code == http.client.NOT_FOUND:
+    # What is not there is not there for a POST either, which is told first.
+    missing = (http.client.NOT_FOUND, http.client.METHOD_NOT_ALLOWED)
+    if sentence is None and answer.code in missing:
         raise CannotAsk(
             f"a suite answers on {joined(where)}, but its lab is off: set enabled = true in [lab]"
         )

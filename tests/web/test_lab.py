@@ -139,7 +139,7 @@ class PictureTests(LabTestCase):
         self.site = build_site(no_offer, Clock())
         for path in ("/lab", "/api/lab/status", "/static/lab.html"):
             self.assertEqual(self.get(path).code, 404)
-        self.assertNotIn(b"/lab", self.get("/").body)
+        self.assertNotIn(b'"/lab"', self.get("/").body)
 
     def test_status_port(self) -> None:
         """The status port has the same addresses, where the lab is on."""
