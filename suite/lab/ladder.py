@@ -226,15 +226,15 @@ def _row(arrow: _Arrow, y: int) -> str:
     marks = [word for word, holds in (("again", arrow.again), ("lost", arrow.lost)) if holds]
     suffix = f" ({', '.join(marks)})" if marks else ""
     start, end = _middle(arrow.source), _middle(arrow.target)
-    itself = start == end
-    room = max(abs(end - start), _LANE) - (28 if itself else 16)
+    room = max(abs(end - start), _LANE) - (24 if start == end else 16)
     label = text(arrow.label, int(room / _LETTER))
-    at, anchor = (start + 8, "start") if itself else ((start + end) // 2, "middle")
+    # From the left end on: a narrow window shows the beginning of every label.
+    at = min(start, end) + 12
     return (
         f'<g class="{" ".join(classes)}"><title>{text(arrow.label, 200)}{suffix}</title>'
         f'<text class="time" x="{_TIMES - 6}" y="{y + 4}" text-anchor="end">'
         f"{_time(arrow.milliseconds)}</text>"
-        f'<text class="label" x="{at}" y="{y - 6}" text-anchor="{anchor}">{label}</text>'
+        f'<text class="label" x="{at}" y="{y - 7}">{label}</text>'
         f"{_line(arrow, start, end, y)}</g>"
     )
 

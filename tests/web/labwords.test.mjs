@@ -26,7 +26,7 @@ test("a server that answers late is a warning, one that does not answer fails", 
 });
 
 test("every state is a sentence, and one that is not known is shown as it is", () => {
-  assert.equal(stateWords("slow 5 s"), "Slow: it answers 5 s late.");
+  assert.equal(stateWords("slow 5 s"), "Slow: answers 5 s late.");
   assert.match(stateWords("503"), /503/);
   assert.equal(stateWords("melted"), "melted");
 });

@@ -64,7 +64,7 @@ function serverCard({ name }) {
     ["Kill", "kill", name], ["Freeze", "freeze", name], ["Slow 5 s", "slow", name, "5s"],
     ["503", "503", name], ["Reset", "reset", name], ["Revive", "revive", name],
   ]) {
-    addKey(keys, label, words, `${label} server ${name}`, words[0] === "revive" ? "wide" : "");
+    addKey(keys, label, words, `${label} server ${name}`, words[0]);
   }
   return card;
 }
@@ -74,9 +74,9 @@ function fillServer(card, server) {
   say(title, `SIP Server ${server.name}`);
   show(badge, server.active);
   say(state, stateWords(server.state));
-  say(numbers, `${server.address} · ${server.registered} registered here · ${server.transactions} requests`);
+  say(numbers, `${server.address}\n${server.registered} registered here, ${server.transactions} requests`);
   mark(card, fare(server.state));
-  card.querySelector(".wide").classList.toggle("primary", server.state !== "up");
+  card.querySelector(".revive").classList.toggle("primary", server.state !== "up");
 }
 
 function nameServerCard() {
@@ -91,8 +91,8 @@ function nameServerCard() {
 function fillNameServer(card, dns) {
   const { title, state, numbers } = parts(card);
   say(title, "Name server (DNS)");
-  say(state, dns.on ? "On: it answers." : "Off: it answers nothing.");
-  say(numbers, `${dns.address} · ${dns.name} · ${dns.queries} queries`);
+  say(state, dns.on ? "On: answers." : "Off: answers nothing.");
+  say(numbers, `${dns.address}\n${dns.name}, ${dns.queries} queries`);
   mark(card, dns.on ? "works" : "fails");
   card.querySelector(".on").classList.toggle("primary", !dns.on);
 }
@@ -126,7 +126,7 @@ function fillCall(row, call) {
   const { who, state, where } = parts(row);
   say(who, `${call.id}: ${call.caller} → ${call.callee}`);
   say(state, `${call.state}, ${duration(call.since)}`);
-  say(where, `${call.server === "" ? "" : `over server ${call.server}`}${call.third_party ? ", made by the lab" : ""}`);
+  say(where, call.server === "" ? "" : `over server ${call.server}`);
   row.classList.toggle("ended", isOver(call));
   const keys = [...callKeys(call), ["", "Ladder"]];
   keep(

@@ -23,17 +23,17 @@ export function fare(state) {
 export const MARKS = { works: "✓", warning: "!", fails: "✕" };
 
 const STATES = {
-  up: "Up: it answers.",
+  up: "Up: answers.",
   killed: "Killed: its port is closed.",
-  frozen: "Frozen: it takes everything and answers nothing.",
-  503: "It answers everything with 503.",
-  reset: "It resets connections.",
+  frozen: "Frozen: answers nothing.",
+  503: "Refuses everything with 503.",
+  reset: "Resets its connections.",
 };
 
 /** A sentence about a server's state. */
 export function stateWords(state) {
   if (state.startsWith("slow ")) {
-    return `Slow: it answers ${state.slice(5)} late.`;
+    return `Slow: answers ${state.slice(5)} late.`;
   }
   return STATES[state] ?? state;
 }
