@@ -40,8 +40,10 @@ EPILOG = """\
   revive A                   make it well again
   dns off | dns on           silence the name server, or let it speak again
   call FROM TO               let the SIP Server connect two phones
-  talk | hold | retrieve | hangup CALL
-  transfer CALL DN           what the SIP Server may do to a call
+  talk CALL                  let whoever rings answer (NOTIFY talk)
+  hold CALL [rfc3264|zero]   put a call of the lab's on hold, in either form
+  retrieve CALL | hangup CALL
+  transfer CALL DN [WHO-LEAVES]
   ladder [CALL]              the messages of a call, or of none, as SVG
 
 A suite that was started with --config or -o is found with the same options.

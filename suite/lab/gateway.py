@@ -69,5 +69,5 @@ class GatewaySnapshot:
 class Gateway(Protocol):
     """Whoever can tell how the B2BUA is."""
 
-    def snapshot(self) -> GatewaySnapshot:
-        """Tell it as of now."""
+    def snapshot(self) -> GatewaySnapshot | None:
+        """Tell it as of now; None while it does not run."""

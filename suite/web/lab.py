@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 
 from suite.lab.errors import LabError
-from suite.lab.gateway import Gateway
+from suite.lab.gateway import Gateway, GatewaySnapshot
 from suite.lab.ladder import ladder
 from suite.lab.status import LabStatus
 from suite.lab.status_text import status_text
@@ -42,14 +42,14 @@ class Lab(Protocol):
         """The messages of the last calls."""
 
     def status(self) -> LabStatus:
-        """Tell how everything in it is."""
+        """Tell how everything in it is. Raises LabError while it does not run."""
 
     def command(self, words: Sequence[str]) -> str | Deferred[str]:
         """Do what a person typed and say what was done. Raises LabError with a sentence."""
 
 
 class LabWeb:
-    """The lab's pages. ``gateway`` tells what the B2BUA thinks, None where none runs."""
+    """The lab's pages. ``gateway`` tells what the B2BUA thinks, None where there is none."""
 
     def __init__(self, lab: Lab, gateway: Gateway | None = None) -> None:
         self._lab = lab
@@ -69,8 +69,7 @@ class LabWeb:
 
     def picture(self) -> dict[str, object]:
         """Everything that is shown, fit for JSON."""
-        snapshot = self._gateway.snapshot() if self._gateway else None
-        trace = self._lab.trace
+        snapshot, trace = self._snapshot(), self._lab.trace
         return {
             "lab": self._lab.status().plain(),
             "gateway": snapshot.plain() if snapshot else None,
@@ -80,8 +79,7 @@ class LabWeb:
     def command(self, words: Sequence[str]) -> str | Deferred[str]:
         """Do what a person typed; what ``status`` says comes from here, as both views do."""
         if list(words) == ["status"]:
-            snapshot = self._gateway.snapshot() if self._gateway else None
-            return status_text(self._lab.status(), snapshot)
+            return status_text(self._lab.status(), self._snapshot())
         return self._lab.command(words)
 
     def ladder(self, name: str) -> str | None:
@@ -92,9 +90,11 @@ class LabWeb:
         call = trace.call(name)
         return None if call is None else ladder(call, self._headings())
 
+    def _snapshot(self) -> GatewaySnapshot | None:
+        return self._gateway.snapshot() if self._gateway else None
+
     def _headings(self) -> dict[str, str]:
-        snapshot = self._gateway.snapshot() if self._gateway else None
-        status = self._lab.status()
+        snapshot, status = self._snapshot(), self._lab.status()
         gateway = {address: "gateway" for address in snapshot.addresses} if snapshot else {}
         servers = {each.name: f"SIP Server {each.name}" for each in status.servers}
         phones = {each.name: f"{each.name} phone" for each in status.phones}
@@ -133,7 +133,12 @@ class _Status(Page):
 
     def answer(self, request: server.Request) -> bytes | int:
         refusal = why_not_read(request)
-        return _refuse(request, refusal) if refusal else _json(request, self._web.picture())
+        if refusal:
+            return _refuse(request, refusal)
+        try:
+            return _json(request, self._web.picture())
+        except LabError as error:
+            return _refuse(request, (http.SERVICE_UNAVAILABLE, str(error)))
 
 
 class _Ladders(Page):
@@ -162,7 +167,10 @@ class _Ladder(Page):
         refusal = why_not_read(request)
         if refusal:
             return _refuse(request, refusal)
-        svg = self._web.ladder(self._name)
+        try:
+            svg = self._web.ladder(self._name)
+        except LabError as error:
+            return _refuse(request, (http.SERVICE_UNAVAILABLE, str(error)))
         if svg is None:
             return _refuse(request, (http.NOT_FOUND, "No such call is kept."))
         return content(request, b"image/svg+xml", svg.encode())

@@ -91,6 +91,8 @@ class FakeLab:
         self.shown = STATUS
         self.asked: list[list[str]] = []
         self.trace = Trace()
+        self.fault: LabError | None = None
+        """What asking for the status ends with."""
         self.later: Deferred[str] | None = None
         """What the next command gives instead of its answer."""
         for name, title in (("c1", "7001 to 7999"), ("c2", "7002 to echo")):
@@ -108,6 +110,8 @@ class FakeLab:
 
     def status(self) -> LabStatus:
         """What is shown now."""
+        if self.fault is not None:
+            raise self.fault
         return self.shown
 
     def command(self, words: Sequence[str]) -> str | Deferred[str]:

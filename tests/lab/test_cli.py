@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from suite import cli as suite_cli
 from suite.config import Arguments
 from suite.lab import cli
+from suite.lab.commands import USAGE
 from suite.metrics import Metrics
 from suite.status import status_site
 from suite.web.lab import LabWeb
@@ -177,6 +178,16 @@ class LabCommandTests(SynchronousTestCase):
         evil = json.dumps({"text": "one\x1b[2J\ntwo"}).encode()
         served = self.serve(lambda *_: (200, evil))
         self.assertEqual(self.run_lab("x", url=served.url)[1], "one?[2J\ntwo\n")
+
+
+class HelpTests(SynchronousTestCase):
+    """What --help tells."""
+
+    def test_every_command(self) -> None:
+        """Every command of the lab is there."""
+        for usage in USAGE:
+            verb = usage.split()[0]
+            self.assertRegex(cli.EPILOG, rf"(?m)(^  |\| ){verb}\b")
 
 
 class FindTests(SynchronousTestCase):

@@ -14,6 +14,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from suite.lab.errors import LabError
 from suite.metrics import Metrics
 from suite.status import status_site
 from suite.web.ice_servers import IceServers
@@ -108,6 +109,13 @@ class PictureTests(LabTestCase):
         self.assertIsNone(json.loads(self.get("/api/lab/status").body)["gateway"])
         self.assertIn("is not running", json.loads(self.post({"words": ["status"]}).body)["text"])
         self.assertEqual(self.get("/api/lab/ladder/c2.svg").code, 200)
+
+    def test_not_started(self) -> None:
+        """A lab that does not run says so."""
+        self.lab.fault = LabError("the lab has not been started")
+        for path in ("/api/lab/status", "/api/lab/ladder/c2.svg"):
+            self.assertEqual(self.refused(self.get(path), 503), "the lab has not been started")
+        self.assertEqual(self.post({"words": ["status"]}).code, 409)
 
     def test_ladder(self) -> None:
         """A call is drawn with the names that people know."""

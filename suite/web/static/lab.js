@@ -255,10 +255,10 @@ async function look() {
   let picture;
   try {
     const response = await fetch("/api/lab/status", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
-    if (!response.ok) {
-      throw new Error(`the suite answered ${response.status}`);
-    }
     picture = await response.json();
+    if (!response.ok) {
+      throw new Error(picture.error ?? `the suite answered ${response.status}`);
+    }
   } catch (error) {
     stale(`The suite does not tell how the lab is (${error.message}). What is shown is old; it is asked every second.`);
     return;
