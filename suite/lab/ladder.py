@@ -23,18 +23,18 @@ MOST_ARROWS = 120
 MOST_LANES = 8
 """Whoever comes after them shares the last lane."""
 REST = "others"
-LONGEST_HEADING = 20
+LONGEST_HEADING = 22
 PAUSE = 1.0
 """Seconds without a message after which the drawing leaves a gap."""
 
-_TIMES = 60
+_TIMES = 56
 """Width of the column of times."""
-_LANE = 156
+_LANE = 176
 _HEAD = 28
 _ROW = 32
 _GAP = 26
 _MARGIN = 12
-_LETTER = 6.3
+_LETTER = 6.15
 """Width that a letter of a label takes, on average; a label is cut to fit its arrow."""
 _LONG = 14
 """Arrows after which the names are written below, too."""

@@ -195,7 +195,7 @@ class BoundsTests(SynchronousTestCase):
         """A label is cut to the room of its arrow; all of it stands in the tooltip."""
         summary = "INVITE " + "7" * 60
         (arrow,) = arrows(parsed(ladder(call(message(0, "A", "B", summary)))))
-        self.assertLess(len(words(arrow, "label")), 24)
+        self.assertLess(len(words(arrow, "label")), 27)
         self.assertTrue(words(arrow, "label").endswith("…"))
         self.assertEqual(arrow.findtext(f"{SVG}title"), summary)
 
