@@ -1,7 +1,7 @@
 # The commands of a checkout; `make help` lists them. Set-up is done by whoever needs it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run trust test lint format bench soak fuzz flake interop clean
+.PHONY: help run trust lab test lint format bench soak fuzz flake interop clean
 
 BIN := .venv/bin
 export PYTHON ?= python3
@@ -20,6 +20,9 @@ run: ## the suite in the foreground, with defaults that work on this machine
 trust: ## let your browsers trust the certificate that make run made
 	@packaging/setup.sh run
 	@$(BIN)/webrtc-suite trust
+
+lab: ## the lab of the running suite: its status, or what ARGS say, such as ARGS="kill A"
+	@$(BIN)/webrtc-suite lab $(or $(ARGS),status)
 
 test: lint ## everything: linters, unit tests, tests against real peers; prints coverage
 	@packaging/test.sh $(TESTS)

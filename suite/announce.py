@@ -13,6 +13,7 @@ from turn.five_tuple import Address, bracketed
 
 _EVERYWHERE = ("0.0.0.0", "::")
 _TRUST = "webrtc-suite trust (in a checkout: make trust)"
+_LAB = 'webrtc-suite lab status (in a checkout: make lab, then make lab ARGS="kill A")'
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,10 @@ class Opened:
     tls: bool = False
 
 
-def announcement(settings: SuiteSettings, addresses: Sequence[Opened], host: str) -> str:
-    """The whole text, for a terminal; ``host`` is this machine's name."""
+def announcement(
+    settings: SuiteSettings, addresses: Sequence[Opened], host: str, *, lab: bool = False
+) -> str:
+    """The whole text, for a terminal; ``host`` is this machine's name, ``lab`` says it is on."""
     lines = [f"{settings.name} is running.", ""]
     lines += _table([opened for opened in addresses if not opened.fault])
     failed = [opened for opened in addresses if opened.fault]
@@ -42,6 +45,8 @@ def announcement(settings: SuiteSettings, addresses: Sequence[Opened], host: str
         lines += ["", f"To see whether it works, open {' or '.join(urls)}"]
         if _is_own_certificate(settings):
             lines += [f"For TLS let your browser trust this install once: {_TRUST}"]
+    if lab:
+        lines += ["", *_lab(addresses)]
     return "\n".join(lines) + "\n"
 
 
@@ -58,6 +63,16 @@ def pages(addresses: Sequence[Opened], host: str) -> list[str]:
         visible = host if name in _EVERYWHERE else bracketed(name)
         urls.append(f"https://{visible}/" if port == 443 else f"https://{visible}:{port}/")
     return urls
+
+
+def _lab(addresses: Sequence[Opened]) -> list[str]:
+    shown = [opened for opened in addresses if opened.web and not opened.fault]
+    here = [url for url in pages(shown, "") if url.startswith("http://localhost:")]
+    page = f" Open {here[0]}lab" if here else ""
+    return [
+        f"A lab with two SIP Servers is on: kill one and watch.{page}",
+        f"On the command line, to begin with: {_LAB}",
+    ]
 
 
 def _is_own_certificate(settings: SuiteSettings) -> bool:

@@ -1,5 +1,6 @@
 """
-``webrtc-suite``: starts the suite, checks a configuration, asks a running relay, shows a sample.
+``webrtc-suite``: starts the suite, checks a configuration, asks a running relay or its lab, shows
+a sample.
 
 ``run`` is ``twistd -n webrtc-suite`` with what that needs around it, so that a checkout and an
 install start alike from any directory.
@@ -21,6 +22,7 @@ Usage: webrtc-suite COMMAND [options]
   run           start in the foreground; with --default, for this machine only
   check-config  say what is wrong with a configuration, and start nothing
   check         ask a running relay whether it works, as a client would
+  lab           show the lab of the running suite, kill a SIP Server, make a call
   trust         let your browsers trust the certificate that this install made
   sample-conf   print a configuration file with every option
 
@@ -63,6 +65,13 @@ def check(arguments: Sequence[str]) -> int:
     return relay_check.main(list(arguments))
 
 
+def lab(arguments: Sequence[str]) -> int:
+    """Show the running suite's lab, or do something to it."""
+    from suite.lab import cli as lab_commands
+
+    return lab_commands.main(list(arguments))
+
+
 def trust(arguments: Sequence[str]) -> int:
     """Let this user's browsers trust the install's own certificate."""
     from suite import trust as browser_trust
@@ -85,6 +94,7 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "run": run,
     "check-config": check_config,
     "check": check,
+    "lab": lab,
     "trust": trust,
     "sample-conf": sample_conf,
 }

@@ -33,6 +33,7 @@ from suite.units import (
     UdpUnit,
     WatchUnit,
 )
+from suite.web.site import LabPages
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +48,8 @@ class Parts:
     """Makes the listener of one TCP address, anew for each try."""
     certificates: Certificates | None = None
     certificate_watch: Watch | None = None
+    lab: LabPages | None = None
+    """The lab's pages; the status port has their addresses, too."""
 
 
 @dataclass(slots=True)
@@ -83,6 +86,8 @@ class Composition:
     listening: Sequence[tuple[Listening, TcpListen | None]]
     relay: Relay | None
     certificates: Certificates | None
+    has_lab: bool = False
+    """Whether the start text is to lead to the lab."""
     standing: Standing = field(default_factory=Standing)
 
     def watched_by(self, supervisor: Supervisor) -> None:
@@ -124,7 +129,12 @@ def compose(
     first: list[Unit] = [LogUnit(log), WatchUnit("reactor", lag)]
     if settings.status is not None:
         site = status_site(
-            standing, metrics, lambda: lag.worst, clocks.monotonic, settings.status.metrics_path
+            standing,
+            metrics,
+            lambda: lag.worst,
+            clocks.monotonic,
+            settings.status.metrics_path,
+            parts.lab,
         )
         status = StatusUnit(site, settings.status.address, reactor)
         first.append(status)
@@ -139,7 +149,14 @@ def compose(
     middle += [[unit] for unit in parts.b2bua]
     last: list[Unit] = [unit for unit, _ in listening if not isinstance(unit, StatusUnit)]
     _read_metrics(metrics, standing, log, parts)
-    return Composition([first, *middle, last], listening, parts.relay, parts.certificates, standing)
+    return Composition(
+        [first, *middle, last],
+        listening,
+        parts.relay,
+        parts.certificates,
+        has_lab=parts.lab is not None,
+        standing=standing,
+    )
 
 
 def _listening(settings: SuiteSettings, parts: Parts) -> list[tuple[Listening, TcpListen | None]]:

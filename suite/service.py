@@ -295,7 +295,8 @@ class SuiteService(Service):
         self.log.standard(LogEvent.STARTED, "Application started")
         if self._foreground and not self.log.settings.json:
             host = socket.gethostname()
-            self.log.console(announcement(self.settings, opened, host))
+            text = announcement(self.settings, opened, host, lab=composition.has_lab)
+            self.log.console(text)
         self._plan_check_point()
         # What was made so far lives as long as the process: the collector need not look at it.
         gc.collect()

@@ -17,7 +17,7 @@ from twisted.web.resource import Resource
 
 from suite.metrics import CONTENT_TYPE, Metrics
 from suite.unit import Health
-from suite.web.site import PageSite
+from suite.web.site import LabPages, PageSite
 
 LONGEST_LAG = 1.0
 _IDLE_TIMEOUT = 15
@@ -83,9 +83,18 @@ def status_site(
     lag: Callable[[], float],
     clock: IReactorTime,
     metrics_path: str = "/metrics",
+    lab: LabPages | None = None,
 ) -> StatusSite:
-    """Make the site. ``lag`` is the reactor's worst delay of late, in seconds."""
+    """
+    Make the site. ``lag`` is the reactor's worst delay of late, in seconds.
+
+    With ``lab`` its addresses are here, too: the command line asks them.
+    """
     root = Folder()
+    if lab is not None:
+        api = Folder()
+        root.putChild(b"api", api)
+        api.putChild(b"lab", lab.api())
     _put(root, "/ping", lambda: (http.OK, "text/plain; charset=utf-8", b"up"))
     _put(root, "/health/live", lambda: _live(lag()))
     _put(root, "/health/ready", lambda: _ready(readiness))

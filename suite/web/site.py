@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from importlib import resources
 from io import BytesIO
-from typing import cast
+from typing import Protocol, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web import http, server
@@ -48,36 +48,51 @@ STATIC_TYPES = {
     ".svg": b"image/svg+xml",
 }
 
+LAB_PLACE = b"<!-- lab -->"
+"""Where the start page leads to the lab, if there is one."""
+LAB_LINK = b'<nav><a href="/lab">The lab: kill a SIP Server and watch</a></nav>'
+
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
 
 
 class Page(Resource):
     """
-    What all pages share: GET and HEAD only, the security headers, and 404 below a leaf.
+    What all pages share: the security headers, GET and HEAD only unless one says otherwise, and
+    404 below a leaf.
 
     The name of the server software is not told.
     """
 
     cache_control = b"no-cache"
+    methods: tuple[bytes, ...] = (b"GET", b"HEAD")
 
     def getChild(self, path: bytes, request: server.Request) -> Resource:
         """Answer 404 for every path that nobody put here."""
         return Missing()
 
-    def render(self, request: server.Request) -> bytes:
+    def render(self, request: server.Request) -> bytes | int:
         """Check the method, set the headers, then ask ``answer`` for the content."""
         request.responseHeaders.removeHeader(b"server")
         for name, value in SECURITY_HEADERS:
             request.setHeader(name, value)
         request.setHeader(b"cache-control", self.cache_control)
-        if request.method not in (b"GET", b"HEAD"):
-            request.setHeader(b"allow", b"GET, HEAD")
-            return plain(request, http.NOT_ALLOWED, "This address is for reading only.")
+        if request.method not in self.methods:
+            request.setHeader(b"allow", b", ".join(self.methods))
+            return plain(request, http.NOT_ALLOWED, self._what_it_is_for())
         return self.answer(request)
 
-    def answer(self, request: server.Request) -> bytes:
-        """Give the body; status and content type are set on ``request``."""
+    def answer(self, request: server.Request) -> bytes | int:
+        """
+        Give the body; status and content type are set on ``request``.
+
+        Or NOT_DONE_YET, by whoever finishes the request later.
+        """
         return plain(request, http.NOT_FOUND, "There is no such page here.")
+
+    def _what_it_is_for(self) -> str:
+        if b"GET" in self.methods:
+            return "This address is for reading only."
+        return f"This address takes {b', '.join(self.methods).decode('ascii')} only."
 
 
 def plain(request: server.Request, code: int, sentence: str) -> bytes:
@@ -123,6 +138,22 @@ class StaticFile(Page):
         if request.setETag(self._etag) is http.CACHED:
             return b""
         return content(request, self._type, self._body)
+
+    def with_words(self, old: bytes, new: bytes) -> StaticFile:
+        """The same file with some of its words changed; they must be there."""
+        if old not in self._body:
+            raise ValueError(f"{old!r} is not in this file")
+        return StaticFile(self._type, self._body.replace(old, new))
+
+
+class LabPages(Protocol):
+    """What a lab shows, where there is one."""
+
+    def page(self, document: StaticFile) -> Page:
+        """The page for people, made of its file."""
+
+    def api(self) -> Page:
+        """The tree of ``/api/lab``."""
 
 
 class IceServersPage(Page):
@@ -237,27 +268,35 @@ def static_files() -> dict[str, StaticFile]:
     return files
 
 
-def build_root(ice_servers: Callable[[str], IceServers]) -> Page:
+def build_root(ice_servers: Callable[[str], IceServers], lab: LabPages | None = None) -> Page:
     """
     Make the tree of pages; other parts of the suite may put their own children on it.
 
-    ``ice_servers`` is called with the host that the browser used.
+    ``ice_servers`` is called with the host that the browser used. With ``lab`` its page is there,
+    and the start page leads to it.
     """
     root, static, api = Page(), Page(), Page()
     files = static_files()
-    root.putChild(b"", files.pop("index.html"))
+    start, lab_page = files.pop("index.html"), files.pop("lab.html")
     root.putChild(b"ping", Ping())
     root.putChild(b"static", static)
     root.putChild(b"api", api)
     api.putChild(b"ice-servers", IceServersPage(ice_servers))
+    if lab is not None:
+        start = start.with_words(LAB_PLACE, LAB_LINK)
+        root.putChild(b"lab", lab.page(lab_page))
+        api.putChild(b"lab", lab.api())
+    root.putChild(b"", start)
     for name, file in files.items():
         static.putChild(name.encode("ascii"), file)
     return root
 
 
 def build_site(
-    ice_servers: Callable[[str], IceServers], reactor: IReactorTime | None = None
+    ice_servers: Callable[[str], IceServers],
+    reactor: IReactorTime | None = None,
+    lab: LabPages | None = None,
 ) -> server.Site:
     """Make the factory that speaks HTTP with whoever the listener says is a web client."""
-    site = PageSite(build_root(ice_servers), timeout=IDLE_TIMEOUT, reactor=reactor)
+    site = PageSite(build_root(ice_servers, lab), timeout=IDLE_TIMEOUT, reactor=reactor)
     return cast(server.Site, site)

@@ -13,8 +13,9 @@ const FLAGS = [
  * Opens `url` and hands the page to `work`; what `work` returns is printed as JSON, together with
  * every request to another origin, every error of the console and every exception in the page.
  * Certificates are checked: a test that needs an own authority puts it in $HOME/.pki/nssdb.
+ * The page is ready once it has a `ready`.
  */
-export async function withPage(url, options, work) {
+export async function withPage(url, options, work, ready = "fieldset.server") {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: FLAGS,
@@ -36,7 +37,7 @@ export async function withPage(url, options, work) {
       }
     });
     await page.goto(url);
-    await page.waitForFunction(() => document.querySelectorAll("fieldset.server").length > 0);
+    await page.waitForFunction((selector) => document.querySelector(selector) !== null, ready);
     const answer = await work(page);
     console.log(JSON.stringify({ ...answer, complaints }));
   } finally {

@@ -54,6 +54,18 @@ class AnnouncementTests(SynchronousTestCase):
         opened = Opened("TCP", ("2001:db8::1", 443), "pages", web=True, tls=True)
         self.assertEqual(pages([opened], "box"), ["https://[2001:db8::1]/"])
 
+    def test_lab(self) -> None:
+        """Where the lab is on, its page and its first command are named; else neither is."""
+        opened = Opened("TCP", ("127.0.0.1", 8443), "pages", web=True, tls=True)
+        text = announcement(SETTINGS, [opened], "box", lab=True)
+        self.assertIn("Open http://localhost:8443/lab\n", text)
+        self.assertIn("webrtc-suite lab status", text)
+        self.assertNotIn("lab", announcement(SETTINGS, [opened], "box"))
+        remote = Opened("TCP", ("192.0.2.1", 8443), "pages", web=True, tls=True)
+        text = announcement(SETTINGS, [remote], "box", lab=True)
+        self.assertNotIn("8443/lab", text)
+        self.assertIn("webrtc-suite lab status", text)
+
     def test_nothing_is_open(self) -> None:
         """Even when every address failed there is a text."""
         self.assertIn("is running", announcement(SETTINGS, [], "box"))
