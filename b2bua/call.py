@@ -312,7 +312,7 @@ class Call:
         self.try_other_server(now)
 
     def try_other_server(self, now: float) -> None:
-        """Send what nothing has come back for to the server in use now; give up if there is none."""
+        """Send what nothing has come back for to the server in use; give up if there is none."""
         for leg in list(self.rung):
             if not leg.is_unheard:
                 continue

@@ -147,4 +147,5 @@ class Leg:
         """Give up an INVITE that went where nobody answers; late answers are ended by it."""
         usage, self.usage = self.usage, None
         if isinstance(usage, InviteClientUsage):
+            usage.is_abandoned = True
             usage.cancel(now)

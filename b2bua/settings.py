@@ -64,7 +64,7 @@ class ServerSettings:
     name_servers: tuple[tuple[str, int], ...] = ()
     """Who is asked for names; empty: whom the machine asks."""
     prefer: IpVersion = IpVersion.IPV4
-    ipv6: bool = True
+    ipv6: bool = False
     """Whether IPv6 addresses of names are used at all."""
     password: str | None = field(default=None, repr=False)
     """With it and its own number a DN answers a challenge, unless it has one of its own."""

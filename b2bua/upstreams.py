@@ -349,7 +349,7 @@ class ServerPool:
 
     def _doubt(self, sent: Sent, reason: Reason, now: float) -> None:
         standing = self._standings[sent.server]
-        if reason is Reason.UNANSWERED and not sent.is_probe and sent.at < self._proven_at:
+        if reason is Reason.UNANSWERED and not sent.is_probe and sent.at <= self._proven_at:
             # It answered what was sent later, so this request has a trouble of its own (one too
             # long for UDP, say). It must not take the server from everybody: a probe decides.
             standing.heard_at = -inf

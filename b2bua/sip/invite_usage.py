@@ -83,6 +83,8 @@ class InviteUsage:
         """The dialog that is answered, or that can be only one."""
         self.timer = SessionTimer(agent.profile)
         self.credentials: DigestClient | None = None
+        self.is_abandoned = False
+        """Given up for another one elsewhere: its end goes to the server that it was sent to."""
         self.transactions: set[Transaction] = set()
         """Everything open that belongs here; when it is over too the usage is forgotten."""
         self.dialogs: list[Dialog] = []
@@ -226,6 +228,8 @@ class InviteUsage:
 
     def hop_of(self, dialog: Dialog) -> Hop:
         """Where requests inside a dialog go."""
+        if self.is_abandoned:
+            return self.hop
         return self.agent.route(dialog.next_hop, self.hop)
 
     def ask(

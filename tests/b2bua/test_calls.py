@@ -36,6 +36,7 @@ class CallCase(SynchronousTestCase):
         self.network = Network(**changes)
         self.a, self.b, self.phone = self.network.a, self.network.b, self.network.phone
         self.assertEqual(self.phone.register("1001").status, 200)
+        self.network.advance(1)
         self.network.trace.clear()
 
     def settle(self) -> None:
