@@ -2,11 +2,11 @@
 Who may make us keep state: asked for every request, before the transactions see it.
 
 SIP Servers and what belongs to something known pass. A phone proves its password when it
-registers, or comes from a network that needs none; from the way that it registered over it may
-then call as the DN that it registered. Everybody else is a stranger, is answered without any
-state, at most ``MOST_PER_BYTE`` for each byte by datagram, and with silence once it has asked for
-too much. A phone of a network that needs no password may also ask for OPTIONS, but
-registers before it calls. What a stranger gets never depends on whether a DN exists or is bound:
+registers, or comes from a network that needs none; over the way that it registered by it may
+then call as the DN that it registered, and as no other. From such a network it may call before
+it registers as well. Everybody else is a stranger, is answered without any state, at most
+``MOST_PER_BYTE`` for each byte by datagram, and with silence once it has asked for too much. What
+a stranger gets never depends on whether a DN exists or is bound:
 
 =====================  ==========================================================
 ACK                    nothing, ever
@@ -161,11 +161,10 @@ class Gate:
         bound = self._dns_of(hop)
         if caller and caller in bound:
             return self._pass("bound", caller)
-        if not bound and self._needs_no_password(hop.host):
+        is_open = request.method == "OPTIONS" or not bound
+        if is_open and self._needs_no_password(hop.host):
             return self._pass("network")
         if request.method == "OPTIONS":
-            if self._needs_no_password(hop.host):
-                return self._pass("network")
             if hop.transport == DATAGRAM:
                 return self._drop("options")
             return self._answer(request, hop, now, 200, "options")

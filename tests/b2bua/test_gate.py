@@ -209,13 +209,16 @@ class RegisterTests(SynchronousTestCase):
                 self.assertEqual(case.judge(request, Hop("UDP", host, 5060)), Pass())
             self.assertIsInstance(case.judge(arrived(wire("REGISTER", LONG), NAT), NAT), Answer)
 
-    def test_network_options(self) -> None:
-        """From such a network OPTIONS pass, but calls take a binding."""
+    def test_network_calls(self) -> None:
+        """From such a network one may call and ask; where a DN is bound, as that DN only."""
         case = Case({}, (ip_network("192.0.2.0/24"),))
-        self.assertEqual(case.judge(arrived(wire("OPTIONS"))), Pass())
-        self.assertEqual(case.status(arrived(wire("INVITE", LONG))), 403)
+        for method in ("OPTIONS", "INVITE"):
+            self.assertEqual(case.judge(arrived(wire(method))), Pass())
         self.assertEqual(case.receive(arrived(wire("REGISTER", CONTACT))), Pass())
         self.assertEqual(case.judge(arrived(wire("INVITE", branch="z9hG4bK2"))), Pass("1001"))
+        for method, status in (("INVITE", 403), ("OPTIONS", 1)):
+            request = arrived(wire(method, LONG, dn="1002", branch="z9hG4bK3"))
+            self.assertEqual(case.status(request), status)
 
     def test_nobody(self) -> None:
         """Without users, and from no network on the list, it is 403."""
