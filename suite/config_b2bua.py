@@ -34,6 +34,7 @@ from suite.config_sip_listen import (
     sip_tls,
 )
 from suite.diagnostics import Level
+from suite.lab.settings import LabSettings
 from suite.machine import Machine
 from suite.option_kinds import BOOLEAN, NETWORKS, PORT_OR_OFF, REALM, SECRET, TEXT, URL_PATH
 from suite.option_kinds_b2bua import (
@@ -58,7 +59,6 @@ from suite.option_kinds_gateway import DIAL_NUMBERS, DOMAINS
 from suite.option_table import OPTIONS
 from suite.option_table_gateway import SRTP_MODE
 from suite.options import Status
-from suite.settings import LabSettings
 from turn.five_tuple import Address
 
 USERS = "users"

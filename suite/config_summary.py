@@ -5,7 +5,8 @@ What a configuration would start, in a few lines for people.
 from __future__ import annotations
 
 from b2bua.settings import B2buaSettings
-from suite.settings import LabSettings, SuiteSettings, TcpListen
+from suite.lab.settings import LabSettings
+from suite.settings import SuiteSettings, TcpListen
 from turn.five_tuple import joined
 from turn.settings import CredentialSettings, TurnSettings
 

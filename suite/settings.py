@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from b2bua.settings import B2buaSettings
+from suite.lab.settings import LabSettings
 from turn.five_tuple import Address
 from turn.settings import Network, TurnSettings
 
@@ -114,28 +115,6 @@ class StatusSettings:
 
     address: Address = ("127.0.0.1", 9641)
     metrics_path: str = "/metrics"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabSettings:
-    """
-    What the lab brings, all of it on loopback addresses.
-
-    The B2BUA finds the two SIP Servers by asking ``name_server`` for ``domain``.
-    """
-
-    server_a: Address = ("127.0.0.11", 5060)
-    server_b: Address = ("127.0.0.12", 5060)
-    name_server: Address = ("127.0.0.10", 5353)
-    echo: Address = ("127.0.0.13", 5060)
-    """The phone that sends back what it hears."""
-    music: Address = ("127.0.0.13", 5062)
-    domain: str = "siplab.test"
-    """The SRV name that stands for both servers."""
-    password: str = field(repr=False)
-    """With it and its own number every DN registers with the lab's servers."""
-    echo_dn: str = "7001"
-    music_dn: str = "7002"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorUDP
 
-from b2bua.net.transport import EventLoop
+from b2bua.net.transport import EventLoop, NotBound
 from b2bua.sip.headers import NameAddr
 from b2bua.sip.hop import Hop
 from b2bua.sip.message import Message, Response
@@ -96,7 +96,7 @@ class Lab:
                 phone.start()
             self._names = self._name_server()
             self._names.start(self._udp, self._loop.tcp)
-        except (OSError, CannotListenError) as error:
+        except (NotBound, CannotListenError) as error:
             self.stop()
             raise LabError(f"the lab cannot have its addresses: {error}") from error
         for server in self.servers:

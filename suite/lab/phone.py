@@ -106,7 +106,7 @@ class Phone:
         self.calls: dict[InviteUsage, PhoneCall] = {}
 
     def start(self) -> None:
-        """Bind; raises OSError or CannotListenError."""
+        """Bind; raises NotBound."""
         host, port = self._address
         self._transports = SipTransports(
             [SipListen(kind, host, port) for kind in ("UDP", "TCP")],
@@ -165,6 +165,12 @@ class Phone:
         count = len(self.calls)
         return "idle" if not count else "1 call" if count == 1 else f"{count} calls"
 
+    def hang_up_all(self) -> None:
+        """End every call of it."""
+        for usage in list(self.calls):
+            usage.bye(self._agent.now)
+        self._agent.pump()
+
     # Messages.
 
     def received(self, message: Message, hop: Hop) -> None:
@@ -177,6 +183,9 @@ class Phone:
         """Something did not arrive."""
         if self._running is not None:
             self._running.hop_failed(hop)
+
+    def closed(self, hop: Hop) -> None:
+        """A connection is gone; another one will do."""
 
     def _send(self, message: Message, hop: Hop) -> None:
         if self._transports is not None and is_loopback(hop.host):

@@ -109,7 +109,7 @@ class LabServer:
     # Its lives.
 
     def start(self) -> None:
-        """Bind; raises OSError or CannotListenError."""
+        """Bind; raises NotBound."""
         listens = [SipListen(kind, self._host, port) for kind, port in self._bound.items()]
         self._transports = SipTransports(
             listens,
@@ -248,6 +248,9 @@ class LabServer:
     def failed(self, hop: Hop, reason: str) -> None:
         """Something did not arrive."""
         self._around.failed(self, hop)
+
+    def closed(self, hop: Hop) -> None:
+        """A connection is gone; its number is not used again in this life."""
 
     def _take_late(self, message: Message, hop: Hop) -> None:
         def handle() -> None:

@@ -11,8 +11,8 @@ from b2bua.settings import B2buaSettings, EchoAnswer
 from b2bua.srv import IpVersion
 from b2bua.upstreams import Server
 from suite.config import Arguments, Loaded, check, load
+from suite.lab.settings import LabSettings
 from suite.reload import plan
-from suite.settings import LabSettings
 from tests.certificates import write_certificate
 from tests.config.machines import MACHINE, ConfigTestCase
 

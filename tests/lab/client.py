@@ -208,6 +208,9 @@ class Client:
         self.failures.append(reason)
         self.running.hop_failed(hop)
 
+    def closed(self, hop: Hop) -> None:
+        """A connection is gone."""
+
     def told(self, output: AgentOutput, now: float) -> None:
         """Obey: answer, hold, retrieve."""
         if isinstance(output, ResponseReceived):

@@ -494,14 +494,14 @@ class TraceTests(LabCase):
         """What goes to a dead server is marked."""
         self.client.call("7002")
         await until(lambda: self.state() == "talking", "talking")
-        await self.do("kill A")
         music = self.lab.phones[1]
         (usage,) = music.calls
-        usage.bye(music._agent.now)
-        # The name of the pair leads to B: what B takes is not lost.
-        music._agent.pump()
+        await until(lambda: usage.may_reinvite, "acknowledged")
+        await self.do("kill B")
+        await self.do("kill A")
+        music.hang_up_all()
         last = self.lab.trace.calls()[0].messages[-1]
-        self.assertEqual(("music", "B", "BYE", False), (*arrow(last), last.lost))
+        self.assertEqual(("music", "A", "BYE", True), (*arrow(last), last.lost))
 
     async def test_both_dialogs_of_a_third_party_call(self) -> None:
         """One ladder for the whole call."""
