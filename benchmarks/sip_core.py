@@ -199,9 +199,9 @@ class Meter:
     def _timed(self, work: Callable[[], Sent]) -> Sent:
         if self.profile is not None:
             self.profile.enable()
-        began = time.perf_counter()
+        began = time.thread_time()
         sent = work()
-        self.seconds += time.perf_counter() - began
+        self.seconds += time.thread_time() - began
         if self.profile is not None:
             self.profile.disable()
         self.sent += len(sent)
