@@ -30,12 +30,16 @@ sip-address={host}
 sip-port={port}
 sip-proxy={callee}
 sip-register={registered}
+rtp-address={host}
+sip-rtp-min-port=10000
+sip-rtp-max-port=59999
 
 [b2bua]
 enabled=true
 phone-networks={networks}
 realm=bench.local
-max-calls=20000
+max-calls=12000
+calls-per-dn=12000
 {more}
 [users]
 {users}
@@ -67,7 +71,7 @@ Start = Callable[[], AbstractContextManager[SipServer]]
 
 @contextlib.contextmanager
 def sippy(
-    cpu: int = 0, port: int = 45060, callee: Address = ("127.0.0.11", 45090)
+    cpu: int = 0, port: int = 60060, callee: Address = ("127.0.0.11", 60090)
 ) -> Iterator[SipServer]:
     """Sippy's b2bua_simple, with its log off."""
     address = ("127.0.0.1", port)
@@ -84,8 +88,8 @@ def sippy(
 @contextlib.contextmanager
 def ours(
     cpu: int = 0,
-    port: int = 45260,
-    callee: Address = ("127.0.0.12", 45290),
+    port: int = 60260,
+    callee: Address = ("127.0.0.12", 60290),
     *,
     registered: str = "",
     users: dict[str, str] | None = None,
