@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.figures import percentile
 from benchmarks.load import LoadFailed
 
-SCENARIOS = Path(__file__).resolve().parent / "sip"
+SCENARIOS = Path(__file__).resolve().parent / "scenarios"
 Address = tuple[str, int]
 HOLD = 0.5
 """Seconds between ACK and BYE."""
