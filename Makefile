@@ -37,7 +37,8 @@ format: .cache/tools ## let ruff order imports and lay out the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .cache/tools ## the relay beside Debian's coturn under one load generator
+bench: ## the relay beside Debian's coturn, calls beside Sippy's B2BUA
+	@packaging/setup.sh bench
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 soak: .cache/tools ## allocations come and go for MINUTES; memory and descriptors must not grow

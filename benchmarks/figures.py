@@ -51,7 +51,7 @@ class Row:
     goal: Goal | None = None
     measured: float | None = None
     ours: str = ""
-    coturn: str = ""
+    peer: str = ""
     note: str = ""
 
     @property
@@ -83,13 +83,14 @@ def number(value: float) -> str:
     return f"{value:.{decimals}f}"
 
 
-HEADINGS = ("benchmark", "figure", "must", "aim", "measured", "verdict", "ours", "coturn", "note")
+HEADINGS = ("benchmark", "figure", "must", "aim", "measured", "verdict", "ours")
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table whose columns line up."""
-    cells = [HEADINGS, *map(_cells, rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(HEADINGS))]
+def table(rows: Sequence[Row], peer: str) -> str:
+    """The rows as a Markdown table whose columns line up; ``peer`` heads the other's column."""
+    headings = (*HEADINGS, peer, "note")
+    cells = [headings, *map(_cells, rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(headings))]
     lines = [_line(line, widths) for line in cells]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines) + "\n"
@@ -99,7 +100,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     must, aim = row.goal.texts() if row.goal else ("", "")
     measured = "" if row.measured is None else number(row.measured)
     verdict = row.verdict.value
-    return (row.name, row.figure, must, aim, measured, verdict, row.ours, row.coturn, row.note)
+    return (row.name, row.figure, must, aim, measured, verdict, row.ours, row.peer, row.note)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -10,15 +10,14 @@ the machine. Stalls are taken with the server alone on CPU 0 and all generators 
 from __future__ import annotations
 
 import statistics
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from benchmarks.figures import Goal, Row, number, paired_ratio
 from benchmarks.load import LoadFailed, Record, Traffic, flood, probe, relaying, turnload
-from benchmarks.servers import Server, ServerDidNotStart, Start
+from benchmarks.progress import Progress
+from benchmarks.servers import Server, Start
 
 BUSY_LIMIT = 85.0
 """Percent of the shared core; above it a relay batches and looks cheaper than it is."""
@@ -64,7 +63,7 @@ class Extent:
     memory_repetitions: int
     stall_seconds: float
     limit: float
-    """Rows that would begin later than this many seconds after the start are not run."""
+    """Seconds; see ``Progress``."""
 
 
 FULL = Extent(
@@ -87,19 +86,14 @@ QUICK = Extent(
 )
 
 
-@dataclass(slots=True)
-class Bench:
+@dataclass(slots=True, kw_only=True)
+class Bench(Progress):
     """One run of the table: the two servers' starters and how much is to be done."""
 
     starts: tuple[Start, Start]
     extent: Extent
     native: bool = False
     load_cpu: int = 1
-    began: float = field(default_factory=time.monotonic)
-
-    def say(self, text: str) -> None:
-        """Show progress."""
-        print(f"[{time.monotonic() - self.began:4.0f} s] {text}", file=sys.stderr, flush=True)
 
     def cost_goal(self, name: str) -> Goal:
         """What a relayed packet may cost, in parts of what it costs coTURN."""
@@ -184,7 +178,7 @@ def cost_row(
         goal=bench.cost_goal(name),
         measured=paired_ratio(ours, theirs),
         ours=f"{number(statistics.median(ours))} us",
-        coturn=f"{number(statistics.median(theirs))} us",
+        peer=f"{number(statistics.median(theirs))} us",
         note=", ".join(notes),
     )
 
@@ -202,7 +196,7 @@ def delay_row(traffic: Traffic, runs: tuple[list[Record], list[Record]]) -> Row:
         goal=DELAY,
         measured=medians(runs[0], "rtt_us_p99") / 1000,
         ours=text(runs[0]),
-        coturn=text(runs[1]),
+        peer=text(runs[1]),
         note=f"p50 / p99 / p99.9 at {traffic.rate} offered/s",
     )
 
@@ -278,7 +272,7 @@ def ratio_row(
         goal=goal,
         measured=paired_ratio(ours, theirs),
         ours=f"{number(statistics.median(ours))} {unit}",
-        coturn=f"{number(statistics.median(theirs))} {unit}",
+        peer=f"{number(statistics.median(theirs))} {unit}",
         note=note,
     )
 
@@ -302,7 +296,7 @@ def stall_row(name: str, figure: str, probes: list[Record], note: str) -> Row:
         goal=STALL,
         measured=probes[0]["p99_ms"],
         ours=stall_text(probes[0]),
-        coturn=stall_text(probes[1]),
+        peer=stall_text(probes[1]),
         note=f"p50 / p99 / max; {note}; probe late by up to {number(late)} ms",
     )
 
@@ -338,7 +332,7 @@ def stall_under_load(bench: Bench) -> Iterator[Row]:
         goal=LOSS,
         measured=100 * runs[0]["loss"],
         ours=f"{runs[0]['cpu_pct']:.0f} % of a core",
-        coturn=f"{runs[1]['cpu_pct']:.0f} % of a core",
+        peer=f"{runs[1]['cpu_pct']:.0f} % of a core",
         note=f"coturn lost {runs[1]['loss']:.3%}",
     )
 
@@ -369,7 +363,7 @@ def stall_under_garbage(bench: Bench) -> Iterator[Row]:
         goal=GROWTH,
         measured=grown[0] / 1024,
         ours=f"{number(grown[0] / 1024)} MB",
-        coturn=f"{number(grown[1] / 1024)} MB",
+        peer=f"{number(grown[1] / 1024)} MB",
         note=" and ".join(f"{sent['answers']:.0f}" for sent in floods) + " answers sent to it",
     )
 
@@ -382,19 +376,3 @@ BENCHMARKS: dict[str, Benchmark] = {
     "stall-load": stall_under_load,
     "stall-garbage": stall_under_garbage,
 }
-
-
-def measure(bench: Bench, names: list[str]) -> list[Row]:
-    """The rows of the named benchmarks; what fails or comes too late has a row that says so."""
-    rows: list[Row] = []
-    for name in names:
-        if time.monotonic() - bench.began > bench.extent.limit:
-            rows.append(Row(name=name, figure="not run", note="the time for the whole run was up"))
-            continue
-        bench.say(name)
-        try:
-            rows.extend(BENCHMARKS[name](bench))
-        except (LoadFailed, ServerDidNotStart) as failure:
-            rows.append(Row(name=name, figure="failed", note=str(failure).replace("|", "/")))
-            bench.say(f"  failed: {failure}")
-    return rows

@@ -1,11 +1,11 @@
 """
-The relay's benchmarks: one table, ours beside Debian's coTURN.
+The benchmarks: two tables, the relay beside Debian's coturn and calls beside Sippy's B2BUA.
 
     python benchmarks/run.py [--quick] [--only NAME ...] [--against-itself]
 
-The table is printed and kept in results/relay.md and relay.json (results/relay-partial.* for
-anything but the whole run against coTURN). Exit status 1: a goal was missed or a row failed.
-Everything runs on loopback, where permitted in a network namespace of its own.
+Each table is printed and kept in results/ (relay.md and relay.json, sip.md and sip.json; a name
+with -partial for anything but the whole run against the peer). Exit status 1: a goal was missed or
+a row failed. Everything runs on loopback, where permitted in a network namespace of its own.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ import platform
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks import load, servers
+from benchmarks import load, relay, servers, sip, sip_servers, sipp
 from benchmarks.figures import Row, Verdict, table
-from benchmarks.relay import BENCHMARKS, FULL, QUICK, Bench, measure
+from benchmarks.progress import measure
 
 RESULTS = Path(__file__).resolve().parent / "results"
-INSIDE = "RELAY_BENCH_NAMESPACE"
+INSIDE = "BENCH_NAMESPACE"
 BAD = (Verdict.MISSED, Verdict.FAILED)
+LOAD_CPU = min(1, (os.cpu_count() or 1) - 1)
 
 
 def enter_namespace() -> bool:
@@ -56,7 +58,7 @@ def package(name: str) -> str:
         return "absent"
 
 
-def circumstances(data_plane: str, namespace: bool) -> dict[str, str]:
+def circumstances(namespace: bool, **more: str) -> dict[str, str]:
     """What the figures depend on, without naming the machine."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -66,81 +68,132 @@ def circumstances(data_plane: str, namespace: bool) -> dict[str, str]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "uvloop": package("uvloop"),
         "twisted": package("twisted"),
-        "coturn": servers.coturn_version(),
-        "data plane": data_plane,
+        **more,
     }
 
 
-def our_data_plane(start: servers.Start) -> str:
-    """Start our server once and ask which data plane it runs."""
-    with start() as server:
-        return servers.data_plane(server)
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table that was measured."""
 
+    name: str
+    title: str
+    peer: str
+    rows: list[Row]
+    about: dict[str, str]
+    extent: str
 
-def keep(name: str, rows: list[Row], about: dict[str, str], extent: str) -> Path:
-    """Write the table for people and the rows for programs."""
-    RESULTS.mkdir(exist_ok=True)
-    facts = ", ".join(f"{key} {value}" for key, value in about.items())
-    path = RESULTS / f"{name}.md"
-    path.write_text(f"# The relay beside coTURN\n\n{extent}. {facts}.\n\n{table(rows)}")
-    found = [{**dataclasses.asdict(row), "verdict": row.verdict.value} for row in rows]
-    document = {"circumstances": about, "extent": extent, "rows": found}
-    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
-    return path
+    def keep(self, command: str) -> Path:
+        """Write the table for people and the rows for programs."""
+        RESULTS.mkdir(exist_ok=True)
+        facts = ", ".join(f"{key} {value}" for key, value in self.about.items())
+        head = f"# {self.title}\n\n{self.extent}. {facts}. Made by `{command}`.\n\n"
+        path = RESULTS / f"{self.name}.md"
+        path.write_text(head + table(self.rows, self.peer))
+        found = [{**dataclasses.asdict(row), "verdict": row.verdict.value} for row in self.rows]
+        document = {"circumstances": self.about, "extent": self.extent, "rows": found}
+        (RESULTS / f"{self.name}.json").write_text(json.dumps(document, indent=1) + "\n")
+        return path
 
 
 def options() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="the relay's benchmarks, beside coTURN")
-    parser.add_argument("--quick", action="store_true", help="under 3 minutes, rougher")
+    parser = argparse.ArgumentParser(description="the relay beside coTURN, calls beside Sippy")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the time, rougher")
+    names = [*relay.BENCHMARKS, *sip.BENCHMARKS]
     parser.add_argument(
         "--only",
         action="append",
-        choices=list(BENCHMARKS),
+        choices=["relay", "sip", *names],
         metavar="NAME",
-        help="one benchmark of: " + ", ".join(BENCHMARKS),
+        help="one table (relay, sip), or one benchmark of: " + ", ".join(names),
     )
     parser.add_argument(
         "--against-itself",
         action="store_true",
-        help="coTURN on both sides: shows the noise of this machine",
+        help="the peer on both sides: shows the noise of this machine",
     )
     return parser.parse_args()
+
+
+def chosen_names(only: list[str] | None, name: str, all_names: list[str]) -> list[str]:
+    """The benchmarks of one table that are asked for."""
+    if only is None or name in only:
+        return all_names
+    return [each for each in all_names if each in only]
+
+
+def relay_table(chosen: argparse.Namespace, names: list[str], namespace: bool) -> Table:
+    """Measure the relay beside coTURN. Raises ServerDidNotStart."""
+    load.build()
+    first = servers.ours
+    if chosen.against_itself:
+        first = functools.partial(servers.coturn, port=44478, tls_port=46349, first_port=20000)
+    with first() as server:
+        plane = servers.data_plane(server)
+    extent = relay.QUICK if chosen.quick else relay.FULL
+    bench = relay.Bench(
+        starts=(first, servers.coturn),
+        extent=extent,
+        native="native" in plane.lower(),
+        load_cpu=LOAD_CPU,
+        limit=extent.limit,
+    )
+    rows = measure(bench, relay.BENCHMARKS, names)
+    more = {"coturn": servers.coturn_version(), "data plane": plane}
+    about = circumstances(namespace, **more)
+    title = "The relay beside coTURN"
+    return Table("relay", title, "coturn", rows, about, _extent(chosen, extent.repetitions))
+
+
+def sip_table(chosen: argparse.Namespace, names: list[str], namespace: bool) -> Table:
+    """Measure calls beside Sippy."""
+    first: sip_servers.Start = sip_servers.ours
+    if chosen.against_itself:
+        first = functools.partial(sip_servers.sippy, port=60260, callee=("127.0.0.12", 60290))
+    extent = sip.QUICK if chosen.quick else sip.FULL
+    bench = sip.SipBench(
+        starts=(first, sip_servers.sippy), extent=extent, load_cpu=LOAD_CPU, limit=extent.limit
+    )
+    rows = measure(bench, sip.BENCHMARKS, names)
+    more = {"sippy": sip_servers.sippy_version(), "sipp": sipp.version()}
+    about = circumstances(namespace, **more)
+    title = "Calls beside Sippy's b2bua_simple"
+    return Table("sip", title, "sippy", rows, about, _extent(chosen, extent.repetitions))
+
+
+def _extent(chosen: argparse.Namespace, repetitions: int) -> str:
+    return f"{'Quick' if chosen.quick else 'Full'} run, {repetitions} repetitions"
 
 
 def main() -> int:
     """Measure, print, keep; the exit status says whether every goal was reached."""
     chosen = options()
-    load.build()
     namespace = enter_namespace()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers end with us
-    second = servers.coturn
-    first = servers.ours
-    if chosen.against_itself:
-        first = functools.partial(servers.coturn, port=44478, tls_port=46349, first_port=20000)
-    try:
-        plane = our_data_plane(first)
-    except servers.ServerDidNotStart as failure:
-        print(f"our server did not start: {failure}", file=sys.stderr)
-        return 2
-    extent = QUICK if chosen.quick else FULL
-    bench = Bench(
-        (first, second),
-        extent,
-        native="native" in plane.lower(),
-        load_cpu=min(1, (os.cpu_count() or 1) - 1),
-    )
-    rows = measure(bench, chosen.only or list(BENCHMARKS))
-    whole = not (chosen.quick or chosen.only or chosen.against_itself)
-    print(table(rows))
-    path = keep(
-        "relay" if whole else "relay-partial",
-        rows,
-        circumstances(plane, namespace),
-        f"{'Quick' if chosen.quick else 'Full'} run, {extent.repetitions} repetitions",
-    )
-    print(f"kept in {path.relative_to(RESULTS.parents[1])}", file=sys.stderr)
-    return int(any(row.verdict in BAD for row in rows))
+    failed = 0
+    for name, all_names, make in (
+        ("relay", list(relay.BENCHMARKS), relay_table),
+        ("sip", list(sip.BENCHMARKS), sip_table),
+    ):
+        names = chosen_names(chosen.only, name, all_names)
+        if not names:
+            continue
+        try:
+            made = make(chosen, names, namespace)
+        except servers.ServerDidNotStart as failure:
+            print(f"{name}: the server did not start: {failure}", file=sys.stderr)
+            failed = 2
+            continue
+        whole = names == all_names and not (chosen.quick or chosen.against_itself)
+        if not whole:
+            made = dataclasses.replace(made, name=f"{name}-partial")
+        print(table(made.rows, made.peer))
+        command = " ".join(["python", "benchmarks/run.py", *sys.argv[1:]])
+        path = made.keep("make bench" if whole else command)
+        print(f"kept in {path.relative_to(RESULTS.parents[1])}", file=sys.stderr)
+        failed = failed or int(any(row.verdict in BAD for row in made.rows))
+    return failed
 
 
 if __name__ == "__main__":

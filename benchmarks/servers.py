@@ -50,18 +50,23 @@ class ServerDidNotStart(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class Running:
     """One running server."""
 
     name: str
-    port: int
-    tls_port: int
     process: subprocess.Popen[bytes]
-    log: Path
 
     def pids(self) -> list[int]:
         """Every process of the server, workers included."""
         return descendants(self.process.pid)
+
+    def cpu_ms(self) -> float:
+        """CPU time that all its threads have had so far."""
+        spent = 0
+        for pid in self.pids():
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                spent += int((task / "schedstat").read_text().split()[0])
+        return spent / 1e6
 
     def resident_kb(self) -> int:
         """Resident memory of all its processes."""
@@ -69,6 +74,15 @@ class Server:
         for pid in self.pids():
             pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Server(Running):
+    """A relay."""
+
+    port: int
+    tls_port: int
+    log: Path
 
 
 Start = Callable[[], AbstractContextManager[Server]]
@@ -133,18 +147,27 @@ def _running(
     name: str, command: list[str], cpu: int, port: int, tls_port: int, directory: Path
 ) -> Iterator[Server]:
     output = directory / "output"
+    with started(command, cpu, output) as process:
+        _await_binding(process, port, [directory / "log", output])
+        yield Server(name, process, port, tls_port, directory / "log")
+
+
+@contextlib.contextmanager
+def started(
+    command: list[str], cpu: int, output: Path, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process on one CPU, which ends when the block does; what it prints goes to a file."""
     with output.open("wb") as sink:
         process = subprocess.Popen(
             ["taskset", "-c", str(cpu), *command],
             cwd=CHECKOUT,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT), **environment},
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
         )
     try:
-        _await_binding(process, port, [directory / "log", output])
-        yield Server(name, port, tls_port, process, directory / "log")
+        yield process
     finally:
         _end(process)
 
@@ -160,15 +183,26 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _await_binding(process: subprocess.Popen[bytes], port: int, logs: list[Path]) -> None:
     """Return when the server answers a Binding and its TLS port had a moment to open."""
+    await_answer(process, (HOST, port), request(0), lambda data: answered(data) == 0, logs)
+    time.sleep(0.5)
+
+
+def await_answer(
+    process: subprocess.Popen[bytes],
+    address: tuple[str, int],
+    question: bytes,
+    is_answer: Callable[[bytes], bool],
+    logs: list[Path],
+) -> None:
+    """Ask over UDP until there is an answer. Raises ServerDidNotStart."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(0.1)
-        sock.connect((HOST, port))
+        sock.connect(address)
         deadline = time.monotonic() + START_LIMIT
         while process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(ConnectionRefusedError, TimeoutError):
-                sock.send(request(0))
-                if answered(sock.recv(2048)) == 0:
-                    time.sleep(0.5)
+                sock.send(question)
+                if is_answer(sock.recv(2048)):
                     return
             time.sleep(0.05)
     text = "".join(log.read_text(errors="replace") for log in logs if log.exists())

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Set-up of a checkout. Usage: packaging/setup.sh run | test
+# Set-up of a checkout. Usage: packaging/setup.sh run | test | bench
 #
-#   run   .venv with what the suite needs, the checkout itself installed in it
-#   test  that, the tools of the tests, and the real peers that the tests talk to
+#   run    .venv with what the suite needs, the checkout itself installed in it
+#   test   that, the tools of the tests, and the real peers that the tests talk to
+#   bench  that, and Sippy's B2BUA in an environment of its own
 #
 # Nothing is done twice: .venv carries a stamp of what it was made from, and is made anew when
 # setup.cfg or the interpreter changes. PYTHON names another interpreter than python3.
@@ -10,7 +11,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
-purpose=${1:?run or test}
+purpose=${1:?run, test or bench}
 mkdir -p .cache
 
 say() { printf 'set-up: %s\n' "$*"; }
@@ -52,11 +53,22 @@ if command -v flock >/dev/null; then flock 9; fi
 check_interpreter
 stamp=$(made_from | sha256sum)
 [ "$(cat .venv/made-from 2>/dev/null)" = "$stamp" ] || make_venv "$stamp"
-[ "$purpose" = test ] || exit 0
+[ "$purpose" != run ] || exit 0
 
 if [ ! -e .venv/has-test-tools ]; then
     say "adding the tools of the tests"
     install_checkout '.[dev]'
     touch .venv/has-test-tools
 fi
-exec packaging/peers.sh
+packaging/peers.sh
+[ "$purpose" = bench ] || exit 0
+
+# What Sippy needs is nothing that the suite needs, so .venv stays as it is.
+sippy=sippy==2.5.0
+if [ "$(cat .cache/sippy/made-from 2>/dev/null)" != "$sippy" ]; then
+    say "adding $sippy, whose B2BUA calls are compared with"
+    rm -rf .cache/sippy
+    "$python" -m venv .cache/sippy
+    .cache/sippy/bin/python -m pip install --quiet --disable-pip-version-check "$sippy"
+    printf '%s\n' "$sippy" > .cache/sippy/made-from
+fi

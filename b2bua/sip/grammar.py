@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, TypeVar, overload
 
 from b2bua.sip.errors import InvalidHeader, ParseError
+
+T = TypeVar("T")
 
 TOKEN: Final = r"[A-Za-z0-9\-.!%*_+`'~]+"
 QUOTED: Final = r'"(?:[^"\\\r\n]|\\[^\r\n])*+"'
@@ -53,6 +55,19 @@ class Parameters(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self._values[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    @overload
+    def get(self, name: str, default: None = None, /) -> str | None: ...
+
+    @overload
+    def get(self, name: str, default: str | T, /) -> str | T: ...
+
+    def get(self, name: str, default: str | T | None = None, /) -> str | T | None:
+        """Return the value, or the default where the name is absent."""
+        return self._values.get(name, default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)

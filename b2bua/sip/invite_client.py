@@ -244,6 +244,11 @@ class InviteClientUsage(InviteUsage):
                 session.end(now)
                 self.agent.remove_dialog(session.dialog)
 
+    def forget(self) -> None:
+        """Let go of what refers back here."""
+        super().forget()
+        self._sessions = {}
+
     # BYE of a peer before its 2xx.
 
     def _receive_bye(self, session: Session, transaction: ServerTransaction, now: float) -> None:

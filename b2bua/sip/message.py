@@ -15,7 +15,7 @@ from typing import Final, TypeVar, cast
 
 from b2bua.sip.errors import InvalidHeader, ParseError
 from b2bua.sip.grammar import has_bare_control, is_token, parse_number, split_list
-from b2bua.sip.header_names import KNOWN, LISTS, canonical_name
+from b2bua.sip.header_names import KNOWN, LISTS, by_spelling, canonical_name
 from b2bua.sip.headers import (
     CSeq,
     MediaType,
@@ -50,6 +50,10 @@ _NEEDED: Final[tuple[tuple[str, Callable[[str], object]], ...]] = (
     ("Call-ID", parse_call_id),
     ("CSeq", parse_cseq),
 )
+_KEPT: Final = frozenset({"From", "To", "CSeq"})
+"""What stays typed where it is given typed: it is asked for in every message that is built."""
+_ANSWERED: Final = ("top Via", "From", "Call-ID", "CSeq")
+"""What a response has in common with its request, and need not be read again."""
 
 
 class Message(ABC):
@@ -60,16 +64,23 @@ class Message(ABC):
     ``add``, ``prepend``, ``replace`` and ``remove`` only: typed values are kept beside them.
     """
 
-    __slots__ = ("_typed", "body", "datagram_size", "headers")
+    __slots__ = ("_first", "_typed", "body", "datagram_size", "headers")
 
     def __init__(self, headers: Iterable[tuple[str, HeaderValue]] = (), body: bytes = b"") -> None:
-        self.headers: list[tuple[str, str]] = [
-            (canonical_name(name), str(value)) for name, value in headers
-        ]
+        self.headers: list[tuple[str, str]] = []
         self.body = body
         self.datagram_size = 0
         """The bytes of the datagram, or WebSocket message, that it came in; 0: it came in none."""
         self._typed: dict[str, object] = {}
+        self._first: dict[str, str] | None = None
+        for given, value in headers:
+            name = by_spelling(given) or canonical_name(given)
+            if isinstance(value, str):
+                self.headers.append((name, value))
+                continue
+            self.headers.append((name, str(value)))
+            if name in _KEPT:
+                self._typed.setdefault(name, value)
 
     @property
     @abstractmethod
@@ -78,27 +89,38 @@ class Message(ABC):
 
     def get(self, name: str) -> str | None:
         """Return the value of the first header field of this name."""
-        name = canonical_name(name)
-        for present, value in self.headers:
-            if present == name:
-                return value
-        if name in KNOWN:
-            return None
+        name = by_spelling(name) or canonical_name(name)
+        value = self._firsts().get(name)
+        if value is not None or name in KNOWN:
+            return value
         lower = name.lower()
         return next((value for present, value in self.headers if present.lower() == lower), None)
 
+    def _firsts(self) -> dict[str, str]:
+        """The value of the first header field of each name, by the name as it stands there."""
+        first = self._first
+        if first is None:
+            first = self._first = dict(reversed(self.headers))
+        return first
+
     def get_rows(self, name: str) -> list[str]:
         """Return the values of every header field of this name, each row as it came."""
-        name = canonical_name(name)
-        if name in KNOWN:
-            return [value for present, value in self.headers if present == name]
-        lower = name.lower()
-        return [value for present, value in self.headers if present.lower() == lower]
+        name = by_spelling(name) or canonical_name(name)
+        if name not in KNOWN:
+            lower = name.lower()
+            return [value for present, value in self.headers if present.lower() == lower]
+        first = self._firsts()
+        if name not in first:
+            return []
+        if len(first) == len(self.headers):  # no name is there twice
+            return [first[name]]
+        return [value for present, value in self.headers if present == name]
 
     def get_all(self, name: str) -> list[str]:
         """Return every value of this name; lists are split at their commas."""
+        name = by_spelling(name) or canonical_name(name)
         rows = self.get_rows(name)
-        if canonical_name(name) not in LISTS:
+        if name not in LISTS:
             return rows
         return [element for row in rows if row for element in split_list(row)]
 
@@ -137,6 +159,7 @@ class Message(ABC):
         self._forget(name)
 
     def _forget(self, name: str) -> None:
+        self._first = None
         self._typed.pop(name, None)
         self._typed.pop("top " + name, None)
 
@@ -391,13 +414,24 @@ class Request(Message):
         read is answered with what it has.
         """
         copied = [("Via", value) for value in self.get_rows("Via")]
-        copied += [(name, value) for name, _ in _NEEDED if (value := self.get(name)) is not None]
-        if status == 100 and (timestamp := self.get("Timestamp")) is not None:
-            copied.append(("Timestamp", timestamp))
-        response = Response(status, reason, [*copied, *headers], body)
+        first = self._firsts()
+        copied += [(name, first[name]) for name, _ in _NEEDED if name in first]
+        if status == 100 and "Timestamp" in first:
+            copied.append(("Timestamp", first["Timestamp"]))
         if to_tag and self._lacks_to_tag():
-            response.replace("To", f"{self.get('To')};tag={to_tag}")
+            copied[copied.index(("To", first["To"]))] = ("To", f"{first['To']};tag={to_tag}")
+        response = Response(status, reason, headers, body)
+        response.headers[:0] = copied
+        response._typed |= {name: self._typed[name] for name in _ANSWERED if name in self._typed}
         return response
+
+    def sent_over(self, via: str) -> Request:
+        """A copy with one more Via on top, in which all that was read stays read."""
+        copy = Request(self.method, self.uri, (), self.body)
+        copy.headers = [("Via", via), *self.headers]
+        copy._typed = self._typed.copy()
+        copy._forget("Via")
+        return copy
 
     def _lacks_to_tag(self) -> bool:
         try:

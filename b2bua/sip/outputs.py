@@ -1,5 +1,7 @@
 """
 What transactions give back: messages to send, and what their user is to know.
+
+Nobody changes these values; they are not frozen because making frozen ones takes twice the time.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from b2bua.sip.transaction import Transaction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Send:
     """Send this message there. If that fails and there is a transaction, it must be told."""
 
@@ -25,7 +27,7 @@ class Send:
     transaction: Transaction | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ResponseReceived:
     """A response for the user: each provisional one, each 2xx to an INVITE, the first other."""
 
@@ -33,7 +35,7 @@ class ResponseReceived:
     response: Response
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Unanswered:
     """
     The server has been silent for the failover time. Told once, and nothing ends by it.
@@ -46,7 +48,7 @@ class Unanswered:
     transaction: ClientTransaction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CancelDue:
     """The CANCEL of an INVITE may go out now, in a transaction of its own."""
 
@@ -54,14 +56,14 @@ class CancelDue:
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestReceived:
     """A new request, which the user must answer through its transaction."""
 
     transaction: ServerTransaction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AckReceived:
     """
     An ACK that concerns the user, so one for a 2xx. Usually no transaction knows it.
@@ -74,7 +76,7 @@ class AckReceived:
     transaction: ServerTransaction | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cancelled:
     """
     A CANCEL came for an INVITE without a final response; it has its 200 already.
@@ -86,7 +88,7 @@ class Cancelled:
     cancel: Request
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Overloaded:
     """
     There is no room for this request. The answer is ready and needs no memory.
@@ -99,7 +101,7 @@ class Overloaded:
     response: Response
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StraySuccess:
     """A 2xx to an INVITE whose transaction is over: its dialog, if there is one, must ACK it."""
 
@@ -107,7 +109,7 @@ class StraySuccess:
     hop: Hop
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ignored:
     """A message that was dropped; ``reason`` is a fixed word, fit for a metric's label."""
 
@@ -116,14 +118,14 @@ class Ignored:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TimedOut:
     """The peer, or the user, did not do in time what was needed. The transaction has ended."""
 
     transaction: Transaction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TransportFailed:
     """
     A message could not be sent. A client transaction has ended by it, a server's has not.
@@ -134,7 +136,7 @@ class TransportFailed:
     transaction: Transaction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Terminated:
     """The transaction has ended; it is the last that is heard of it."""
 

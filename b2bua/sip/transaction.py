@@ -24,6 +24,8 @@ from b2bua.sip.timers import Timers
 class State(IntEnum):
     """The states of all four machines; each uses some of them."""
 
+    __hash__ = int.__hash__  # an Enum's own is a Python function, and these are keys of tables
+
     CALLING = 0
     WITHDRAWN = 1
     """An INVITE that is to be cancelled and cannot be yet: there has been no response."""
@@ -40,6 +42,8 @@ class State(IntEnum):
 
 class Input(IntEnum):
     """What can happen to a transaction. Responses come from the network or from the user."""
+
+    __hash__ = int.__hash__
 
     REQUEST = 0
     """Another copy of the request."""

@@ -108,9 +108,7 @@ class TransactionTable:
             raise TableFull(len(self))
         branch = BRANCH_COOKIE + self._token()
         via = f"SIP/2.0/{hop.transport} {self._sent_by(hop)};branch={branch};rport"
-        headers = [("Via", via), *request.headers]
-        sent = Request(request.method, request.uri, headers, request.body)
-        return self._start(sent, hop, now)
+        return self._start(request.sent_over(via), hop, now)
 
     def cancel(
         self,
@@ -177,6 +175,11 @@ class TransactionTable:
         for transaction in self._deadlines.take_due(now):
             transaction.handle_timeout(now)
             self._settle(transaction, now)
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether ``take_outputs`` would give anything."""
+        return bool(self._outputs)
 
     def take_outputs(self) -> list[Output]:
         """Give what is to be sent and told, in order, once."""

@@ -106,21 +106,21 @@ class Cause(Enum):
     """The session was not refreshed in time (RFC 4028)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UsageEvent:
-    """Something that happened to a usage."""
+    """Something that happened to a usage. Nobody changes it; see ``outputs``."""
 
     usage: InviteUsage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Invited(UsageEvent):
     """An INVITE came; ``ring``, then ``answer`` or ``reject`` it. Its body, if any, is an offer."""
 
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Progress(UsageEvent):
     """
     A provisional response from 101 to 199 to our INVITE.
@@ -136,12 +136,12 @@ class Progress(UsageEvent):
     is_reliable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Unheard(UsageEvent):
     """Nothing at all has come from where our INVITE went: another server may be tried."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Established(UsageEvent):
     """The INVITE is answered: by the 2xx for its sender, by the ACK for its receiver."""
 
@@ -149,7 +149,7 @@ class Established(UsageEvent):
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OfferReceived(UsageEvent):
     """The peer offers: ``accept`` answers, wherever the answer has to stand; or ``refuse``."""
 
@@ -157,7 +157,7 @@ class OfferReceived(UsageEvent):
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OfferRequested(UsageEvent):
     """A re-INVITE without an offer wants a full one of ours: ``accept`` gives it."""
 
@@ -165,7 +165,7 @@ class OfferRequested(UsageEvent):
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AnswerReceived(UsageEvent):
     """The peer answers our offer."""
 
@@ -173,14 +173,14 @@ class AnswerReceived(UsageEvent):
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Modified(UsageEvent):
     """An offer and its answer are in force, besides those of the first INVITE."""
 
     dialog: Dialog
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ModificationFailed(UsageEvent):
     """An offer, of either side, came to nothing; the session is what it was before."""
 
@@ -188,14 +188,14 @@ class ModificationFailed(UsageEvent):
     status: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InDialogRequest(UsageEvent):
     """A request inside the dialog for whoever runs the call, who must ``respond``."""
 
     transaction: ServerTransaction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestAnswered(UsageEvent):
     """The end of an INFO or NOTIFY of ours; without any answer the status is 408 or 503."""
 
@@ -203,7 +203,7 @@ class RequestAnswered(UsageEvent):
     status: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ended(UsageEvent):
     """The session is over. Told once, and nothing is asked of the user after it."""
 

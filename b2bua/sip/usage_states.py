@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class UsageState(IntEnum):
     """The states of both sides; each uses some of them."""
 
+    __hash__ = int.__hash__
+
     CALLING = 0
     CANCELLING = 1
     """Our INVITE was given up; its final response is still to come."""
@@ -41,6 +43,8 @@ class UsageState(IntEnum):
 
 class UsageInput(IntEnum):
     """What can happen to a usage as a whole."""
+
+    __hash__ = int.__hash__
 
     SUCCESS = 1
     FAILURE = 2
@@ -90,6 +94,8 @@ def complete(rows: Rows, ignored: Ignored) -> Rows:
 class SessionState(IntEnum):
     """Which request that may change the session is open."""
 
+    __hash__ = int.__hash__
+
     IDLE = 0
     SENT = 1
     """Ours has no final response yet."""
@@ -106,6 +112,8 @@ class SessionState(IntEnum):
 
 class Exchange(IntEnum):
     """Whose offer is open."""
+
+    __hash__ = int.__hash__
 
     NONE_YET = 0
     OURS = 1

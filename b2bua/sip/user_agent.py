@@ -76,6 +76,11 @@ _OPTIONAL: Final[dict[str, Callable[[Response], object]]] = {
     "Retry-After": lambda response: response.retry_after,
 }
 """What a response may lack, and so counts as lacking where it cannot be read."""
+_OF_TRANSACTION: Final = (
+    *(ResponseReceived, Unanswered, Cancelled),
+    *(TimedOut, TransportFailed, Terminated),
+)
+"""What happens to one transaction, so concerns its usage only."""
 
 
 class UserAgent:
@@ -236,6 +241,8 @@ class UserAgent:
 
     def _collect(self) -> None:
         """Keep the order: what is to be sent stands before what is sent or told after it."""
+        if not self.table.has_outputs:
+            return
         for output in self.table.take_outputs():
             if isinstance(output, Send):
                 self._outputs.append(output)
@@ -248,9 +255,10 @@ class UserAgent:
         while self._inbox:
             self._take(self._inbox.popleft(), now)
             self._collect()
-        touched, self._touched = self._touched, {}
-        for usage in touched:
-            self._settle(usage)
+        if self._touched:
+            touched, self._touched = self._touched, {}
+            for usage in touched:
+                self._settle(usage)
 
     def _take(self, output: Output, now: float) -> None:
         if isinstance(output, RequestReceived):
@@ -259,10 +267,7 @@ class UserAgent:
             self._take_ack(output, now)
         elif isinstance(output, StraySuccess):
             self._take_stray(output)
-        elif isinstance(
-            output,
-            ResponseReceived | Unanswered | Cancelled | TimedOut | TransportFailed | Terminated,
-        ):
+        elif isinstance(output, _OF_TRANSACTION):
             usage = self._owners.get(output.transaction)
             if usage is None:
                 self._outputs.append(output)
@@ -392,6 +397,7 @@ class UserAgent:
         self._deadlines.set(usage, None)
         for dialog in list(usage.dialogs):
             self.remove_dialog(dialog)
+        usage.forget()
 
 
 def _read_all(request: Request) -> None:

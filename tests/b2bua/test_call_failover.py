@@ -127,6 +127,7 @@ class StandingCallTests(CallCase):
         self.a.called.answer(self.now, sdp())
         self.settle()
         usage = self.a.called
+        self.network.advance(1)
         self.a.works = False
         return usage
 

@@ -72,7 +72,7 @@ class TableTests(SynchronousTestCase):
             Row(name="a", figure="cost", goal=Goal(3, 2), measured=2.5, ours="5 us", note="x" * 30),
             Row(name="longer", figure="failed", note="no answer"),
         ]
-        lines = table(rows).splitlines()
+        lines = table(rows, "coturn").splitlines()
         self.assertEqual(len({len(line) for line in lines}), 1)
         self.assertEqual(len(lines), 4)
 
@@ -82,4 +82,4 @@ class TableTests(SynchronousTestCase):
         unjudged = Row(name="b", figure="cost", measured=1.0)
         self.assertIs(failed.verdict, Verdict.FAILED)
         self.assertIs(unjudged.verdict, Verdict.NONE)
-        self.assertIn("| FAILED ", table([failed]))
+        self.assertIn("| FAILED ", table([failed], "coturn"))

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.figures import Verdict
 from benchmarks.load import Record
-from benchmarks.relay import BENCHMARKS, QUICK, Bench, measure, saturated
+from benchmarks.progress import measure
+from benchmarks.relay import BENCHMARKS, QUICK, Bench, saturated
 from benchmarks.servers import Server, ServerDidNotStart
 
 
@@ -45,13 +46,15 @@ class MeasureTests(SynchronousTestCase):
 
     def test_failures_have_rows(self) -> None:
         """Every benchmark whose server does not start has one row that says why."""
-        rows = measure(Bench((refusing, refusing), QUICK), list(BENCHMARKS))
+        bench = Bench(starts=(refusing, refusing), extent=QUICK, limit=QUICK.limit)
+        rows = measure(bench, BENCHMARKS, list(BENCHMARKS))
         self.assertEqual([row.name for row in rows], list(BENCHMARKS))
         self.assertEqual({row.verdict for row in rows}, {Verdict.FAILED})
         self.assertEqual({row.note for row in rows}, {"unknown option / port"})
 
     def test_time_is_bounded(self) -> None:
         """What would begin after the limit is not run, and its row says so."""
-        late = Bench((refusing, refusing), QUICK, began=time.monotonic() - QUICK.limit - 1)
-        rows = measure(late, ["udp-172"])
+        began = time.monotonic() - QUICK.limit - 1
+        late = Bench(starts=(refusing, refusing), extent=QUICK, limit=QUICK.limit, began=began)
+        rows = measure(late, BENCHMARKS, ["udp-172"])
         self.assertEqual([(row.figure, row.verdict) for row in rows], [("not run", Verdict.FAILED)])

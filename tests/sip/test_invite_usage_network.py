@@ -99,7 +99,8 @@ class Network(RuleBasedStateMachine):
     def answer(self) -> None:
         def command(usage: InviteUsage) -> None:
             assert isinstance(usage, InviteServerUsage)
-            done = usage.sessions()[0].exchange in (Exchange.DONE, Exchange.OURS)
+            answered = (Exchange.DONE, Exchange.OURS)
+            done = any(session.exchange in answered for session in usage.sessions())
             usage.answer(self.wire.now, b"" if done else ANSWER)
 
         self.attempt("bob", command)
