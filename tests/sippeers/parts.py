@@ -77,12 +77,12 @@ def _via(branch: str) -> str:
 def _caller(cseq: str, method: str, *, tagged: bool = True) -> list[str]:
     peer = "[peer_tag_param]" if tagged else ""
     return [
-        "From: <sip:4711@[local_ip]:[local_port]>;tag=[pid]A[call_number]",
+        "From: <sip:[own]@[local_ip]:[local_port]>;tag=[pid]A[call_number]",
         f"To: <sip:[service]@[remote_ip]:[remote_port]>{peer}",
         "Call-ID: [call_id]",
         f"CSeq: {cseq} {method}",
         "Max-Forwards: 70",
-        "Contact: <sip:4711@[local_ip]:[local_port];transport=[transport]>",
+        "Contact: <sip:[own]@[local_ip]:[local_port];transport=[transport]>",
     ]
 
 
@@ -157,7 +157,7 @@ def _reply(status: str, *reason: str, tag: str = "") -> str:
         f"[last_To:]{tag}",
         "[last_Call-ID:]",
         "[last_CSeq:]",
-        "Contact: <sip:4711@[local_ip]:[local_port];transport=[transport]>",
+        "Contact: <sip:[own]@[local_ip]:[local_port];transport=[transport]>",
     )
 
 

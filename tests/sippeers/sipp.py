@@ -50,6 +50,9 @@ class Run:
     at: Endpoint
     to: Endpoint | None = None
     service: str = "7001"
+    """Who is called, and who a phone registers as."""
+    own: str = "4711"
+    """Who calls."""
     calls: int | None = 1
     """After which it ends; None: when it is told to."""
     rate: int = 10
@@ -66,7 +69,11 @@ class Run:
 
     def command(self, scenario: Sequence[str], directory: Path) -> list[str]:
         """How SIPp is started."""
-        keys = [word for key, value in self.keys.items() for word in ("-key", key, value)]
+        keys = [
+            word
+            for key, value in {"own": self.own, **self.keys}.items()
+            for word in ("-key", key, value)
+        ]
         calls = [] if self.calls is None else ["-m", str(self.calls)]
         return [
             require_program("sipp"),
