@@ -219,6 +219,7 @@ class Call:
         elsewhere = (("Reason", causes.request_reason(200, "Call completed elsewhere")),)
         for other in self.rung:
             other.hang_up(elsewhere, now)
+            other.media.close()
         self.rung = []
         try:
             if not self._has_offer:

@@ -202,6 +202,8 @@ class Calls:
     ) -> Call | None:
         caller = self._leg(kind, number_of(request.from_.uri))
         caller.usage, caller.hop = usage, usage.hop
+        if kind == "phone":
+            caller.media.seen_host = usage.hop.host
         caller.note(request)
         call_id = self._call_id()
         if kind == "server" and self._settings.echo.matches(number):
@@ -227,6 +229,7 @@ class Calls:
         for contact in self._around.contacts(number, now):
             leg = self._leg("phone", number)
             to = NameAddr("", _sip_uri(number, self._settings.servers.domain))
+            leg.media.seen_host = contact.hop.host
             leg.target = Target(contact.uri, caller, to, contact.hop, contact.route, headers)
             legs.append(leg)
         return legs

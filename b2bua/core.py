@@ -157,7 +157,7 @@ class B2bua:
             verdict = self.gate.judge(message, hop, now)
             if isinstance(verdict, Pass):
                 self._proved = verdict.user
-                if verdict.user is not None:
+                if verdict.user is not None or verdict.is_server:
                     self._outputs.append(Vouched(hop))
             else:
                 if isinstance(verdict, Answer):
@@ -296,7 +296,10 @@ class B2bua:
     ) -> tuple[int, Sequence[tuple[str, str]]]:
         profile = self.agent.profile
         if request.method == "REGISTER":
-            return self.registrar.register(request, hop, now, self._proved)
+            status, headers = self.registrar.register(request, hop, now, self._proved)
+            if status == 200:
+                self._outputs.append(Vouched(hop))
+            return status, headers
         if request.method == "OPTIONS":
             return 200, [("Accept", SDP), *profile.headers(self._contact(hop), "200")]
         if request.method in ("SUBSCRIBE", "PUBLISH"):

@@ -9,6 +9,8 @@ codecs: ports, addresses, ``o=`` line and directions are its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import ip_address
 from typing import Final
 
 from b2bua.media_plane import MediaPlane, StreamTerms
@@ -51,6 +53,9 @@ class LegMedia:
         self.ends: dict[str, int] = {}
         self.by_us = False
         """Whether this leg's peer is to be on hold."""
+        self.seen_host = ""
+        """Where a phone's messages come from. If it names a private address of another network
+        for media it is behind a NAT, and its media come from here too."""
         self._plane = plane
         self._rules = rules
         self._host = host
@@ -241,7 +246,15 @@ class LegMedia:
                 continue
             here = agreed_here.get(kind, ())
             there = agreed_there.get(kind, ())
-            self._plane.set_terms(end, _terms(sides, pair, here, there, self._early is not None))
+            terms = _terms(sides, pair, here, there, self._early is not None)
+            if terms.remote is not None and _is_behind_nat(terms.remote[0], self.seen_host):
+                rtcp = terms.remote_rtcp
+                terms = replace(
+                    terms,
+                    remote=(self.seen_host, terms.remote[1]),
+                    remote_rtcp=(self.seen_host, rtcp[1]) if rtcp else None,
+                )
+            self._plane.set_terms(end, terms)
 
     def close(self) -> None:
         """Give the ends back."""
@@ -274,6 +287,15 @@ def _terms(
         clock_rates={each.receive_type: each.format.clock_rate for each in here},
         silence=None if is_early else _silence(here),
     )
+
+
+def _is_behind_nat(host: str, seen_host: str) -> bool:
+    try:
+        named, seen = ip_address(host), ip_address(seen_host)
+    except ValueError:
+        # A name, or nothing known of the peer: the description is all there is.
+        return False
+    return named.is_private and not seen.is_private
 
 
 def _mapping(here: tuple[AgreedFormat, ...], there: tuple[AgreedFormat, ...]) -> dict[int, int]:

@@ -261,6 +261,18 @@ class BasicCallTests(CallCase):
         self.settle()
         self.assert_clean()
 
+    def test_phone_behind_a_nat(self) -> None:
+        """Media of a phone that names an address of its own network go where it is seen."""
+        public = Peer(self.network, "1003", "8.8.4.4", None)
+        self.network.peers[public.hop.host] = public
+        self.network.core.gate._settings = PhoneSettings(networks=(ip_network("0.0.0.0/0"),))
+        self.assertEqual(public.register("1003").status, 200)
+        self.a.call("1003", sdp())
+        public.called.answer(self.now, sdp("192.168.1.20", 5000))
+        self.settle()
+        remotes = {terms.remote for terms in self.network.plane.terms.values()}
+        self.assertIn(("8.8.4.4", 5000), remotes)
+
     def test_only_one_180_is_sent_for_several(self) -> None:
         """Copies of a provisional response are not passed on."""
         self.a.call("1001", sdp())
