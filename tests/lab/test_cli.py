@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
-import threading
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,59 +29,48 @@ from tests.web.test_site import Answer
 Reply = Callable[[str, str, bytes], tuple[int, bytes]]
 
 
-class Served:
-    """What answers: ``asked`` are the requests, ``reply`` decides what comes back."""
+class Connection:
+    """What the command line connects to: ``reply`` answers, or raises what a socket would."""
 
-    def __init__(self, reply: Reply) -> None:
-        self.asked: list[tuple[str, str, bytes]] = []
-        asked = self.asked
+    def __init__(self, reply: Reply, asked: list[tuple[str, str, bytes]]) -> None:
+        self._reply = reply
+        self._asked = asked
+        self._answer = b""
+        self.status = 0
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                asked.append((self.command, self.path, body))
-                code, answer = reply(self.command, self.path, body)
-                self.send_response(code)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+    def request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> None:
+        """Take a request."""
+        self._asked.append((method, path, body or b""))
+        self.status, self._answer = self._reply(method, path, body or b"")
 
-            do_POST = do_GET
+    def getresponse(self) -> Connection:
+        """The answer."""
+        return self
 
-            def log_message(self, format: str, *args: object) -> None:
-                """A test prints nothing."""
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self.server.server_port}"
+    def read(self, limit: int) -> bytes:
+        """Its body."""
+        return self._answer[:limit]
 
     def close(self) -> None:
-        """End it."""
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+        """The end."""
 
 
 class LabCommandTests(SynchronousTestCase):
     """The command line."""
 
     def setUp(self) -> None:
-        """The real site over strings, with a fake lab, behind a port of the system's choice."""
+        """The real site over strings, with a fake lab."""
         self.lab = FakeLab()
         web = LabWeb(self.lab, FakeGateway())
         self.site = status_site(Standing(), Metrics(), lambda: 0.0, Clock(), lab=web)
-        self.served = self.serve(self.ask_site)
+        self.asked: list[tuple[str, str, bytes]] = []
+        self.reply: Reply = self.ask_site
+        self.patch(http.client, "HTTPConnection", self.connect)
 
-    def serve(self, reply: Reply) -> Served:
-        """Answer with ``reply`` until the test ends."""
-        served = Served(reply)
-        self.addCleanup(served.close)
-        return served
+    def connect(self, host: str, port: int, timeout: float) -> Connection:
+        """Answer with ``reply`` on the address that the tests use."""
+        self.assertEqual((host, port), ("127.0.0.1", 9641))
+        return Connection(self.reply, self.asked)
 
     def ask_site(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         """Hand a request to the site."""
@@ -98,11 +86,11 @@ class LabCommandTests(SynchronousTestCase):
         assert answer.code is not None
         return answer.code, answer.body
 
-    def run_lab(self, *arguments: str, url: str | None = None) -> tuple[int, str, str]:
+    def run_lab(self, *arguments: str) -> tuple[int, str, str]:
         """Run the command; gives exit code, output and complaint."""
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
-            code = suite_cli.main(["lab", "--url", url or self.served.url, *arguments])
+            code = suite_cli.main(["lab", *arguments])
         return code, out.getvalue(), err.getvalue()
 
     def test_status(self) -> None:
@@ -131,6 +119,12 @@ class LabCommandTests(SynchronousTestCase):
         self.assertEqual((code, text), (cli.DONE, "SIP Server A is killed.\n"))
         self.assertEqual(self.lab.asked, [["kill", "A"]])
 
+    def test_named_address(self) -> None:
+        """--url goes before the configuration, which need not be readable then."""
+        given = ("-c", "/nowhere/suite.conf", "--url", "http://127.0.0.1:9641", "kill", "A")
+        self.assertEqual(self.run_lab(*given)[0], cli.DONE)
+        self.assertEqual(self.run_lab("-c", "/nowhere/suite.conf", "kill", "A")[0], cli.FAILED)
+
     def test_refused(self) -> None:
         """What the lab refuses is 1, and its sentence goes to standard error."""
         code, text, complaint = self.run_lab("explode")
@@ -144,9 +138,9 @@ class LabCommandTests(SynchronousTestCase):
         self.assertTrue(svg.startswith("<svg "))
         self.assertIn("OPTIONS", self.run_lab("ladder")[1])
         self.assertEqual(self.run_lab("ladder", "c9")[0], cli.REFUSED)
-        asked = len(self.served.asked)
+        asked = len(self.asked)
         self.assertEqual(self.run_lab("ladder", "../status")[0], cli.FAILED)
-        self.assertEqual(len(self.served.asked), asked)
+        self.assertEqual(len(self.asked), asked)
 
     def test_lab_is_off(self) -> None:
         """A suite without a lab is told from no suite."""
@@ -157,27 +151,39 @@ class LabCommandTests(SynchronousTestCase):
             self.assertIn("its lab is off: set enabled = true in [lab]", complaint)
 
     def test_no_suite(self) -> None:
-        """Nobody there is 2, and how to start one."""
-        gone = Served(self.ask_site)
-        gone.close()
-        code, _, complaint = self.run_lab("status", url=gone.url)
-        self.assertEqual(code, cli.FAILED)
-        self.assertIn("no suite runs here", complaint)
-        self.assertIn("make run", complaint)
+        """Nobody there, or nobody who answers, is 2, with what to do about it."""
+        for fault, sentence in (
+            (ConnectionRefusedError(111, "refused"), "no suite runs here"),
+            (TimeoutError(), "did not answer within 30 s"),
+            (OSError(101, "Network is unreachable"), "Network is unreachable"),
+            (http.client.BadStatusLine("x"), "127.0.0.1:9641: "),
+        ):
+            self.reply = self.failing(fault)
+            code, _, complaint = self.run_lab("status")
+            self.assertEqual(code, cli.FAILED)
+            self.assertIn(sentence, complaint)
+
+    def failing(self, fault: Exception) -> Reply:
+        """Answer with a fault of the connection."""
+
+        def reply(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+            raise fault
+
+        return reply
 
     def test_somebody_else(self) -> None:
         """Whatever another program answers, it ends with a sentence and 2."""
         for body in (b"", b"<html>", b"[]", b'{"text": 1}', b"\xff", b"[" * 100_000):
-            served = self.serve(lambda *_, body=body: (200, body))
-            code, text, complaint = self.run_lab("kill", "A", url=served.url)
+            self.reply = lambda *_, body=body: (200, body)
+            code, text, complaint = self.run_lab("kill", "A")
             self.assertEqual((code, text), (cli.FAILED, ""))
             self.assertIn("gave no answer of a lab", complaint)
 
     def test_terminal(self) -> None:
         """What is printed cannot steer a terminal."""
         evil = json.dumps({"text": "one\x1b[2J\ntwo"}).encode()
-        served = self.serve(lambda *_: (200, evil))
-        self.assertEqual(self.run_lab("x", url=served.url)[1], "one?[2J\ntwo\n")
+        self.reply = lambda *_: (200, evil)
+        self.assertEqual(self.run_lab("x")[1], "one?[2J\ntwo\n")
 
 
 class HelpTests(SynchronousTestCase):

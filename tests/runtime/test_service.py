@@ -30,6 +30,8 @@ from suite.settings import (
     TcpListen,
     UdpListen,
 )
+from suite.web.lab import LabWeb
+from tests.lab.fake import FakeLab
 from tests.runtime.doubles import MemoryLog
 from tests.runtime.test_supervisor import ScriptedUnit
 from turn.five_tuple import Address
@@ -354,3 +356,13 @@ class ComposeTests(SynchronousTestCase):
                 ["udp 127.0.0.1:3478", "udp 127.0.0.1:1", "tcp 127.0.0.1:443"],
             ],
         )
+
+    def test_lab(self) -> None:
+        """Where there is a lab, the status port has its addresses, and the start text is told."""
+        settings = SuiteSettings(state_directory=Path("/nowhere"), status=StatusSettings())
+        for lab in (None, LabWeb(FakeLab())):
+            composition = self.compose(settings, Parts(lab=lab))
+            self.assertEqual(composition.has_lab, lab is not None)
+            composition.stages[0][-1].start()
+            *_, site = self.reactor.tcpServers[0][:2]
+            self.assertEqual(b"api" in site.resource.children, lab is not None)
