@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from suite.lab.errors import LabError
-from suite.lab.third_party import Pending, ThirdPartyCall
+from suite.lab.third_party import Leg, Pending, ThirdPartyCall
 from suite.lab.third_party_sdp import HoldForm
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Commands:
             caller, callee = (self._number(word) for word in words)
             pending = self._pending(result, lambda: call.describe())
             call = self._open(pending, lambda: control.call(caller, callee, pending, now))
-            self._later(RING_TIME, lambda: self._give_up(call))
+            self._later(RING_TIME, lambda: self._give_up(call, None))
             return result
         call = control.find(words[0].lower())
         pending = self._pending(result, call.describe)
@@ -158,6 +158,8 @@ class Commands:
         elif verb == "transfer":
             leaver = self._number(words[1]) if len(words) > 1 else ""
             control.transfer(call, self._number(words[0]), leaver, pending, now)
+            target = call.target
+            self._later(RING_TIME, lambda: self._give_up(call, target))
         else:
             control.hang_up(call, pending, now)
         return call
@@ -167,8 +169,8 @@ class Commands:
         named = {phone.name: phone.dn for phone in self._lab.phones}
         return named.get(word.lower(), word)
 
-    def _give_up(self, call: ThirdPartyCall) -> None:
-        self._lab.controller.give_up(call, self._clock.seconds())
+    def _give_up(self, call: ThirdPartyCall, target: Leg | None) -> None:
+        self._lab.controller.give_up(call, target, self._clock.seconds())
         self._lab.pump()
 
     # Waiting.

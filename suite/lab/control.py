@@ -208,6 +208,11 @@ class Controller:
         new.on_failure = None
 
         def complete(answer: bytes) -> None:
+            if not new.is_live:
+                # The one has heard of the target already, which has hung up meanwhile.
+                self._hang_up(call, f"{new.party} hung up")
+                pending.done(call.describe())
+                return
             call.target = None
             call.legs = [stays, new]
             call.seen.caller, call.seen.callee = stays.party, new.party
@@ -231,10 +236,13 @@ class Controller:
         call.waiting.append((pending, "ended"))
         self._hang_up(call, "by command")
 
-    def give_up(self, call: ThirdPartyCall, now: float) -> None:
-        """End a call that has not been answered in all this time."""
+    def give_up(self, call: ThirdPartyCall, target: Leg | None, now: float) -> None:
+        """End a call, or only its transfer to ``target``, that nobody has answered in time."""
         self._offers.now = now
-        if call.seen.state in ("calling", "ringing"):
+        if target is not None:
+            if call.target is target and not target.is_up:
+                target.usage.bye(now)
+        elif call.seen.state in ("calling", "ringing"):
             self._hang_up(call, "nobody answered")
 
     # What the agent tells.

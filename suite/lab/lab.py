@@ -48,7 +48,8 @@ class Lab:
     """
     Two SIP Servers, a name server and two phones. Raises LabError for what it cannot do.
 
-    ``loop`` is the reactor, ``udp`` too. ``trace`` has the ladders of the last calls.
+    ``loop`` is the reactor, ``udp`` too. ``trace`` has the ladders of the last calls. A lab that
+    was stopped, or could not start, is not started again: make another one.
     """
 
     def __init__(self, settings: LabSettings, loop: EventLoop, udp: IReactorUDP) -> None:

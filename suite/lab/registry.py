@@ -70,7 +70,7 @@ class Registry:
         refusal = self.challenge(request, dn, now)
         if refusal is not None:
             return refusal
-        self.forget_expired(now)
+        self._forget_expired_of(dn, now)
         if request.contact_is_wildcard:
             if request.expires != 0 or self._is_out_of_order(dn, request):
                 return request.response(400)
@@ -124,16 +124,17 @@ class Registry:
                 expires_at=now + seconds,
                 said=str(uri),
             )
-        if len(kept) > MOST_CONTACTS or (dn not in self._bindings and self._is_full):
+        if len(kept) > MOST_CONTACTS or not self._has_room_for(dn, now):
             return 503
         self._bindings[dn] = kept
         if not kept:
             del self._bindings[dn]
         return 200
 
-    @property
-    def _is_full(self) -> bool:
-        return len(self._bindings) >= MOST_DNS
+    def _has_room_for(self, dn: str, now: float) -> bool:
+        if dn not in self._bindings and len(self._bindings) >= MOST_DNS:
+            self.forget_expired(now)
+        return dn in self._bindings or len(self._bindings) < MOST_DNS
 
     def _granted(self, request: Request, contact: NameAddr) -> int:
         wanted = contact.expires
@@ -160,14 +161,16 @@ class Registry:
 
     def forget_expired(self, now: float) -> None:
         """Drop what has run out."""
-        for dn, kept in list(self._bindings.items()):
-            live = {key: binding for key, binding in kept.items() if binding.expires_at > now}
-            if len(live) == len(kept):
-                continue
-            if live:
-                self._bindings[dn] = live
-            else:
-                del self._bindings[dn]
+        for dn in list(self._bindings):
+            self._forget_expired_of(dn, now)
+
+    def _forget_expired_of(self, dn: str, now: float) -> None:
+        kept = self._bindings.get(dn, {})
+        for key, binding in list(kept.items()):
+            if binding.expires_at <= now:
+                del kept[key]
+        if not kept:
+            self._bindings.pop(dn, None)
 
 
 def user_of(uri: Uri) -> str:
