@@ -26,7 +26,6 @@ from typing import Protocol
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from b2bua.sip.headers import parse_name_addr
 from b2bua.sip.hop import Hop
-from b2bua.sip.invite_client import InviteClientUsage
 from b2bua.sip.invite_server import InviteServerUsage
 from b2bua.sip.invite_usage import InviteUsage
 from b2bua.sip.outputs import Send

@@ -25,6 +25,8 @@ class SessionTimer:
     session is to be ended then, a little before its end (section 10).
     """
 
+    __slots__ = ("_profile", "expires_at", "interval", "min_se", "refresh_at", "we_refresh")
+
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self.interval = 0

@@ -241,8 +241,6 @@ class UserAgent:
 
     def _collect(self) -> None:
         """Keep the order: what is to be sent stands before what is sent or told after it."""
-        if not self.table.has_outputs:
-            return
         for output in self.table.take_outputs():
             if isinstance(output, Send):
                 self._outputs.append(output)
