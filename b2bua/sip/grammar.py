@@ -8,7 +8,8 @@ quotes, empty list elements and parameters given twice are refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final, TypeVar, overload
 
 from b2bua.sip.errors import InvalidHeader, ParseError
@@ -34,6 +35,26 @@ _to_escape: Final = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
 _CONTROLS: Final = bytes({*range(32), 127} - {9, 10, 13})
 _quoted_pair: Final = re.compile(rb"\\.", re.DOTALL)
 _number: Final = re.compile(r"[0-9]{1,20}").fullmatch
+
+
+_REMEMBERED: Final = 4096
+_LONGEST_REMEMBERED: Final = 160
+"""Together they bound what remembered values may take, whoever chose their text."""
+
+
+def remembering(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """
+    Read the same text only once: a call repeats its Via, From, To and Contact in every message.
+
+    The values cannot change, so whoever asks for the same text may have the same value.
+    """
+    remembered = lru_cache(_REMEMBERED)(parse)
+
+    def read(text: str) -> T:
+        return remembered(text) if len(text) <= _LONGEST_REMEMBERED else parse(text)
+
+    read.__doc__ = parse.__doc__
+    return read
 
 
 class Parameters(Mapping[str, str]):
@@ -82,6 +103,8 @@ class Parameters(Mapping[str, str]):
         return f"Parameters({self._values!r})"
 
     def __str__(self) -> str:
+        if not self._values:
+            return ""
         return "".join(
             f";{name}={value}" if value else f";{name}" for name, value in self._values.items()
         )

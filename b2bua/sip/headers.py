@@ -8,10 +8,8 @@ of one header field, or one element of a list. All of them raise ParseError.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Final
 
 from b2bua.sip.errors import InvalidHeader, ParseError
 from b2bua.sip.grammar import (
@@ -24,17 +22,13 @@ from b2bua.sip.grammar import (
     parse_number,
     parse_parameters,
     quote,
+    remembering,
     unquote,
 )
 from b2bua.sip.uri import HOST, SipUri, Uri, canonical_host, host_port, parse_port, parse_uri
 
-T = TypeVar("T")
-
 BRANCH_COOKIE: Final = "z9hG4bK"
 """What a branch begins with whose sender follows RFC 3261."""
-_REMEMBERED: Final = 4096
-_LONGEST_REMEMBERED: Final = 160
-"""Together they bound what remembered values may take, whoever chose their text."""
 
 _via: Final = re.compile(
     rf"([sS][iI][pP])[ \t]*/[ \t]*({TOKEN})[ \t]*/[ \t]*({TOKEN})[ \t]+"
@@ -52,21 +46,6 @@ _call_id: Final = re.compile(r"[!-~]+").fullmatch
 _seconds: Final = re.compile(r"([0-9]{1,20})[ \t]*(?=;|$|\()(?:\([^()]*\)[ \t]*)?").match
 _challenge: Final = re.compile(rf"({TOKEN})[ \t]+(?=\S)").match
 _q_value: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?").fullmatch
-
-
-def _remembering(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """
-    Read the same text only once: a call repeats its Via, From, To and Contact in every message.
-
-    The values cannot change, so whoever asks for the same text may have the same value.
-    """
-    remembered = lru_cache(_REMEMBERED)(parse)
-
-    def read(text: str) -> T:
-        return remembered(text) if len(text) <= _LONGEST_REMEMBERED else parse(text)
-
-    read.__doc__ = parse.__doc__
-    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +102,7 @@ class Via:
         return replace(self, parameters=self.parameters.with_value(name, value))
 
 
-@_remembering
+@remembering
 def parse_via(text: str) -> Via:
     """Read one hop; ``SIP / 2.0 / UDP first.example.com: 4000 ;ttl=16`` is one."""
     found = _via(text)
@@ -190,7 +169,7 @@ class NameAddr:
         return self.with_parameter("tag", tag)
 
 
-@_remembering
+@remembering
 def parse_name_addr(text: str) -> NameAddr:
     """
     Read a name-addr, or a URI without angle brackets.
@@ -229,7 +208,7 @@ class CSeq:
         return f"{self.number} {self.method}"
 
 
-@_remembering
+@remembering
 def parse_cseq(text: str) -> CSeq:
     """Read a CSeq; its number has 31 bits (RFC 3261, section 8.1.1.5)."""
     found = _cseq(text)

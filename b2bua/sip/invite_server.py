@@ -13,6 +13,7 @@ from b2bua.sip.message import Message, Request, Response
 from b2bua.sip.reliable import RSEQ_RANGE, ReliableSender, Repetition
 from b2bua.sip.server_transaction import ServerTransaction
 from b2bua.sip.session import Session
+from b2bua.sip.timers import earliest
 from b2bua.sip.transaction import OutOfPlace
 from b2bua.sip.usage_events import AnswerReceived, Cause, Established
 from b2bua.sip.usage_states import (
@@ -192,11 +193,11 @@ class InviteServerUsage(InviteUsage):
 
     def next_timeout(self) -> float | None:
         """When to call ``handle_timeout``, if ever."""
-        times = [super().next_timeout(), self._ring_at]
+        first = earliest(super().next_timeout(), self._ring_at)
         for repetition in (self._repetition, self._reliable.open):
             if repetition is not None:
-                times.append(repetition.next_timeout())
-        return min((time for time in times if time is not None), default=None)
+                first = earliest(first, repetition.next_timeout())
+        return first
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""

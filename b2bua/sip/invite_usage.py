@@ -35,6 +35,7 @@ from b2bua.sip.message import Message, Request, Response
 from b2bua.sip.server_transaction import ServerTransaction
 from b2bua.sip.session import Session
 from b2bua.sip.session_timer import SessionTimer
+from b2bua.sip.timers import earliest
 from b2bua.sip.transaction import OutOfPlace, Transaction
 from b2bua.sip.transactions import TableFull
 from b2bua.sip.usage_events import (
@@ -407,10 +408,10 @@ class InviteUsage:
 
     def next_timeout(self) -> float | None:
         """When to call ``handle_timeout``, if ever."""
-        times = [session.next_timeout() for session in self.sessions()]
+        first = earliest(*[session.next_timeout() for session in self.sessions()])
         if self.state is UsageState.ESTABLISHED:
-            times.append(self.timer.next_timeout())
-        return min((time for time in times if time is not None), default=None)
+            return earliest(first, self.timer.next_timeout())
+        return first
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""

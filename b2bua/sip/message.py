@@ -10,11 +10,17 @@ ParseError.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar, cast
 
 from b2bua.sip.errors import InvalidHeader, ParseError
-from b2bua.sip.grammar import has_bare_control, is_token, parse_number, split_list
+from b2bua.sip.grammar import (
+    has_bare_control,
+    is_token,
+    parse_number,
+    remembering,
+    split_list,
+)
 from b2bua.sip.header_names import KNOWN, LISTS, by_spelling, canonical_name
 from b2bua.sip.headers import (
     CSeq,
@@ -90,13 +96,13 @@ class Message(ABC):
     def get(self, name: str) -> str | None:
         """Return the value of the first header field of this name."""
         name = by_spelling(name) or canonical_name(name)
-        value = self._firsts().get(name)
+        value = self.firsts().get(name)
         if value is not None or name in KNOWN:
             return value
         lower = name.lower()
         return next((value for present, value in self.headers if present.lower() == lower), None)
 
-    def _firsts(self) -> dict[str, str]:
+    def firsts(self) -> dict[str, str]:
         """The value of the first header field of each name, by the name as it stands there."""
         first = self._first
         if first is None:
@@ -109,7 +115,7 @@ class Message(ABC):
         if name not in KNOWN:
             lower = name.lower()
             return [value for present, value in self.headers if present.lower() == lower]
-        first = self._firsts()
+        first = self.firsts()
         if name not in first:
             return []
         if len(first) == len(self.headers):  # no name is there twice
@@ -154,8 +160,11 @@ class Message(ABC):
     def remove(self, name: str) -> None:
         """Take away every header field of this name."""
         name = canonical_name(name)
-        lower = name.lower()
-        self.headers[:] = [pair for pair in self.headers if pair[0].lower() != lower]
+        if name in KNOWN:
+            self.headers[:] = [pair for pair in self.headers if pair[0] != name]
+        else:
+            lower = name.lower()
+            self.headers[:] = [pair for pair in self.headers if pair[0].lower() != lower]
         self._forget(name)
 
     def _forget(self, name: str) -> None:
@@ -204,7 +213,9 @@ class Message(ABC):
     @property
     def contacts(self) -> list[NameAddr]:
         """Every Contact; empty where the Contact is "*"."""
-        return [] if self.contact_is_wildcard else self._list("Contact", parse_name_addr)
+        if "Contact" not in self._typed and self.contact_is_wildcard:
+            return []
+        return self._list("Contact", parse_name_addr)
 
     @property
     def contact_is_wildcard(self) -> bool:
@@ -297,12 +308,13 @@ class Message(ABC):
         """Why a request was sent (RFC 3326): protocol, cause and text."""
         return self._list("Reason", parse_word)
 
-    def read_needed(self, first: Mapping[str, str]) -> None:
+    def read_needed(self) -> None:
         """
-        Read at once what no message can be processed without, from the ``first`` of each name.
+        Read at once what no message can be processed without.
 
         Raises ParseError where one is missing or garbled.
         """
+        first = self.firsts()
         for name, parse in _NEEDED:
             value = first.get(name)
             if value is None:
@@ -312,7 +324,14 @@ class Message(ABC):
 
     def tokens(self, name: str) -> frozenset[str]:
         """Return a list of tokens as a set, in lower case: Require, Supported, Allow-Events."""
+        rows = self.get_rows(name)
+        if len(rows) == 1 and canonical_name(name) in LISTS:
+            return _tokens(rows[0])
         return frozenset(token.lower() for token in self.get_all(name))
+
+    def lacks(self, names: Iterable[str]) -> bool:
+        """Return whether there is none of these header fields, in their canonical names."""
+        return self.firsts().keys().isdisjoint(names)
 
     def _needed(self, name: str, parse: Callable[[str], T]) -> T:
         kept = self._typed.get(name)
@@ -414,7 +433,7 @@ class Request(Message):
         read is answered with what it has.
         """
         copied = [("Via", value) for value in self.get_rows("Via")]
-        first = self._firsts()
+        first = self.firsts()
         copied += [(name, first[name]) for name, _ in _NEEDED if name in first]
         if status == 100 and "Timestamp" in first:
             copied.append(("Timestamp", first["Timestamp"]))
@@ -476,6 +495,11 @@ class Response(Message):
     def is_success(self) -> bool:
         """Whether the request was done (2xx)."""
         return 200 <= self.status < 300
+
+
+@remembering
+def _tokens(row: str) -> frozenset[str]:
+    return frozenset(token.lower() for token in split_list(row)) if row else frozenset()
 
 
 def _parse_top_via(row: str | None) -> Via:

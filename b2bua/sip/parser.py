@@ -179,18 +179,23 @@ def _unfold(data: bytes) -> bytes:
 
 def _check(message: Message) -> None:
     """Refuse a message that lacks, repeats or garbles what it cannot be processed without."""
-    first: dict[str, str] = {}
-    for name, value in message.headers:
-        if name not in first:
-            first[name] = value
-        elif name in SINGLE:
-            raise ParseError("duplicate", name)
-    message.read_needed(first)
+    first = message.firsts()
+    if len(first) != len(message.headers):
+        _check_single(message)
+    message.read_needed()
     if isinstance(message, Request) and message.cseq.method != message.method:
         raise ParseError("mismatch")
     for name, read in _ROUTING:
         if name in first:
             read(message)
+
+
+def _check_single(message: Message) -> None:
+    seen: set[str] = set()
+    for name, _ in message.headers:
+        if name in seen and name in SINGLE:
+            raise ParseError("duplicate", name)
+        seen.add(name)
 
 
 def oversized(data: bytes) -> ParseError:

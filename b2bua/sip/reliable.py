@@ -7,8 +7,6 @@ A transaction repeats neither the 2xx of an INVITE (RFC 3261, section 13.3.1.4) 
 
 from __future__ import annotations
 
-from collections import deque
-
 from b2bua.sip.headers import RAck
 from b2bua.sip.message import Response
 from b2bua.sip.server_transaction import ServerTransaction
@@ -20,6 +18,8 @@ RSEQ_RANGE = 2**31 - 1
 
 class Repetition:
     """A response that is sent again after T1, then ever more slowly, until 64*T1 are over."""
+
+    __slots__ = ("_end", "_interval", "_longest", "_next", "response", "transaction")
 
     def __init__(
         self,
@@ -58,9 +58,11 @@ class ReliableSender:
     The next goes out when the one before it is acknowledged, so they arrive in order.
     """
 
+    __slots__ = ("_next", "_waiting", "open")
+
     def __init__(self, first: int) -> None:
         self._next = first
-        self._waiting: deque[tuple[ServerTransaction, Response]] = deque()
+        self._waiting: list[tuple[ServerTransaction, Response]] = []
         self.open: Repetition | None = None
         """The response that no PRACK has acknowledged yet."""
 
@@ -81,7 +83,7 @@ class ReliableSender:
         """The response to send now, if none is open and one is waiting."""
         if self.open is not None or not self._waiting:
             return None
-        transaction, response = self._waiting.popleft()
+        transaction, response = self._waiting.pop(0)
         self.open = Repetition(transaction, response, timers, now)
         return self.open
 
@@ -104,6 +106,8 @@ class ReliableSender:
 
 class ReliableReceiver:
     """Which reliable provisional response of a dialog comes next."""
+
+    __slots__ = ("_last",)
 
     def __init__(self) -> None:
         self._last: int | None = None

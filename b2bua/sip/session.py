@@ -56,6 +56,11 @@ ACKS_KEPT = 4
 class Session:
     """One dialog of a usage, and the offers and answers in it."""
 
+    __slots__ = (
+        *("_acks", "_asked", "_before", "_change", "_owed", "_repetition", "_retry_at", "_wanted"),
+        *("description", "dialog", "exchange", "peer_allows", "received", "state", "usage"),
+    )
+
     def __init__(self, usage: InviteUsage, dialog: Dialog, exchange: Exchange) -> None:
         self.usage = usage
         self.dialog = dialog

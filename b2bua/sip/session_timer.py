@@ -7,6 +7,7 @@ from __future__ import annotations
 from b2bua.sip.grammar import Parameters
 from b2bua.sip.headers import Seconds
 from b2bua.sip.message import Message, Request, Response
+from b2bua.sip.timers import earliest
 from b2bua.sip.usage_events import Profile
 
 OPTION = "timer"
@@ -24,6 +25,8 @@ class SessionTimer:
     session is to be ended then, a little before its end (section 10).
     """
 
+    __slots__ = ("_profile", "expires_at", "interval", "min_se", "refresh_at", "we_refresh")
+
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self.interval = 0
@@ -34,8 +37,7 @@ class SessionTimer:
 
     def next_timeout(self) -> float | None:
         """When to refresh or to end the session, if ever."""
-        times = [when for when in (self.refresh_at, self.expires_at) if when is not None]
-        return min(times, default=None)
+        return earliest(self.refresh_at, self.expires_at)
 
     def stop(self) -> None:
         """Nothing is refreshed, nothing expires."""

@@ -66,6 +66,15 @@ class Timers:
         return elapsed
 
 
+def earliest(*times: float | None) -> float | None:
+    """The first of these moments, if there is one."""
+    first: float | None = None
+    for time in times:
+        if time is not None and (first is None or time < first):
+            first = time
+    return first
+
+
 class Deadlines(Generic[_Key]):
     """
     One moment per key, and which comes first.

@@ -176,13 +176,10 @@ class TransactionTable:
             transaction.handle_timeout(now)
             self._settle(transaction, now)
 
-    @property
-    def has_outputs(self) -> bool:
-        """Whether ``take_outputs`` would give anything."""
-        return bool(self._outputs)
-
     def take_outputs(self) -> list[Output]:
         """Give what is to be sent and told, in order, once."""
+        if not self._outputs:
+            return []
         outputs, self._outputs = self._outputs, []
         return outputs
 

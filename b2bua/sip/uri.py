@@ -15,7 +15,7 @@ from urllib.parse import quote as percent_quote
 from urllib.parse import unquote as percent_unquote
 
 from b2bua.sip.errors import ParseError
-from b2bua.sip.grammar import NO_PARAMETERS, Parameters, trusted_parameters
+from b2bua.sip.grammar import NO_PARAMETERS, Parameters, remembering, trusted_parameters
 
 HOST: Final = r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][A-Za-z0-9_.\-]*+"
 _UNRESERVED: Final = r"A-Za-z0-9\-_.!~*'()"
@@ -151,6 +151,7 @@ Uri = SipUri | TelUri | AbsoluteUri
 _SEPARATORS: Final = str.maketrans("", "", "-.()")
 
 
+@remembering
 def parse_uri(text: str) -> Uri:
     """Read a URI that stands alone: no white space, no angle brackets around it."""
     found = _sip_uri(text)

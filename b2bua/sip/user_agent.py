@@ -37,7 +37,7 @@ from b2bua.sip.outputs import (
 )
 from b2bua.sip.server_transaction import ServerTransaction
 from b2bua.sip.session_timer import SessionTimer
-from b2bua.sip.timers import Deadlines, Timers
+from b2bua.sip.timers import Deadlines, Timers, earliest
 from b2bua.sip.transaction import Transaction
 from b2bua.sip.transactions import TransactionTable
 from b2bua.sip.uri import Uri
@@ -76,6 +76,7 @@ _OPTIONAL: Final[dict[str, Callable[[Response], object]]] = {
     "Retry-After": lambda response: response.retry_after,
 }
 """What a response may lack, and so counts as lacking where it cannot be read."""
+_READ_LATER: Final = ("Session-Expires", "Min-SE", "RAck", "Event", "Replaces")
 _OF_TRANSACTION: Final = (
     *(ResponseReceived, Unanswered, Cancelled),
     *(TimedOut, TransportFailed, Terminated),
@@ -160,8 +161,7 @@ class UserAgent:
     def next_timeout(self) -> float | None:
         """When to call ``handle_timeout``, if ever."""
         self._pump(self._now)
-        times = (self.table.next_timeout(), self._deadlines.next())
-        return min((time for time in times if time is not None), default=None)
+        return earliest(self.table.next_timeout(), self._deadlines.next())
 
     def handle_timeout(self, now: float) -> None:
         """Let every timer fire that is due."""
@@ -241,8 +241,6 @@ class UserAgent:
 
     def _collect(self) -> None:
         """Keep the order: what is to be sent stands before what is sent or told after it."""
-        if not self.table.has_outputs:
-            return
         for output in self.table.take_outputs():
             if isinstance(output, Send):
                 self._outputs.append(output)
@@ -402,10 +400,14 @@ class UserAgent:
 
 def _read_all(request: Request) -> None:
     """Read what is read later on, so that a garbled value is found before anything changes."""
+    if request.lacks(_READ_LATER):
+        return
     _ = (request.session_expires, request.min_se, request.rack, request.event, request.replaces)
 
 
 def _drop_unreadable(response: Response) -> None:
+    if response.lacks(_OPTIONAL):
+        return
     for name, read in _OPTIONAL.items():
         try:
             read(response)
