@@ -89,6 +89,11 @@ class Call:
         """A leg whose peer's offer waits for what the other leg's peer says."""
         self._joined: set[tuple[int, int]] = set()
 
+    @property
+    def has_rung(self) -> bool:
+        """Whether the callee's side has said anything but that it tries."""
+        return bool(self._rang)
+
     # What every kind of call has in common.
 
     def legs(self) -> list[Leg]:
@@ -507,6 +512,7 @@ class EchoCall(Call):
         self._on_talk = on_talk
 
     def _begin(self, now: float) -> None:
+        self._rang = 180
         self.emit(CallRinging(self.id, 180))
         self.caller.ring(180, b"", (), now)
         if not self._on_talk:

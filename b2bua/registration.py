@@ -29,7 +29,7 @@ told the ``ServerPool`` and passed on what the pool made of it. No socket, no cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from b2bua.pace import Pace
 from b2bua.registration_schedule import Priority, Schedule
@@ -97,6 +97,10 @@ class Registrations:
     def bound(self) -> int:
         """How many have a binding, as far as the answers say."""
         return sum(self._counts[state] for state in BOUND)
+
+    def bound_dns(self) -> Iterator[str]:
+        """The DNs that have a binding, as far as the answers say."""
+        return (dn for dn, each in self._registrations.items() if each.state in BOUND)
 
     def state(self, dn: str) -> State:
         """Where the DN stands."""

@@ -17,7 +17,7 @@ the registrations next, and only then the outcome itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from b2bua.call_events import (
@@ -164,6 +164,10 @@ class Servers:
             ServerState(str(server), is_up and server == pool.active, pool.is_suspect(server, now))
             for server in pool.servers
         ]
+
+    def registered_dns(self) -> Iterator[str]:
+        """The DNs that have a binding."""
+        return self._registrations.bound_dns()
 
     def is_registered(self, dn: str) -> bool:
         """Whether a DN has a binding, as far as the servers' answers say."""

@@ -14,7 +14,8 @@ from twisted.internet.base import ReactorBase, ThreadedResolver
 from twisted.internet.interfaces import IProtocol
 
 from suite.admission import Admission, ListenLimits
-from suite.build_b2bua import build_b2bua
+from suite.build_b2bua import build_b2bua, build_lab
+from suite.call_snapshot import CallSnapshots
 from suite.certificate import CertificateWatcher, OwnCertificate
 from suite.composition import Composition, Parts, compose
 from suite.datapath.twin import TwinPlane
@@ -27,7 +28,8 @@ from suite.service import SuiteService
 from suite.settings import SuiteSettings, TcpListen, TlsSettings
 from suite.tls import TlsContexts
 from suite.web.ice_servers import IceServers, ice_servers
-from suite.web.site import build_site
+from suite.web.lab import LabWeb
+from suite.web.site import LabPages, build_site
 from turn.access import allow_line
 from turn.events import Event, Subscriber
 from turn.net.external_address import ExternalAddressFinder
@@ -52,12 +54,18 @@ def build(service: SuiteService) -> Composition:
         for line in describe_relay(settings.turn, plane.kind):
             service.log.standard(LogEvent.RELAY, line)
         _relay_metrics(metrics, plane, relay)
+    gateway = None
     if settings.b2bua is not None:
-        parts.b2bua = build_b2bua(service, settings.b2bua, metrics)
+        parts.b2bua, unit = build_b2bua(service, settings.b2bua, metrics)
+        gateway = CallSnapshots(lambda: unit.service)
+    if settings.lab is not None:
+        lab = build_lab(service, settings.lab)
+        parts.b2bua = [lab, *parts.b2bua]
+        parts.lab = LabWeb(lab, gateway)
     if settings.tcp:
         contexts = SharedContexts(service)
         admission = Admission(ListenLimits.of(settings), service.clocks.monotonic)
-        parts.stream = _streams(service, relay, contexts, admission)
+        parts.stream = _streams(service, relay, contexts, admission, parts.lab)
         stream_metrics(metrics, admission)
         if settings.tls is not None:
             parts.certificates = contexts
@@ -161,9 +169,12 @@ def _streams(
     relay: TurnService | None,
     contexts: SharedContexts,
     admission: Admission,
+    lab: LabPages | None,
 ) -> Callable[[TcpListen], StreamListener]:
     settings, clock = service.settings, service.clocks.monotonic
-    site = build_site(partial(_ice_servers, service), clock) if settings.web else None
+    site = None
+    if settings.web:
+        site = build_site(partial(_ice_servers, service), clock, lab=lab)
 
     def channel(_: bool) -> IProtocol:
         protocol = None if site is None else site.buildProtocol(None)

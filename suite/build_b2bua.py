@@ -14,14 +14,19 @@ from suite.b2bua_unit import B2buaUnit, MediaUnit, listened
 from suite.call_log import CallLog
 from suite.call_metrics import CallCounts, b2bua_metrics
 from suite.datapath.media import TwinMediaPlane
+from suite.lab.lab import Lab
+from suite.lab.settings import LabSettings
+from suite.lab_unit import LabUnit
 from suite.log_records import LogEvent
 from suite.metrics import Metrics
 from suite.service import SuiteService
 from suite.unit import Unit
 
 
-def build_b2bua(service: SuiteService, settings: B2buaSettings, metrics: Metrics) -> list[Unit]:
-    """Give the units in the order of starting."""
+def build_b2bua(
+    service: SuiteService, settings: B2buaSettings, metrics: Metrics
+) -> tuple[list[Unit], B2buaUnit]:
+    """Give the units in the order of starting, and the B2BUA among them."""
     plane = TwinMediaPlane(service.reactor, service.clocks.monotonic, settings.media)
     subscribers = (CallLog(service.log), CallCounts(metrics))
 
@@ -41,7 +46,17 @@ def build_b2bua(service: SuiteService, settings: B2buaSettings, metrics: Metrics
     b2bua_metrics(metrics, lambda: unit.service, plane)
     for line in describe(settings, plane.kind):
         service.log.standard(LogEvent.SIP, line)
-    return [MediaUnit(plane), unit]
+    return [MediaUnit(plane), unit], unit
+
+
+def build_lab(service: SuiteService, settings: LabSettings) -> LabUnit:
+    """Make the lab's unit. It starts before the B2BUA, which asks its name server."""
+
+    def make() -> Lab:
+        loop = EventLoop(service.reactor, service.reactor, service.clocks.monotonic)
+        return Lab(settings, loop, service.reactor)
+
+    return LabUnit(make)
 
 
 def describe(settings: B2buaSettings, kind: str) -> tuple[str, ...]:
