@@ -19,7 +19,16 @@ from suite.datapath.media import TwinMediaPlane
 from suite.log_records import LogEvent
 from suite.unit import Health
 from suite.units import NotOpened
+from turn.five_tuple import Address
 
+_IP = {"UDP": "UDP", "TCP": "TCP", "TLS": "TCP", "WS": "TCP", "WSS": "TCP"}
+_WORDS = {
+    "UDP": "SIP",
+    "TCP": "SIP",
+    "TLS": "SIP over TLS",
+    "WS": "SIP over WebSocket",
+    "WSS": "SIP over WebSocket and TLS",
+}
 _STOP_WITHIN = 4.0
 """Seconds for saying good-bye to calls and SIP Servers; the supervisor waits a little longer."""
 
@@ -39,8 +48,9 @@ class B2buaUnit:
     name = "b2bua"
     required = True
 
-    def __init__(self, make: Callable[[], B2buaService]) -> None:
+    def __init__(self, settings: B2buaSettings, make: Callable[[], B2buaService]) -> None:
         """``make`` is called for each try, because it may need files that are not there yet."""
+        self._settings = settings
         self._make = make
         self.service: B2buaService | None = None
 
@@ -51,14 +61,21 @@ class B2buaUnit:
         try:
             self.service.start()
         except NotBound as error:
-            transport = "UDP" if error.listen.transport == "UDP" else "TCP"
-            failure = explain(error.fault, transport, (error.listen.host, error.listen.port))
+            listen = error.listen
+            failure = explain(error.fault, _IP[listen.transport], (listen.host, listen.port))
             raise GatewayFault(*_sip_fault(error), failure) from error
 
     def stop(self) -> Deferred[None]:
         """End calls, unregister, close every address."""
         service, self.service = self.service, None
         return succeed(None) if service is None else service.stop(_STOP_WITHIN)
+
+    def serving(self) -> list[tuple[str, Address, str]]:
+        """Transport and address of everything that is taken in, and what it is."""
+        return [
+            (_IP[listen.transport], (listen.host, listen.port), _WORDS[listen.transport])
+            for listen in self._settings.listens
+        ]
 
     def health(self) -> Health:
         """It serves whom it can; that no SIP Server answers is told as a complaint."""

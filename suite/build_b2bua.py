@@ -42,7 +42,7 @@ def build_b2bua(
             made.subscribe(subscriber)
         return made
 
-    unit = B2buaUnit(make)
+    unit = B2buaUnit(settings, make)
     b2bua_metrics(metrics, lambda: unit.service, plane)
     for line in describe(settings, plane.kind):
         service.log.standard(LogEvent.SIP, line)

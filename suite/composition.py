@@ -13,6 +13,7 @@ from functools import partial
 from twisted.internet.interfaces import IReactorTCP
 
 from suite.announce import Opened
+from suite.b2bua_unit import B2buaUnit
 from suite.clock import Clocks
 from suite.lag import LagWatch
 from suite.logs import Log
@@ -111,6 +112,10 @@ class Composition:
                     tls=listen is not None and listen.tls,
                 )
             )
+        for each in supervisor.units:
+            if isinstance(each.unit, B2buaUnit):
+                fault, remedy = each.fault, _remedy(each.error)
+                rows += [Opened(*place, fault, remedy) for place in each.unit.serving()]
         return rows
 
 
