@@ -8,6 +8,7 @@ counts only if each of its calls was set up, acknowledged and ended on both legs
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import threading
 import time
@@ -64,10 +65,18 @@ class SipBench(Progress):
 
     def pair(self, stack: ExitStack) -> tuple[SipServer, SipServer]:
         """Both servers, fresh, with whom they call, until ``stack`` is closed."""
-        first, second = (stack.enter_context(start()) for start in self.starts)
-        for server in (first, second):
-            stack.enter_context(sipp.callee(server.callee, self.load_cpu))
+        first, second = (stack.enter_context(self.fresh(start)) for start in self.starts)
         return first, second
+
+    @contextlib.contextmanager
+    def fresh(self, start: Start) -> Iterator[SipServer]:
+        """One server with whom it calls, who has answered a call of it already."""
+        with start() as server, sipp.callee(server.callee, self.load_cpu):
+            for _ in range(20):
+                if call(self, server, 10.0, 0.5).outcome.is_clean:
+                    break
+            checked(server, call(self, server, 50.0, 1.0))
+            yield server
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +120,6 @@ def costs(bench: SipBench) -> Iterator[Row]:
     runs: tuple[list[Run], list[Run]] = ([], [])
     with ExitStack() as stack:
         servers = bench.pair(stack)
-        for server in servers:
-            checked(server, call(bench, server, 50.0, 1.0))
         before = [server.cpu_ms() for server in servers]
         for _ in range(extent.repetitions):
             for server, mine in zip(servers, runs, strict=True):
@@ -182,7 +189,7 @@ def highest_rate(bench: SipBench) -> Iterator[Row]:
     """The most calls a second of which none fails; a rate that fails is tried twice."""
     found: list[Run] = []
     for start in bench.starts:
-        with start() as server, sipp.callee(server.callee, bench.load_cpu):
+        with bench.fresh(start) as server:
             best, rate = call(bench, server, 50.0, 1.0), FIRST_RATE
             while rate <= HIGHEST_RATE:
                 run = call(bench, server, rate, bench.extent.seconds)
@@ -230,8 +237,7 @@ def memory(bench: SipBench) -> Iterator[Row]:
     held = bench.extent.held
     each: list[float] = []
     for start in bench.starts:
-        with start() as server, sipp.callee(server.callee, bench.load_cpu):
-            checked(server, call(bench, server, 50.0, 1.0))
+        with bench.fresh(start) as server:
             before = server.resident_kb()
             each.append((most_resident(bench, server, held) - before) / held)
             bench.say(f"  {server.name}: {each[-1]:.1f} kB")

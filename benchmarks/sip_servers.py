@@ -9,40 +9,52 @@ CPU it is given, in a directory that is thrown away, and is ended by its own pro
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.load import LoadFailed
 from benchmarks.servers import CHECKOUT, TWISTD, Running, await_answer, started
 from benchmarks.sipp import Address
 
+LOOPBACK = "127.0.0.0/8"
 SIPPY = CHECKOUT / ".cache" / "sippy" / "bin" / "python"
 """The interpreter of the environment that packaging/peers.sh makes for Sippy alone."""
 
 CONFIGURATION = """\
+[suite]
+web = false
+turn = false
+status-address = 127.0.0.1
+status-port = {status_port}
+state-directory = {directory}
+
 [rsmp]
-sip-address={host}
-sip-port={port}
-sip-proxy={callee}
-sip-register={registered}
-rtp-address={host}
-sip-rtp-min-port=10000
-sip-rtp-max-port=59999
+sip-address = {host}
+sip-port = {port}
+sip-proxy = {callee}
+rtp-address = {host}
+sip-rtp-min-port = 10000
+sip-rtp-max-port = 59999
+{rsmp}
 
 [b2bua]
-enabled=true
-phone-networks={networks}
-realm=bench.local
-max-calls=12000
-calls-per-dn=12000
-{more}
+max-calls = 10000
+calls-per-dn = 10000
+{b2bua}
+
 [users]
 {users}
+
+[log]
+all = {directory}/log
 """
 OPTIONS = (
     "OPTIONS sip:{host}:{port} SIP/2.0\r\n"
@@ -63,6 +75,23 @@ class SipServer(Running):
     address: Address
     callee: Address
     log: Path
+
+
+@dataclass(frozen=True, slots=True)
+class OurServer(SipServer):
+    """Ours, which tells how it is."""
+
+    status_port: int
+
+    def metric(self, name: str) -> float:
+        """One of the figures that it shows, summed over its labels."""
+        url = f"http://127.0.0.1:{self.status_port}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            text = answer.read().decode()
+        found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", text, re.MULTILINE)
+        if not found:
+            raise LoadFailed(f"our server shows no {name}")
+        return sum(map(float, found))
 
 
 Start = Callable[[], AbstractContextManager[SipServer]]
@@ -91,32 +120,32 @@ def ours(
     port: int = 60260,
     callee: Address = ("127.0.0.12", 60290),
     *,
-    registered: str = "",
-    users: dict[str, str] | None = None,
-    networks: str = "127.0.0.0/8",
-    more: str = "",
-) -> Iterator[SipServer]:
-    """This checkout's B2BUA, under this interpreter."""
-    address = ("127.0.0.1", port)
+    rsmp: Sequence[str] = (),
+    b2bua: Sequence[str] = (f"phone-networks = {LOOPBACK}",),
+    users: Sequence[str] = (),
+) -> Iterator[OurServer]:
+    """This checkout's B2BUA, under this interpreter; the lines are added to its sections."""
+    address, status_port = ("127.0.0.1", port), port + 1
     with tempfile.TemporaryDirectory(prefix="sip-bench-") as name:
         directory = Path(name)
-        log = directory / "log"
+        log, output = directory / "log", directory / "output"
         (directory / "suite.conf").write_text(
             CONFIGURATION.format(
+                directory=name,
+                status_port=status_port,
                 host=address[0],
                 port=port,
                 callee="{}:{}".format(*callee),
-                registered=registered,
-                networks=networks,
-                users="\n".join(f"{dn}={word}" for dn, word in (users or {}).items()),
-                more=more,
+                rsmp="\n".join(rsmp),
+                b2bua="\n".join(b2bua),
+                users="\n".join(users),
             )
         )
-        command = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", f"--logfile={log}"]
+        command = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", f"--logfile={output}"]
         command += ["webrtc-suite", "--config", f"{directory}/suite.conf"]
-        with started(command, cpu, directory / "output") as process:
-            _await_options(process, address, [log, directory / "output"])
-            yield SipServer("ours", process, address, callee, log)
+        with started(command, cpu, output) as process:
+            _await_options(process, address, [log, output])
+            yield OurServer("ours", process, address, callee, log, status_port)
 
 
 def _await_options(process: subprocess.Popen[bytes], address: Address, logs: list[Path]) -> None:
