@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from b2bua.sip.errors import ParseError
 from b2bua.sip.headers import NameAddr
 from b2bua.sip.hop import Hop
-from b2bua.sip.message import Message
+from b2bua.sip.message import Message, Request
 from b2bua.sip.outputs import Send
 from b2bua.sip.transactions import TransactionTable
 from b2bua.sip.uri import Uri
@@ -24,6 +25,18 @@ from b2bua.sip.user_agent import AgentOutput, UserAgent
 def token() -> str:
     """A word that nobody can guess."""
     return secrets.token_hex(8)
+
+
+_LISTS = ("Require", "Supported", "Allow", "Allow-Events", "Recv-Info")
+"""What a user agent reads as lists of tokens, wherever it stands."""
+
+
+def _is_readable(message: Message, name: str) -> bool:
+    try:
+        message.tokens(name)
+    except ParseError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +88,14 @@ class RunningAgent:
         return self._clock.seconds()
 
     def receive(self, message: Message, hop: Hop) -> None:
-        """Take a message."""
+        """Take a message; a request with a list that cannot be read has 400."""
+        garbled = [name for name in _LISTS if not _is_readable(message, name)]
+        if garbled and isinstance(message, Request):
+            if message.method != "ACK":
+                self._network.send(message.response(400, to_tag=token()), hop)
+            return
+        for name in garbled:
+            message.remove(name)
         self.agent.receive(message, hop, self.now)
         self.pump()
 

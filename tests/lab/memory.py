@@ -59,6 +59,8 @@ class Party:
         self.hop = Hop("UDP", "127.0.0.1", self.number)
         self.rings_only = False
         self.accepts = True
+        self.defers = False
+        """Whether it leaves offers to the test."""
         self.usage: InviteUsage | None = None
         self.events: list[UsageEvent] = []
         self.got: list[Request] = []
@@ -85,7 +87,7 @@ class Party:
             usage.ring(180, now)
             if not self.rings_only:
                 self.answer()
-        elif isinstance(output, OfferReceived | OfferRequested):
+        elif isinstance(output, OfferReceived | OfferRequested) and not self.defers:
             if self.accepts:
                 usage.accept(sdp(self.number, self.version), now)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from random import Random
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, TimeoutError
@@ -12,6 +13,10 @@ from twisted.names import client, dns
 from twisted.names.error import DNSNameError
 from twisted.trial.unittest import TestCase
 
+from b2bua.sip.errors import ParseError
+from b2bua.sip.hop import Hop
+from b2bua.sip.message import Message
+from b2bua.sip.parser import parse_datagram
 from suite.lab.errors import LabError
 from suite.lab.lab import Lab
 from suite.lab.phone_session import PhoneSession
@@ -585,3 +590,93 @@ class RtpPeer(DatagramProtocol):
         """Send one."""
         assert self.transport is not None
         self.transport.write(packet, to)
+
+
+class BadInputTests(LabCase):
+    """What a peer sends makes no traceback: the error log stays empty."""
+
+    ODD = (
+        *(
+            "",
+            "*",
+            "1",
+            "-1",
+            "99999999999",
+            "a",
+            "<>",
+            "<sip:>",
+            "sip:",
+            "tel:1",
+            "x:y",
+            ";;",
+            ",",
+        ),
+        *("<sip:7001@siplab.test;lr>", "<sip:7001@siplab.test", '"', "\u00e9", "0", "1 INVITE"),
+        *("Digest", "Digest realm", 'Digest realm="siplab",nonce="x",algorithm=MD5', "timer"),
+        *("100rel", "talk", "SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK", "SIP/2.0/TCP x", "replaces"),
+        "<sip:1001@127.0.0.1:1>;expires=x",
+        "<sip:1001@192.0.2.1>;expires=10",
+    )
+    NAMES = (
+        *("Via", "From", "To", "Call-ID", "CSeq", "Contact", "Route", "Record-Route", "Expires"),
+        *("Max-Forwards", "Authorization", "Require", "Event", "Session-Expires", "Min-SE"),
+        *("Content-Type", "RAck", "RSeq", "Supported", "Replaces", "Proxy-Require"),
+    )
+    METHODS = (
+        *("REGISTER", "INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "NOTIFY", "PRACK", "UPDATE"),
+        *("INFO", "SUBSCRIBE", "REFER", "MESSAGE", "FOO"),
+    )
+
+    async def test_odd_messages(self) -> None:
+        """Every method with every header field gone wrong, to servers and phones."""
+        await self.client.register()
+        await self.do("call 1001 echo")
+        call_id = self.client.last("INVITE").call_id
+        self.offer = PhoneSession("127.0.0.1", 30000, 7).offer()
+        random = Random(8)
+        taken = 0
+        for number in range(4000):
+            message = self.odd(random, number, call_id)
+            if message is None:
+                continue
+            taken += 1
+            hop = Hop(random.choice(["UDP", "TCP"]), "127.0.0.1", random.choice([1, 5060]), 1)
+            if number % 3:
+                self.a.received(message, hop)
+            else:
+                self.lab.phones[number % 2].received(message, hop)
+        self.assertGreater(taken, 1000)
+        self.assertEqual("talking", self.lab.status().calls[0].state)
+        self.assertEqual(200, (await self.client.ask(self.client.options())).status)
+
+    def odd(self, random: Random, number: int, call_id: str) -> Message | None:
+        """A message with one or two things wrong, unless it cannot be read at all."""
+        method = random.choice(self.METHODS)
+        headers = {
+            "Via": f"SIP/2.0/UDP 127.0.0.1:1;branch=z9hG4bK{number};rport",
+            "From": "<sip:1001@siplab.test>;tag=f",
+            "To": "<sip:7001@siplab.test>" + random.choice(["", ";tag=t"]),
+            "Call-ID": random.choice([call_id, f"odd{number}"]),
+            "CSeq": f"1 {method}",
+            "Contact": "<sip:1001@127.0.0.1:1>",
+        }
+        for _ in range(random.choice([1, 2])):
+            headers[random.choice(self.NAMES)] = random.choice(self.ODD)
+        uri = random.choice(
+            ["sip:7001@siplab.test", "sip:siplab.test", "tel:7001", "sip:lab@siplab.test", "x:y"]
+        )
+        start = f"{method} {uri} SIP/2.0"
+        if random.random() < 0.2:
+            start = f"SIP/2.0 {random.choice([100, 180, 200, 302, 401, 486])} x"
+            if random.random() < 0.7:
+                mine = self.a.sent_by(Hop("UDP", "127.0.0.1", 1))
+                flow = random.choice(["1-1", "x", "1-", "9-9", "1-99999999999999999999999"])
+                top = f"SIP/2.0/UDP {mine};branch=z9hG4bKa;flow={flow}"
+                headers["Via"] = f"{top}, {headers['Via']}"
+        body = random.choice([b"", b"x", b"v=0\r\n", self.offer])
+        lines = [start, *(f"{name}: {value}" for name, value in headers.items())]
+        head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""])
+        try:
+            return parse_datagram(head.encode() + body)
+        except ParseError:
+            return None
