@@ -11,9 +11,17 @@ policy=/usr/sbin/policy-rc.d
 
 say() { printf 'peers: %s\n' "$*"; }
 
+# A name with slashes is a part of a program, in /usr/lib or the folder of this machine's kind.
+is_here() {
+    case $1 in
+        */*) ls "/usr/lib/$1" /usr/lib/*/"$1" 2>/dev/null | grep -q . ;;
+        *) command -v "$1" >/dev/null ;;
+    esac
+}
+
 packages_of_missing_programs() {
     while read -r program package; do
-        command -v "$program" >/dev/null || printf '%s\n' "$package"
+        is_here "$program" || printf '%s\n' "$package"
     done <<PROGRAMS | sort -u
 turnserver coturn
 turnutils_uclient coturn
@@ -23,6 +31,13 @@ chromium chromium
 certutil libnss3-tools
 haproxy haproxy
 dnsmasq dnsmasq-base
+sipp sip-tester
+kamailio kamailio
+kamailio/modules/tls.so kamailio-tls-modules
+baresip baresip-core
+sipsak sipsak
+tshark tshark
+dumpcap wireshark-common
 ip iproute2
 node nodejs
 npm npm
@@ -55,7 +70,7 @@ forbid_service_starts() {
 disable_services() {
     command -v systemctl >/dev/null || return 0
     for package in "$@"; do
-        case $package in coturn | haproxy) as_root systemctl --quiet disable "$package" ;; esac
+        case $package in coturn | haproxy | kamailio) as_root systemctl --quiet disable "$package" ;; esac
     done
 }
 

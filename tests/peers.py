@@ -235,10 +235,11 @@ class SuiteProcess(RelayProcess):
 
 
 def judge_suite(program: RunningProgram, exit_code: int, secrets: Sequence[str]) -> None:
-    """Fail for a traceback or a secret in the log, or an end that was not orderly."""
+    """Fail for a fault of ours or a secret in the log, or an end that was not orderly."""
     log = program.log()
-    if "Traceback" in log:
-        raise AssertionError(f"a traceback in the log:\n{log}")
+    for fault in ("Traceback", "could not be handled"):
+        if fault in log:
+            raise AssertionError(f"{fault}:\n{log}")
     for secret in secrets:
         if secret in log:
             raise AssertionError(f"the log tells the secret {secret}:\n{log}")

@@ -166,7 +166,7 @@ def _callee_reply(status: str, *reason: str) -> str:
 
 
 def _register(cseq: str) -> str:
-    """Of the phone for itself."""
+    """Of the phone for itself, as long as those of real phones: a challenge must not be longer."""
     return _lines(
         "REGISTER sip:[remote_ip]:[remote_port] SIP/2.0",
         _via(f"{cseq}-REGISTER"),
@@ -176,6 +176,9 @@ def _register(cseq: str) -> str:
         f"CSeq: {cseq} REGISTER",
         "Max-Forwards: 70",
         "Contact: <sip:[service]@[local_ip]:[local_port];transport=[transport]>",
+        "User-Agent: SIPp as a telephone",
+        "Supported: path",
+        f"Allow: {ALLOW}",
     )
 
 
@@ -287,6 +290,31 @@ def _call(*_: str) -> str:
     return f'<recv request="INVITE" rrs="true"><action>{keep}</action></recv>'
 
 
+def _registrar() -> str:
+    """
+    In front of a scenario of a SIP Server's: REGISTER and OPTIONS have a 200, and that is all.
+
+    What follows is the scenario of any other request.
+    """
+    return _lines(
+        '<recv request="REGISTER" optional="true" next="register"/>',
+        '<recv request="OPTIONS" optional="true" next="options"/>',
+    )
+
+
+def _registrar_end() -> str:
+    """Behind such a scenario."""
+    return _lines(
+        '<nop next="over"/>',
+        '<label id="register"/>',
+        _send(_registered(), _empty(), again=False),
+        '<nop next="over"/>',
+        '<label id="options"/>',
+        _send(_callee_reply("200", "OK"), _empty(), again=False),
+        '<label id="over"/>',
+    )
+
+
 def _send(*lines: str, again: bool = True) -> str:
     retransmitted = ' retrans="500"' if again else ""
     return _lines(f"<send{retransmitted}><![CDATA[", *lines, "]]></send>")
@@ -336,6 +364,8 @@ _PARTS: dict[str, Callable[..., str]] = {
     "refused-again": _refused_again,
     "register": _register,
     "registered": _registered,
+    "registrar": _registrar,
+    "registrar-end": _registrar_end,
     "reply": _reply,
     "request": _request,
     "sdp": _sdp,

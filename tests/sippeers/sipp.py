@@ -71,7 +71,7 @@ class Run:
         """How SIPp is started."""
         keys = [
             word
-            for key, value in {"own": self.own, **self.keys}.items()
+            for key, value in {"own": self.own, "expires": "300", **self.keys}.items()
             for word in ("-key", key, value)
         ]
         calls = [] if self.calls is None else ["-m", str(self.calls)]

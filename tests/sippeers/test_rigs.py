@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+import tempfile
 from contextlib import ExitStack
+from pathlib import Path
 
+from twisted.names import dns
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.sippeers.addresses import Endpoint, own_address
+from tests.sippeers.baresip import Account, baresip
+from tests.sippeers.conversation import Seen
+from tests.sippeers.dissect import captured, complaints, finish, understood, write_capture
+from tests.sippeers.dns_server import DOMAIN, Zone, dnsmasq
 from tests.sippeers.kamailio import Settings, kamailio, kamailio_pair
 from tests.sippeers.sipp import Conversation, Run, play, sipp
 
@@ -124,3 +132,77 @@ class KamailioTests(SynchronousTestCase):
             self.assertFalse(server.answers())
         with kamailio(Settings(at=server.at)) as again:
             self.assertTrue(again.answers())
+
+
+class BaresipTests(SynchronousTestCase):
+    """baresip as a phone of a Kamailio."""
+
+    def test_calls(self) -> None:
+        """It registers with a password, calls, is called, and hangs up."""
+        at = Endpoint(own_address())
+        account = Account(dn="2001", server=at, password=PASSWORD)
+        with kamailio(Settings(at=at, password=PASSWORD)), baresip(account) as phone:
+            phone.registered()
+            with sipp(Run(scenario="callee", at=at.at(5777))) as far:
+                phone.command("dial", f"sip:15777@{at}")
+                phone.event("CALL_ESTABLISHED")
+                phone.command("hangup")
+                far.finish()
+            run = Run(scenario="call", at=Endpoint(own_address()), to=at, service="2001")
+            with sipp(run) as far:
+                phone.event("CALL_INCOMING")
+                phone.command("accept")
+                phone.event("CALL_ESTABLISHED")
+                far.finish()
+
+
+class DnsmasqTests(SynchronousTestCase):
+    """dnsmasq as the name server of a pair."""
+
+    def test_srv(self) -> None:
+        """It has the SRV records in order, the addresses with them, and nothing else."""
+        servers = (Endpoint("127.0.0.11"), Endpoint("127.0.0.12", 5070))
+        with dnsmasq(Zone(servers=servers)) as at:
+            answer = _ask(at, f"_sip._udp.{DOMAIN}", dns.SRV)
+            ordered = sorted(answer.answers, key=lambda record: record.payload.priority)
+            self.assertEqual([record.payload.port for record in ordered], [5060, 5070])
+            self.assertEqual(len(answer.additional), 2)
+            self.assertEqual(_ask(at, f"nobody.{DOMAIN}", dns.A).rCode, dns.ENAME)
+
+
+class DissectTests(SynchronousTestCase):
+    """tshark as a judge."""
+
+    def test_judgement(self) -> None:
+        """A whole call is understood and without fault; a broken length is a fault."""
+        calling, answering = call_between("call", "callee")
+        with tempfile.TemporaryDirectory() as name:
+            path = Path(name, "sent.pcap")
+            count = write_capture(path, (calling, answering))
+            self.assertEqual(understood(path, "sip"), count)
+            self.assertEqual(complaints(path), [])
+            first = calling.received()[0]
+            broken = Seen(first.at, "UDP", False, first.data.replace(b"Length: ", b"Length: x"))
+            write_capture(path, [Conversation((broken,))])
+            self.assertEqual(len(complaints(path)), 1)
+
+    def test_capture(self) -> None:
+        """What passes on loopback can be captured and judged."""
+        near = own_address()
+        with captured(f"host {near}") as capture:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.bind((near, 0))
+                sender.sendto(b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n", (near, 5060))
+            path = finish(capture)
+            self.assertEqual(understood(path, "sip.Method == OPTIONS"), 1)
+
+
+def _ask(server: Endpoint, name: str, kind: int) -> dns.Message:
+    question = dns.Message(id=1, recDes=1)
+    question.addQuery(name.encode(), kind)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(5)
+        asking.sendto(question.toStr(), (server.host, server.port))
+        answer = dns.Message()
+        answer.fromStr(asking.recv(4096))
+    return answer
