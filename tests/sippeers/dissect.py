@@ -8,6 +8,7 @@ made from the messages in SIPp's logs, which takes none.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import struct
@@ -95,19 +96,26 @@ def captured(expression: str) -> Iterator[Capture]:
         folder = Path(name)
         command = [
             require_program("dumpcap"),
-            *("-i", "lo", "-f", expression, "-w", str(folder / "capture.pcapng"), "-q"),
+            *("-i", "lo", "-f", expression, "-w", str(folder / "capture.pcapng")),
         ]
         with running(command, folder / "log") as program:
-            program.wait_for(lambda: (folder / "capture.pcapng").exists(), "capturing")
+            program.wait_for(lambda: "File: " in program.log(), "capturing")
             one = Capture(folder / "capture.pcapng", program)
             yield one
 
 
-def finish(capture: Capture) -> Path:
-    """End it, so that all its packets are in the file."""
-    capture.program.send_signal(signal.SIGINT)
-    capture.program.wait(10)
+def finish(capture: Capture, packets: int = 0) -> Path:
+    """End it once it has so many packets; all are in the file then."""
+    program = capture.program
+    program.wait_for(lambda: _captured(program.log()) >= packets, f"{packets} packets")
+    program.send_signal(signal.SIGINT)
+    program.wait(10)
     return capture.path
+
+
+def _captured(log: str) -> int:
+    found = re.findall(r"Packets: (\d+)", log)
+    return int(found[-1]) if found else 0
 
 
 def may_capture() -> bool:

@@ -65,6 +65,8 @@ class Run:
     """What a challenge to it is answered with; the user is ``service``."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Words in square brackets of the scenario."""
+    twin: Endpoint | None = None
+    """Where the two controllers of SIPp's third-party call control talk to each other."""
     options: Sequence[str] = ()
 
     def command(self, scenario: Sequence[str], directory: Path) -> list[str]:
@@ -97,6 +99,7 @@ class Run:
             *("-timeout", f"{self.timeout:.0f}s", "-timeout_error"),
             *("-recv_timeout", f"{self.patience * 1000:.0f}"),
             *calls,
+            *(["-3pcc", str(self.twin)] if self.twin else []),
             *keys,
             *self.options,
         ]
@@ -162,15 +165,18 @@ def sipp(run: Run) -> Iterator[Sipp]:
         command = run.command(scenario, directory)
         with running(command, directory / "screen", {"TERM": "dumb", "LC_ALL": "C"}) as program:
             if run.to is None:
-                program.wait_for(lambda: _listens(run), "listening")
+                program.wait_for(lambda: _listens(run.transport, run.at), "listening")
+            if run.twin and run.scenario == "3pcc-C-B":
+                twin = run.twin
+                program.wait_for(lambda: _listens("TCP", twin), "open to its twin")
             yield Sipp(run, program, directory)
 
 
-def _listens(run: Run) -> bool:
+def _listens(transport: str, at: Endpoint) -> bool:
     """Seen in the kernel's list: a probe could take the port away from it."""
-    host = int.from_bytes(socket.inet_aton(run.at.host), "little")
-    wanted = f" {host:08X}:{run.at.port:04X} "
-    return wanted in Path("/proc/net", run.transport.lower()).read_text()
+    host = int.from_bytes(socket.inet_aton(at.host), "little")
+    table = Path("/proc/net", transport.lower()).read_text()
+    return any(f" {one:08X}:{at.port:04X} 00000000:0000 " in table for one in (host, 0))
 
 
 def play(run: Run) -> Conversation:

@@ -10,6 +10,7 @@ from pathlib import Path
 from twisted.names import dns
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.peers import Place, free_port
 from tests.sippeers.addresses import Endpoint, own_address
 from tests.sippeers.baresip import Account, baresip
 from tests.sippeers.conversation import Seen
@@ -49,20 +50,21 @@ class SippTests(SynchronousTestCase):
 
     def test_third_party(self) -> None:
         """Its two controllers, one party and another make one call of RFC 3725."""
-        control, a, b = (Endpoint(own_address()) for _ in range(3))
-        hosts = [Endpoint(own_address()) for _ in range(2)]
-        twin = ("-3pcc", str(control))
+        a, b, left, right = (Endpoint(own_address()) for _ in range(4))
+        # The controllers take this port on all addresses of the machine.
+        control = Endpoint("127.0.0.1", free_port(Place(addresses=("0.0.0.0",))))
+        # Whoever ends first takes the connection of the controllers away from the other one, so
+        # it is the first of two calls that is judged.
+        runs = [
+            Run(scenario="uas", at=b, calls=None),
+            Run(scenario="3pcc-A", at=a, calls=None),
+            Run(scenario="3pcc-C-B", at=right, to=b, twin=control, calls=None),
+            Run(scenario="3pcc-C-A", at=left, to=a, twin=control, calls=2, rate=1),
+        ]
         with ExitStack() as stack:
-            second = stack.enter_context(sipp(Run(scenario="uas", at=b)))
-            first = stack.enter_context(sipp(Run(scenario="3pcc-A", at=a)))
-            right = stack.enter_context(
-                sipp(Run(scenario="3pcc-C-B", at=hosts[1], to=b, options=twin))
-            )
-            left = stack.enter_context(
-                sipp(Run(scenario="3pcc-C-A", at=hosts[0], to=a, options=twin))
-            )
-            for one in (left, right, first, second):
-                one.finish()
+            right_party, left_party, *_ = [stack.enter_context(sipp(run)) for run in runs]
+            for party in (left_party, right_party):
+                party.wait_for("BYE")
 
     def test_our_calls(self) -> None:
         """Caller and callee of ours fit together, also when the callee hangs up or is busy."""
@@ -193,8 +195,8 @@ class DissectTests(SynchronousTestCase):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
                 sender.bind((near, 0))
                 sender.sendto(b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n", (near, 5060))
-            path = finish(capture)
-            self.assertEqual(understood(path, "sip.Method == OPTIONS"), 1)
+            path = finish(capture, packets=1)
+            self.assertEqual(understood(path, "sip.Method == OPTIONS && !icmp"), 1)
 
 
 def _ask(server: Endpoint, name: str, kind: int) -> dns.Message:
