@@ -45,6 +45,7 @@ class Commands:
         self._clock = clock
         self._timers: set[IDelayedCall] = set()
         self._waiting: set[Pending] = set()
+        self._ready: list[tuple[Deferred[str], str]] = []
 
     def do(self, words: Sequence[str]) -> Deferred[str]:
         """Carry one out; fires with a sentence, or fails with LabError."""
@@ -57,11 +58,17 @@ class Commands:
 
     def stop(self) -> None:
         """Answer whoever still waits."""
+        for pending in list(self._waiting):
+            pending.done("the lab is being stopped")
         for timer in list(self._timers):
             timer.cancel()
         self._timers.clear()
-        for pending in list(self._waiting):
-            pending.done("the lab is being stopped")
+        self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        ready, self._ready = self._ready, []
+        for result, sentence in ready:
+            result.callback(sentence)
 
     def _do(self, words: list[str]) -> Deferred[str]:
         if not words:
@@ -89,7 +96,7 @@ class Commands:
         dns = "answers" if status.dns.on else "is off"
         return (
             f"{'; '.join(servers)}; DNS {dns}; "
-            f"{len(status.registrations)} registered; {len(live)} calls up"
+            f"registered: {len(status.registrations)}; calls up: {len(live)}"
         )
 
     def _dns(self, words: list[str]) -> str:
@@ -184,7 +191,9 @@ class Commands:
                 self._timers.discard(timer)
                 timer.cancel()
             if sentence:
-                result.callback(sentence)
+                # Not from within whatever brought it about, which may have more to send.
+                self._ready.append((result, sentence))
+                self._later(0, self._tell_ready)
 
         def soon() -> None:
             if timer in self._timers:

@@ -99,7 +99,7 @@ class Lab:
             self._names.start(self._udp, self._loop.tcp)
         except (NotBound, CannotListenError) as error:
             self.stop()
-            raise LabError(f"the lab cannot have its addresses: {error}") from error
+            raise LabError(f"the lab cannot have its addresses: {_fault(error)}") from error
         for server in self.servers:
             for port in server.ports.values():
                 self._observer.name(server.address[0], port, server.name)
@@ -315,6 +315,15 @@ def _decoded(flow: int) -> tuple[int, int, int]:
     index = (flow & ((1 << _INDEX_BITS) - 1)) - 1
     rest = flow >> _INDEX_BITS
     return rest >> _LIFE_BITS, rest & ((1 << _LIFE_BITS) - 1), index
+
+
+def _fault(error: NotBound | CannotListenError) -> str:
+    """Which address it is, and what is wrong with it."""
+    if isinstance(error, CannotListenError):
+        return f"{error.interface} port {error.port}: {error.socketError}"
+    fault = error.fault
+    cause = fault.socketError if isinstance(fault, CannotListenError) else fault
+    return f"{error}: {cause}"
 
 
 def _nothing(result: object) -> None:

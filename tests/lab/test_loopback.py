@@ -216,6 +216,21 @@ class ThirdPartyTests(LabCase):
         said = await self.do("hangup c1")
         await until(lambda: "Ended" in client.events, "released")
 
+    async def test_ladder_is_whole_before_the_sentence(self) -> None:
+        """What the sentence tells of has left by then, so a kill right after it takes nothing."""
+        await self.do("call echo music")
+        await self.do("kill A")
+        (call,) = self.lab.trace.calls()
+        self.assertEqual(["A", "echo", "music"], call.labels)
+
+    async def test_stopped_lab_answers(self) -> None:
+        """Whoever waits for a command is told."""
+        await self.client.register()
+        self.client.answers_at_once = False
+        call = self.lab.command(["call", "1001", "echo"])
+        await self.lab.stop()
+        self.assertEqual("the lab is being stopped", await call)
+
     async def test_without_any_server(self) -> None:
         """The sentence says what to do."""
         await self.do("kill A")
@@ -369,7 +384,8 @@ class ServerTests(LabCase):
         again = replace(SETTINGS, server_a=self.a.address)
         lab = Lab(again, LOOP, reactor)  # type: ignore[arg-type]
         error = self.assertRaises(LabError, lab.start)
-        self.assertIn("cannot have its addresses", str(error))
+        self.assertIn("cannot have its addresses: UDP 127.0.0.11 port", str(error))
+        self.assertIn("in use", str(error))
         await lab.stop()
 
 
@@ -415,7 +431,7 @@ class WrongCommandTests(LabCase):
     async def test_status(self) -> None:
         """One line with everything."""
         said = await self.do("status")
-        self.assertIn("DNS answers; 0 registered; 0 calls up", said)
+        self.assertIn("DNS answers; registered: 0; calls up: 0", said)
 
 
 class NameServerTests(LabCase):
