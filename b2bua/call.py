@@ -46,6 +46,7 @@ from b2bua.sip.usage_events import (
     OfferReceived,
     OfferRequested,
     Progress,
+    RequestAnswered,
     Unheard,
     UsageEvent,
 )
@@ -83,7 +84,8 @@ class Call:
         self._calls = calls
         self._plane: MediaPlane = calls.plane
         self._has_offer = False
-        self._failed: int | causes.Failure = causes.Failure.INTERNAL
+        self._failed = 0
+        """The best of the refusals so far (RFC 3261, section 16.7), 0 before the first."""
         self._rang = 0
         self._waiting: Leg | None = None
         """A leg whose peer's offer waits for what the other leg's peer says."""
@@ -318,18 +320,16 @@ class Call:
         self.try_other_server(now)
 
     def try_other_server(self, now: float) -> None:
-        """Send what nothing has come back for to the server in use; give up if there is none."""
-        for leg in list(self.rung):
-            if not leg.is_unheard:
-                continue
-            if self._calls.place_again(self, leg, now):
+        """
+        Send what nothing has come back for to the server in use.
+
+        Where there is none, one may answer its probe in a moment: the call waits so long.
+        """
+        for leg in self.rung:
+            if leg.is_unheard and self._calls.place_again(self, leg, now):
                 leg.is_unheard = False
-            elif self._calls.are_servers_down(now):
-                leg.hang_up((), now)
-                self.rung.remove(leg)
-                leg.media.close()
-        if not self.rung and self.state is CallState.RINGING and not self.can_be_answered:
-            self.refuse(503, "no-server", now, (("Retry-After", "5"),))
+        if any(leg.is_unheard for leg in self.rung) and self._calls.are_servers_down(now):
+            self._calls.wait_for_server(self, now)
 
     def _in_dialog(self, leg: Leg, event: InDialogRequest, now: float) -> None:
         self._calls.control.take(self, leg, event.transaction, now)
@@ -352,19 +352,24 @@ class Call:
         if leg in self.rung:
             self.rung.remove(leg)
         leg.media.close()
-        self._failed = event.status if event.status >= 300 else causes.Failure.INTERNAL
+        self._failed = causes.better_refusal(self._failed, event.status)
         if not self.rung:
-            status = causes.status_for_caller(self._failed)
+            status = causes.status_for_caller(self._failed or causes.Failure.INTERNAL)
             reason = (("Reason", causes.response_reason(status)),)
             carried = self._carried(event.message, leg, self.caller) if event.message else ()
             self.caller.caller_usage.reject(status, now, (*reason, *carried))
             self._finish(status, event.cause.value, leg.kind, now)
 
     def no_answer(self, now: float) -> None:
-        """It has rung for long enough."""
-        if self.state is CallState.RINGING:
-            for leg in self.rung:
-                leg.hang_up((), now)
+        """It has rung for long enough, or has waited for a server for long enough."""
+        if self.state is not CallState.RINGING:
+            return
+        unserved = any(leg.is_unheard for leg in self.rung)
+        for leg in self.rung:
+            leg.hang_up((), now)
+        if unserved and self._calls.are_servers_down(now):
+            self.refuse(503, "no-server", now, (("Retry-After", "5"),))
+        else:
             self.refuse(causes.OF_FAILURE[causes.Failure.NO_ANSWER], "no-answer", now)
 
     def _give_up(self, leg: Leg, now: float) -> None:
@@ -565,5 +570,6 @@ _TAKE: dict[type[UsageEvent], Callable[..., None]] = {
     Modified: Call._modified,
     ModificationFailed: Call._modification_failed,
     InDialogRequest: Call._in_dialog,
+    RequestAnswered: Call._nothing,
     Ended: Call._ended,
 }

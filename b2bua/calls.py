@@ -45,6 +45,9 @@ _SERVICE_HEADER = PREFIX + SERVICE_TYPE
 _MOST_SERVERS = 3
 """To how many servers one INVITE goes, one after the other."""
 
+_WAIT_FOR_SERVER = 2.0
+"""Seconds: a server that was only suspected answers its probe at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class PhoneContact:
@@ -328,12 +331,17 @@ class Calls:
         leg.abandon(now)
         if not self.place(call, leg, b"" if offer is None else offer.render(), now):
             return False
+        self._deadlines.set(call, now + self._settings.limits.ringing_seconds)
         self.emit(CallResent(call.id, f"{hop.host}:{hop.port}"))
         return True
 
     def are_servers_down(self, now: float) -> bool:
         """Whether there is no SIP Server to send anything to."""
         return self._around.place(now) is None
+
+    def wait_for_server(self, call: Call, now: float) -> None:
+        """Let a call that no server has answered wait a little for one to come back."""
+        self._deadlines.set(call, now + _WAIT_FOR_SERVER)
 
     def server_changed(self, now: float) -> None:
         """Another SIP Server is in use: what nothing has come back for may be sent there."""

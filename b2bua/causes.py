@@ -73,6 +73,7 @@ CHANGED: Final[Mapping[int, int]] = {
 """Statuses that tell about the call, in other words."""
 
 _REDIRECTED: Final = 480
+_NOT_THERE: Final = frozenset({408, 480, 481, 487})
 _OURS: Final = 500
 
 
@@ -94,6 +95,22 @@ def status_for_caller(failed: int | Failure, *, cancelled: bool = False) -> int:
         return _REDIRECTED
     # An unknown status means what the first of its class means (RFC 3261, section 8.1.3.2).
     return CHANGED.get(failed, 600 if failed >= 600 else _OURS)
+
+
+def better_refusal(one: int, other: int) -> int:
+    """
+    Return which of two refusals of one call its caller is to hear (RFC 3261, section 16.7).
+
+    6xx speaks for the user wherever they are; else the lowest class wins, and within it the
+    first. What is no refusal is none, and a phone that was not there says less than one that was.
+    """
+    return min((one, other), key=_rank)
+
+
+def _rank(status: int) -> tuple[int, bool]:
+    if not 300 <= status <= 699:
+        return (9, False)
+    return (0 if status >= 600 else status // 100, status in _NOT_THERE)
 
 
 def status_for_change(failed: int | Failure) -> int:

@@ -14,7 +14,13 @@ from ipaddress import ip_address
 from typing import Final
 
 from b2bua.media_plane import MediaPlane, StreamTerms
-from b2bua.sdp.compose import Medium, compose_answer, compose_offer, compose_refresh
+from b2bua.sdp.compose import (
+    Medium,
+    compose_answer,
+    compose_offer,
+    compose_refresh,
+    unused,
+)
 from b2bua.sdp.description import MediaDescription, SessionDescription, parse
 from b2bua.sdp.direction import Direction
 from b2bua.sdp.errors import SdpError
@@ -82,8 +88,11 @@ class LegMedia:
         slots: list[Medium | None] = []
         seen: set[str] = set()
         kinds = [medium.kind for medium in local.media] if local else []
+        # In a session that stands no medium is added that nobody has asked for.
+        allowed = KINDS if local is None or named is not None else tuple(self.agreed)
         for kind in (*kinds, *(kind for kind in KINDS if kind not in kinds)):
-            slot = None if kind in seen else self._offered(kind, named, direction)
+            fits = kind in allowed and kind not in seen
+            slot = self._offered(kind, named, direction) if fits else None
             seen.add(kind)
             if slot is not None or len(slots) < len(kinds):
                 slots.append(slot)
@@ -171,13 +180,24 @@ class LegMedia:
         return Medium(kind=kind, port=self._port(kind), formats=formats, direction=direction)
 
     def take_answer(self, body: bytes) -> None:
-        """Take the answer to our offer. Raises SdpError; the offer is then still open."""
-        self.session.receive_answer(parse(body))
+        """
+        Take the answer to our offer. Raises SdpError; the offer is then still open.
+
+        Slots that are missing at the end count as refused: old peers leave them away.
+        """
+        self.session.receive_answer(self._completed(parse(body)))
         self._early = None
+
+    def _completed(self, answer: SessionDescription) -> SessionDescription:
+        offer = self.session.offer
+        if offer is None or len(answer.media) >= len(offer.media):
+            return answer
+        missing = offer.media[len(answer.media) :]
+        return answer.with_media((*answer.media, *map(unused, missing)))
 
     def take_early_answer(self, body: bytes) -> None:
         """Take what an unreliable provisional response says the answer is going to be."""
-        answer = parse(body)
+        answer = self._completed(parse(body))
         self.session.check_answer(answer)
         self._early = answer
 

@@ -58,11 +58,12 @@ class ReliableSender:
     The next goes out when the one before it is acknowledged, so they arrive in order.
     """
 
-    __slots__ = ("_next", "_waiting", "open")
+    __slots__ = ("_next", "_overtaken", "_waiting", "open")
 
     def __init__(self, first: int) -> None:
         self._next = first
         self._waiting: list[tuple[ServerTransaction, Response]] = []
+        self._overtaken: Response | None = None
         self.open: Repetition | None = None
         """The response that no PRACK has acknowledged yet."""
 
@@ -88,18 +89,24 @@ class ReliableSender:
         return self.open
 
     def acknowledge(self, rack: RAck | None) -> Response | None:
-        """The response that a PRACK acknowledges, which is open no more; None if there is none."""
-        if self.open is None or rack is None:
+        """
+        The response that a PRACK acknowledges, which is open no more; None if there is none.
+
+        A PRACK may come after the 2xx has gone out (RFC 3262, section 3).
+        """
+        response = self._overtaken if self.open is None else self.open.response
+        if response is None or rack is None:
             return None
-        response = self.open.response
         cseq = response.cseq
         if (rack.rseq, rack.cseq, rack.method) != (response.rseq, cseq.number, cseq.method):
             return None
-        self.open = None
+        self.open = self._overtaken = None
         return response
 
     def stop(self) -> None:
         """Repeat nothing more: the INVITE has its final response."""
+        if self.open is not None:
+            self._overtaken = self.open.response
         self.open = None
         self._waiting.clear()
 

@@ -76,6 +76,7 @@ _OPTIONAL: Final[dict[str, Callable[[Response], object]]] = {
     "Retry-After": lambda response: response.retry_after,
 }
 """What a response may lack, and so counts as lacking where it cannot be read."""
+_LISTS: Final = ("Require", "Supported", "Allow", "Allow-Events")
 _READ_LATER: Final = ("Session-Expires", "Min-SE", "RAck", "Event", "Replaces")
 _OF_TRANSACTION: Final = (
     *(ResponseReceived, Unanswered, Cancelled),
@@ -128,6 +129,11 @@ class UserAgent:
 
     def __len__(self) -> int:
         return len(set(self._usages.values()) | set(self._owners.values()))
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether any session is not over yet for both sides."""
+        return any(u.state is not UsageState.ENDED for u in self._usages.values())
 
     # What the user and the network do.
 
@@ -403,6 +409,8 @@ def _read_all(request: Request) -> None:
     if request.lacks(_READ_LATER):
         return
     _ = (request.session_expires, request.min_se, request.rack, request.event, request.replaces)
+    for name in _LISTS:
+        request.tokens(name)
 
 
 def _drop_unreadable(response: Response) -> None:
@@ -411,5 +419,10 @@ def _drop_unreadable(response: Response) -> None:
     for name, read in _OPTIONAL.items():
         try:
             read(response)
+        except ParseError:
+            response.remove(name)
+    for name in _LISTS:
+        try:
+            response.tokens(name)
         except ParseError:
             response.remove(name)

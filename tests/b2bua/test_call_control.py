@@ -10,6 +10,7 @@ from b2bua.sip.usage_events import (
     AnswerReceived,
     Ended,
     Established,
+    InDialogRequest,
     Invited,
     OfferReceived,
     Profile,
@@ -172,6 +173,16 @@ class InfoTests(CallCase):
         """A form reaches the other leg, escaped in one way."""
         self.assertEqual(self.info(b"name=Erika+M&city=K%c3%b6ln", FORM_TYPE), 200)
         self.assertEqual(self.phone.seen("INFO")[-1].body, b"name=Erika%20M&city=K%C3%B6ln")
+
+    def test_answer_of_the_other_leg_is_taken(self) -> None:
+        """The phone's 200 to an INFO that went on is the end of it."""
+        self.assertEqual(self.info(b"a=1", FORM_TYPE), 200)
+        request = self.phone.seen("INFO")[-1]
+        self.assertEqual(request.method, "INFO")
+        answered = self.phone.last(InDialogRequest)
+        answered.usage.respond(answered.transaction, 200, self.now)
+        self.settle()
+        self.assertEqual(len(self.network.core.calls), 1)
 
     def test_malformed_data_are_refused(self) -> None:
         """A key that would be a header of its own goes nowhere."""

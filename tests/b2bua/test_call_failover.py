@@ -100,13 +100,22 @@ class NewCallTests(CallCase):
         """With no server left a caller hears 503 and when to come again."""
         self.a.works = self.b.works = False
         self.call()
-        self.network.advance(9)
+        self.network.advance(11)
         self.assertEqual(len(self.network.told(ServersDown)), 1)
         first = self.final(self.phone)
         self.call()
         self.assertEqual((first, self.final(self.phone)), (503, 503))
         self.assertIsNotNone(self.last_to(PHONE, "503 INVITE").get("Retry-After"))
         self.assertEqual(len(self.network.core.calls), 0)
+
+    def test_server_that_was_only_suspected(self) -> None:
+        """A server that had failed and is back takes the call when the other one fails."""
+        self.a.works = False
+        self.network.advance(60)
+        self.a.works, self.b.works = True, False
+        self.call()
+        self.network.advance(9)
+        self.assertTrue(self.a.has(Invited))
 
     def test_calls_after_recovery(self) -> None:
         """When a server is back, calls go to it."""

@@ -7,7 +7,9 @@ from ipaddress import ip_network
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call_events import CallEnded, CallHeld, CallRefused, CallStarted
-from b2bua.settings import CallLimits, PhoneSettings
+from b2bua.sdp.codecs import parse_codec_list
+from b2bua.sdp.negotiation import CodecRules
+from b2bua.settings import CallLimits, MediaSettings, PhoneSettings
 from b2bua.sip.invite_client import InviteClientUsage
 from b2bua.sip.invite_server import InviteServerUsage
 from b2bua.sip.message import Request, Response
@@ -272,6 +274,19 @@ class BasicCallTests(CallCase):
         self.settle()
         remotes = {terms.remote for terms in self.network.plane.terms.values()}
         self.assertIn(("8.8.4.4", 5000), remotes)
+
+    def test_refusal_of_several_phones(self) -> None:
+        """Of several refusals the caller hears the one that says most."""
+        desk = Peer(self.network, "1001", "198.51.100.8", None)
+        self.network.peers[desk.hop.host] = desk
+        desk.register("1001")
+        self.a.call("1001", sdp())
+        self.phone.called.reject(486, self.now)
+        self.settle()
+        desk.called.reject(500, self.now)
+        self.settle()
+        self.assertEqual(self.final(self.a), 486)
+        self.assert_clean()
 
     def test_only_one_180_is_sent_for_several(self) -> None:
         """Copies of a provisional response are not passed on."""
@@ -557,3 +572,31 @@ class ChangeTests(CallCase):
         self.settle()
         self.assertIn("BYE", self.sent(SERVER_A))
         self.assert_clean()
+
+    def test_hold_adds_no_medium(self) -> None:
+        """A hold of ours speaks of the media that there are, and of no others."""
+        self.build(media=with_video())
+        self.network.after = self.answer_like_a_phone
+        usage = self.a.call("7001", sdp())
+        usage.notify("hold", self.now)
+        self.settle()
+        offer = described(self.a.last(OfferReceived).message)
+        self.assertEqual([medium.kind for medium in offer.media], ["audio"])
+
+    def test_answer_without_the_last_media(self) -> None:
+        """A peer that leaves away what it does not take has refused it."""
+        self.build(media=with_video())
+        usage = self.a.call("1001")
+        self.assertEqual(len(described(self.phone.last(Invited).request).media), 2)
+        self.phone.called.answer(self.now, sdp(PHONE, 5000))
+        self.settle()
+        usage.accept(sdp(), self.now)
+        self.settle()
+        self.assertEqual(len(self.network.core.calls), 1)
+        self.assertFalse(self.phone.has(Ended))
+
+
+def with_video() -> MediaSettings:
+    """Media settings with a codec for video."""
+    codecs = parse_codec_list("(pcmu,pcma,vp8=100)")
+    return MediaSettings(host=OURS, rules=CodecRules(codecs=codecs, transcoding=False))

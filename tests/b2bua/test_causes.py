@@ -11,6 +11,7 @@ from b2bua.causes import (
     PASSED,
     Failure,
     answered_elsewhere,
+    better_refusal,
     end_reason,
     request_reason,
     response_reason,
@@ -165,3 +166,13 @@ class ReasonTests(SynchronousTestCase):
         ):
             reasons = [parse_word(text) for text in texts]
             self.assertEqual(answered_elsewhere(reasons), expected, texts)
+
+
+class BetterRefusalTests(SynchronousTestCase):
+    """Of several refusals one reaches the caller."""
+
+    def test_order(self) -> None:
+        """6xx wins, then the lowest class, then whoever was there; nothing counts for nothing."""
+        for winner, loser in ((603, 486), (486, 500), (302, 404), (486, 480), (486, 0), (480, 503)):
+            self.assertEqual(better_refusal(winner, loser), winner)
+            self.assertEqual(better_refusal(loser, winner), winner)
