@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred, succeed
 
+from suite.bind_failure import BindFailure
 from suite.lab.errors import LabError
 from suite.lab.lab import Lab
 from suite.lab.status import LabStatus
 from suite.lab.trace import Trace
 from suite.unit import Health
+from suite.units import NotOpened
 
 _NOT_RUNNING = "the lab does not run; the log says why"
 
@@ -32,9 +34,12 @@ class LabUnit:
         self._nothing = Trace()
 
     def start(self) -> None:
-        """Open the lab's addresses; raises LabError."""
+        """Open the lab's addresses; raises NotOpened."""
         lab = self._make()
-        lab.start()
+        try:
+            lab.start()
+        except LabError as error:
+            raise NotOpened(BindFailure(str(error))) from error
         self._lab = lab
 
     def stop(self) -> Deferred[None]:
