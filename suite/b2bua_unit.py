@@ -11,6 +11,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, succeed
 
 from b2bua.net.service import B2buaService
+from b2bua.net.stream import SipStream
 from b2bua.net.transport import NotBound
 from b2bua.settings import B2buaSettings
 from b2bua.upstreams import State
@@ -69,6 +70,10 @@ class B2buaUnit:
         """End calls, unregister, close every address."""
         service, self.service = self.service, None
         return succeed(None) if service is None else service.stop(_STOP_WITHIN)
+
+    def accept(self, transport: str, host: str, port: int) -> SipStream | None:
+        """Make the protocol of a connection that a listener of the pages took in; None refuses."""
+        return None if self.service is None else self.service.accept(transport, host, port)
 
     def serving(self) -> list[tuple[str, Address, str]]:
         """Transport and address of everything that is taken in, and what it is."""

@@ -20,6 +20,7 @@ from suite.certificate import CertificateWatcher, OwnCertificate
 from suite.composition import Composition, Parts, compose
 from suite.datapath.twin import TwinPlane
 from suite.event_log import EventLog
+from suite.incoming import WebSip
 from suite.listen import StreamListener
 from suite.log_records import LogEvent
 from suite.machine import local_addresses
@@ -45,7 +46,7 @@ def build(service: SuiteService) -> Composition:
     metrics = Metrics()
     parts = Parts()
     settings = service.settings
-    relay = None
+    relay, gateway, sip = None, None, None
     if settings.turn is not None:
         plane = TwinPlane(service.reactor, _not_yet, buffer=settings.socket_buffer)
         relay = _relay(service, settings.turn, plane, _both(metrics.relay, service))
@@ -54,10 +55,10 @@ def build(service: SuiteService) -> Composition:
         for line in describe_relay(settings.turn, plane.kind):
             service.log.standard(LogEvent.RELAY, line)
         _relay_metrics(metrics, plane, relay)
-    gateway = None
     if settings.b2bua is not None:
         parts.b2bua, unit = build_b2bua(service, settings.b2bua, metrics)
         gateway = CallSnapshots(lambda: unit.service)
+        sip = WebSip(settings.b2bua.web_socket_path.encode("ascii"), unit.accept)
     if settings.lab is not None:
         lab = build_lab(service, settings.lab)
         parts.b2bua = [lab, *parts.b2bua]
@@ -65,7 +66,7 @@ def build(service: SuiteService) -> Composition:
     if settings.tcp:
         contexts = SharedContexts(service)
         admission = Admission(ListenLimits.of(settings), service.clocks.monotonic)
-        parts.stream = _streams(service, relay, contexts, admission, parts.lab)
+        parts.stream = _streams(service, relay, contexts, admission, parts.lab, sip)
         stream_metrics(metrics, admission)
         if settings.tls is not None:
             parts.certificates = contexts
@@ -170,6 +171,7 @@ def _streams(
     contexts: SharedContexts,
     admission: Admission,
     lab: LabPages | None,
+    sip: WebSip | None,
 ) -> Callable[[TcpListen], StreamListener]:
     settings, clock = service.settings, service.clocks.monotonic
     site = None
@@ -191,6 +193,7 @@ def _streams(
             clock=clock,
             limits=admission,
             reactor=service.reactor,
+            sip=sip,
         )
 
     return listener

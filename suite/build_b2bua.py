@@ -44,7 +44,7 @@ def build_b2bua(
 
     unit = B2buaUnit(settings, make)
     b2bua_metrics(metrics, lambda: unit.service, plane)
-    for line in describe(settings, plane.kind):
+    for line in describe(settings, plane.kind, with_pages=service.settings.web):
         service.log.standard(LogEvent.SIP, line)
     return [MediaUnit(plane), unit], unit
 
@@ -59,14 +59,15 @@ def build_lab(service: SuiteService, settings: LabSettings) -> LabUnit:
     return LabUnit(make)
 
 
-def describe(settings: B2buaSettings, kind: str) -> tuple[str, ...]:
+def describe(settings: B2buaSettings, kind: str, *, with_pages: bool = False) -> tuple[str, ...]:
     """What the start log says of the B2BUA."""
     servers = settings.servers
     named = servers.srv_name or ", ".join(str(server) for server in servers.addresses)
     phones = settings.phones
     media = settings.media
+    beside = f"; over WebSocket where the pages are, at {settings.web_socket_path}"
     return (
-        f"SIP on {', '.join(listened(settings))}",
+        f"SIP on {', '.join(listened(settings))}{beside if with_pages else ''}",
         f"SIP Servers: {named}; talk and hold: {'on' if settings.talk_hold else 'off'}",
         f"phones: {len(phones.users)} with passwords, {len(phones.networks)} networks without",
         f"RTP on {media.host} ports {media.first_port} to {media.last_port}, {kind}",

@@ -170,9 +170,10 @@ def _listening(settings: SuiteSettings, parts: Parts) -> list[tuple[Listening, T
         for udp in settings.udp:
             units.append((UdpUnit(parts.plane, udp.address, _udp_words(settings)), None))
     make = parts.stream
+    has_sip = settings.b2bua is not None
     if make is not None:
         for tcp in settings.tcp:
-            unit = TcpUnit(partial(make, tcp), tcp.address, _tcp_words(tcp))
+            unit = TcpUnit(partial(make, tcp), tcp.address, _tcp_words(tcp, has_sip))
             units.append((unit, tcp))
     return units
 
@@ -187,11 +188,12 @@ def _udp_words(settings: SuiteSettings) -> str:
     return ", ".join(names)
 
 
-def _tcp_words(listen: TcpListen) -> str:
+def _tcp_words(listen: TcpListen, has_sip: bool) -> str:
     words = {
         "TURN over TLS": listen.secures_turn,
         "TURN": listen.turn and listen.plain,
         "pages": listen.web,
+        "SIP over WebSocket": listen.web and has_sip,
     }
     return ", ".join(word for word, served in words.items() if served)
 

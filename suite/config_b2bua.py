@@ -21,6 +21,7 @@ from b2bua.settings import (
 from b2bua.srv import IpVersion
 from b2bua.upstreams import PoolTimes, Server
 from suite.chosen import Chosen
+from suite.config_listen import SUITE
 from suite.config_sip_listen import (
     B2BUA,
     RSMP,
@@ -67,6 +68,10 @@ LAB_PASSWORD = "lab"
 """Known to everybody on this machine, whom the lab is for; a phone may use it there directly."""
 THIS_MACHINE: Network = ip_network("127.0.0.0/8")
 
+PAGES_OF_THIS_MACHINE = ("*://localhost:*", "*://127.0.0.1:*", "*://[::1]:*")
+PATHS_OF_PAGES = frozenset({"", "api", "lab", "ping", "static"})
+"""What the first part of a path may be in ``suite.web.site``."""
+
 _OF_THE_LAB = (
     (RSMP, "sip-proxy"),
     (RSMP, "sip-proxy-srv"),
@@ -112,7 +117,7 @@ def b2bua_settings(
     settings = B2buaSettings(
         listens=listens(chosen, hosts),
         tls=sip_tls(chosen, machine, folder),
-        allowed_origins=chosen.maybe(RSMP, "domain-whitelist", DOMAINS) or (),
+        allowed_origins=_allowed_origins(chosen, lab),
         web_socket_path=chosen.one(B2BUA, "ws-path", URL_PATH),
         local_host=local_host(chosen, machine, hosts),
         local_ports=chosen.maybe(B2BUA, "local-ports", PORT_RANGE),
@@ -128,6 +133,12 @@ def b2bua_settings(
     )
     _check(chosen, settings)
     return settings
+
+
+def _allowed_origins(chosen: Chosen, lab: LabSettings | None) -> tuple[str, ...]:
+    given = chosen.maybe(RSMP, "domain-whitelist", DOMAINS) or ()
+    # In the lab phones need no password, so a page from elsewhere must not pass for one.
+    return given if given or lab is None else PAGES_OF_THIS_MACHINE
 
 
 def _is_on(chosen: Chosen, lab: LabSettings | None) -> bool:
@@ -268,13 +279,19 @@ def _check_srtp(chosen: Chosen) -> None:
 
 
 def _check_web(chosen: Chosen, settings: B2buaSettings) -> None:
-    if not chosen.one(B2BUA, "ws-port", PORT_OR_OFF):
-        return
-    if not settings.allowed_origins:
+    has_port = chosen.one(B2BUA, "ws-port", PORT_OR_OFF) != 0
+    has_pages = chosen.one(SUITE, "web", BOOLEAN)
+    first = settings.web_socket_path.split("/")[1]
+    if has_pages and first in PATHS_OF_PAGES:
+        problem, accepted = "that is a page of ours", "another path (example: /sip)"
+        chosen.complain(Level.ERROR, B2BUA, "ws-path", problem, accepted)
+    if not settings.allowed_origins and (has_port or (has_pages and settings.phones.networks)):
+        # Who needs no password is at the mercy of every page that is open in the browser.
         problem = "pages of every web site may open a WebSocket"
         accepted = "domain-whitelist = your sites (example: https://*.example.com:443)"
-        chosen.complain(Level.WARNING, B2BUA, "ws-port", problem, accepted)
-    if settings.tls.certificate is None:
+        option = "ws-port" if has_port else "phone-networks"
+        chosen.complain(Level.WARNING, B2BUA, option, problem, accepted)
+    if has_port and settings.tls.certificate is None:
         problem = "the WebSockets are not secured, so pages of HTTPS sites cannot open one"
         accepted = "sip-tls-cert and sip-tls-cert-key"
         chosen.complain(Level.NOTICE, B2BUA, "ws-port", problem, accepted)

@@ -26,6 +26,7 @@ _METHODS = (
     b"TRACE ",
     b"CONNECT ",
 )
+_PATH_ENDS = b" ?"
 _RECORD_HEADER = 5
 _RECORD_MAXIMUM = 2**14
 
@@ -67,6 +68,18 @@ def _identify_http(first: bytes) -> Speaks | None:
     if any(method.startswith(first) for method in _METHODS):
         return None
     return Speaks.UNKNOWN
+
+
+def requests_path(first: bytes, path: bytes) -> bool | None:
+    """
+    Tell whether an HTTP connection begins with a GET of ``path``, with or without a query.
+
+    None asks for more bytes; one more than the path has are always enough.
+    """
+    wanted = b"GET " + path
+    if len(first) <= len(wanted):
+        return None if wanted.startswith(first) else False
+    return first.startswith(wanted) and first[len(wanted)] in _PATH_ENDS
 
 
 class NotTls(ValueError):

@@ -4,9 +4,12 @@ One accepted TCP connection, from its first byte to the protocol that serves it.
 ::
 
     PROXY header -> first bytes -> STUN ----------------------------> relay
-    (if required)       |      \-> HTTP ----------------------------> pages, redirect or 400
+    (if required)       |      \-> HTTP ----------------------------> pages, SIP, redirect or 400
                         \-> TLS record -> handshake -> ALPN, or
-                                                       first bytes -> relay, pages or 400
+                                                       first bytes -> relay, pages, SIP or 400
+
+SIP is a WebSocket at a path of its own. What is not the pages' there is known by the request line,
+so a WebSocket must be the first request of its connection, as it is with every browser.
 
 Every step has an absolute deadline and ends in the next one or in a close that is counted.
 """
@@ -16,6 +19,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from twisted.internet.interfaces import (
@@ -30,11 +34,12 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from b2bua.net.stream import SipStream
 from suite import proxy_protocol, stream_port
 from suite.admission import Admission
 from suite.announced import AnnouncedTransport
-from suite.demultiplex import NotTls, Speaks, has_first_record, identify
-from suite.plain_http import HeadWatch, HttpRefusal, HttpsRedirect
+from suite.demultiplex import NotTls, Speaks, has_first_record, identify, requests_path
+from suite.plain_http import UNAVAILABLE, HeadWatch, HttpRefusal, HttpsRedirect
 from suite.settings import TcpListen
 from turn.five_tuple import Address, FiveTuple, Transport
 from turn.net.stream import StreamClient
@@ -46,12 +51,23 @@ _WAITING_MAXIMUM = 96 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class WebSip:
+    """SIP over WebSocket, at a path beside those of the pages."""
+
+    path: bytes
+    accept: Callable[[str, str, int], SipStream | None]
+    """Takes WSS or WS, and the client's host and port; None: at present nobody is served."""
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
     """What one listener serves, and with what."""
 
     listen: TcpListen
     turn: Callable[[FiveTuple], IProtocol] | None
     web: Callable[[bool], IProtocol] | None
+    sip: WebSip | None
+    """Taken in where the pages are; None: all paths are theirs."""
     tls: TLSMemoryBIOFactory | None
     """Makes the TLS layer; None: this process has no certificate."""
     admission: Admission
@@ -66,6 +82,8 @@ class IncomingStream(Protocol):
     def __init__(self, served: Served, streams: set[IncomingStream]) -> None:
         self.is_served = False
         """Whether a protocol behind this one has the connection."""
+        self.is_sip = False
+        """Whether that is SIP, which ends its connections itself, after its calls."""
         self._served = served
         self._streams = streams
         self._admission = served.admission
@@ -241,9 +259,53 @@ class IncomingStream(Protocol):
         self._connect(protocol, layer, first)
 
     def _serve_http(self, layer: IncomingStream | Decrypted, first: bytes) -> None:
-        self._admission.identified["HTTPS" if layer.is_secure else "HTTP"] += 1
-        channel = self._http_protocol(layer.is_secure)
         self._await(self._limits.http_head_timeout, "HTTP head not finished in time")
+        sip = self._served.sip
+        if sip is None or not self._has_pages(layer):
+            self._serve_pages(layer, first)
+            return
+        layer.receive = partial(self._read_path, layer, sip)
+        if first:
+            layer.receive(first)
+
+    def _read_path(self, layer: IncomingStream | Decrypted, sip: WebSip, data: bytes) -> None:
+        self._buffer += data
+        is_sip = requests_path(self._buffer, sip.path)
+        if is_sip is None:
+            return
+        first = self._take_buffer()
+        if is_sip:
+            self._serve_sip(layer, sip, first)
+        else:
+            self._serve_pages(layer, first)
+
+    def _serve_sip(self, layer: IncomingStream | Decrypted, sip: WebSip, first: bytes) -> None:
+        stream = sip.accept("WSS" if layer.is_secure else "WS", *self.client)
+        if stream is None:
+            self._admission.refused["SIP is not served"] += 1
+            self._serve_http_by(HttpRefusal(UNAVAILABLE), layer, first)
+            return
+        # The stream has deadlines of its own, for the rest of the head too.
+        self._stop_waiting()
+        self._admission.identified["SIP over WebSocket"] += 1
+        self.is_sip = True
+        stream.when_vouched_for = partial(self._count_stranger, False)
+        if stream.is_vouched_for:
+            self._count_stranger(False)
+        layer.receive, layer.lost = stream.dataReceived, stream.connectionLost
+        self.is_served = True
+        stream.makeConnection(layer.wire)
+        if layer.is_secure:
+            stream.handshakeCompleted()
+        layer.receive(first)
+
+    def _serve_pages(self, layer: IncomingStream | Decrypted, first: bytes) -> None:
+        self._admission.identified["HTTPS" if layer.is_secure else "HTTP"] += 1
+        self._serve_http_by(self._http_protocol(layer), layer, first)
+
+    def _serve_http_by(
+        self, channel: IProtocol, layer: IncomingStream | Decrypted, first: bytes
+    ) -> None:
         watch = HeadWatch(channel, self._http_head_finished)
         layer.receive, layer.lost = watch.receive, watch.lost
         self._connect(channel, layer, first)
@@ -252,11 +314,16 @@ class IncomingStream(Protocol):
         # Twisted's own timer starts anew with every byte of a body or of the next head.
         self._await(self._limits.http_lifetime, "HTTP connection over its time")
 
-    def _http_protocol(self, is_secure: bool) -> IProtocol:
+    def _has_pages(self, layer: IncomingStream | Decrypted) -> bool:
+        if self._served.web is None:
+            return False
+        return layer.is_secure or ipaddress.ip_address(self.client[0]).is_loopback
+
+    def _http_protocol(self, layer: IncomingStream | Decrypted) -> IProtocol:
         if self._served.web is None:
             return HttpRefusal()
-        if is_secure or ipaddress.ip_address(self.client[0]).is_loopback:
-            return self._served.web(is_secure)
+        if self._has_pages(layer):
+            return self._served.web(layer.is_secure)
         if self._served.tls is None or not self._served.listen.tls:
             return HttpRefusal()
         return HttpsRedirect(canonical(self.wire.getHost())[1])

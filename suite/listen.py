@@ -12,7 +12,7 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
 from suite.admission import Admission
-from suite.incoming import ALPN_HTTP, ALPN_TURN, IncomingStream, Served, canonical
+from suite.incoming import ALPN_HTTP, ALPN_TURN, IncomingStream, Served, WebSip, canonical
 from suite.settings import TcpListen
 from suite.stream_port import StreamPort, stream_port
 from suite.tls import TlsContexts
@@ -24,7 +24,8 @@ class StreamListener:
     One TCP listening address and the connections that came by it.
 
     ``turn`` makes the relay's protocol for a client, ``web`` an HTTP channel (its argument: is it
-    inside TLS); None is not served. ``limits`` is shared by all listeners of the process.
+    inside TLS); None is not served. ``sip`` is served where the pages are. ``limits`` is shared by
+    all listeners of the process.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class StreamListener:
         clock: IReactorTime,
         limits: Admission,
         reactor: IReactorFDSet,
+        sip: WebSip | None = None,
     ) -> None:
         self._listen = listen
         self._reactor = reactor
@@ -48,6 +50,7 @@ class StreamListener:
                 listen=listen,
                 turn=turn,
                 web=web,
+                sip=sip if web is not None else None,
                 tls=_tls_factory(
                     tls, turn is not None and listen.secures_turn, web is not None, clock
                 ),
@@ -78,9 +81,10 @@ class StreamListener:
         return maybeDeferred(bound.stopListening)
 
     def disconnect(self) -> None:
-        """Close every connection that is left."""
+        """Close every connection that is left, but SIP's: it still has to end its calls."""
         for stream in list(self.factory.streams):
-            stream.disconnect()
+            if not stream.is_sip:
+                stream.disconnect()
 
     @property
     def port(self) -> int:

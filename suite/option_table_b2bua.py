@@ -106,15 +106,16 @@ B2BUA = (
         "ws-port",
         PORT_OR_OFF,
         "0",
-        "Our port of SIP over WebSocket (RFC 7118), secured by sip-tls-cert where that is set; "
-        "0: none.",
+        "A port of its own for SIP over WebSocket (RFC 7118), secured by sip-tls-cert where that "
+        "is set; 0: only the ports of the pages have it.",
         SECURITY,
     ),
     _row(
         "ws-path",
         URL_PATH,
         "/sip",
-        "The path that a WebSocket for SIP is opened at; others get 404.",
+        "The path that a WebSocket for SIP is opened at: on ws-port, where others get 404, and on "
+        "the ports of the pages.",
     ),
     _row(
         "local-address",

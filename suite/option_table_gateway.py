@@ -190,8 +190,8 @@ RSMP = (
         "domain-whitelist",
         DOMAINS,
         "",
-        "Web origins whose pages may open a WebSocket for SIP; unset: all. Without a port the "
-        "scheme's own is meant, and 80.",
+        "Web origins whose pages may open a WebSocket for SIP; unset: all, with the lab those of "
+        "this machine. Without a port the scheme's own is meant, and 80.",
         SECURITY,
     ),
     _rsmp("enable-https", BOOLEAN, "false", "HTTPS only.", SECURITY),

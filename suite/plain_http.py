@@ -1,5 +1,5 @@
 """
-The two answers to HTTP where no page is served: a redirect to HTTPS, and a refusal.
+The answers to HTTP where nobody serves it: a redirect to HTTPS, and two refusals.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ BAD_REQUEST = (
     b"Content-Type: text/plain\r\nContent-Length: 31\r\nConnection: close\r\n\r\n"
     b"This port does not serve HTTP.\n"
 )
+UNAVAILABLE = (
+    b"HTTP/1.1 503 Service Unavailable\r\n"
+    b"Content-Type: text/plain\r\nContent-Length: 35\r\nConnection: close\r\n\r\n"
+    b"SIP is not served here at present.\n"
+)
 _HOST = re.compile(
     rb"(?P<name>[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9.])?|\[[0-9A-Fa-f:.]{2,45}\])"
     rb"(:(?P<port>[1-9][0-9]{0,4}))?"
@@ -25,11 +30,14 @@ _TARGET = re.compile(rb"/[\x21-\x7e]*")
 
 
 class HttpRefusal(Protocol):
-    """Says in one fixed sentence that this port serves no pages, and closes."""
+    """Says one fixed sentence, such as that this port serves no pages, and closes."""
+
+    def __init__(self, response: bytes = BAD_REQUEST) -> None:
+        self._response = response
 
     def connectionMade(self) -> None:
         """Answer without reading the request: whatever it is, it is in the wrong place."""
-        answer(self.transport, BAD_REQUEST)
+        answer(self.transport, self._response)
 
     def dataReceived(self, data: bytes) -> None:
         """Ignore the request."""

@@ -148,7 +148,13 @@ class B2buaService:
         self._subscribers.append(subscriber)
 
     def accept(self, transport: str, host: str, port: int) -> SipStream | None:
-        """Make the protocol of a connection that another listener took in for us."""
+        """
+        Make the protocol of a connection that another listener took in for us; None refuses it.
+
+        Of TLS, if there is any, the handshake is over: ``handshakeCompleted`` is to be called.
+        """
+        if not self._is_running:
+            return None
         return self.transports.accept(transport, host, port)
 
     # What the transports tell.

@@ -6,7 +6,7 @@ What the messages mean, and which connection a message takes, is decided elsewhe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Protocol as Seam
 from typing import cast
@@ -108,6 +108,8 @@ class SipStream(Protocol):
         self.is_ours = is_ours
         self.has_requests = False
         """Whether somebody may wait for an answer to what went into it."""
+        self.when_vouched_for: Callable[[], None] = _nothing_to_do
+        """Called when a stranger's stream becomes that of a known peer."""
         self._framing = framing
         self._user = user
         self._clock = clock
@@ -133,6 +135,7 @@ class SipStream(Protocol):
     def vouch(self) -> None:
         """The peer is known from now on."""
         self._liveness.vouch()
+        self.when_vouched_for()
 
     def send(self, message: bytes) -> bool:
         """Send one message, or let it wait until the stream is open; False if it cannot."""
@@ -334,3 +337,7 @@ class SipStream(Protocol):
         if self._patience is not None and self._patience.active():
             self._patience.cancel()
         self._user.stream_closed(self, self._reason or reason)
+
+
+def _nothing_to_do() -> None:
+    """Nobody else keeps a book of strangers."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
+from b2bua.origins import Origins
 from b2bua.settings import B2buaSettings, EchoAnswer
 from b2bua.srv import IpVersion
 from b2bua.upstreams import Server
@@ -468,11 +469,35 @@ class TlsTests(B2buaTestCase):
         self.assertEqual(("https://*.example.com",), settings.allowed_origins)
         self.assertEqual("/sip", settings.web_socket_path)
 
+    def test_beside_the_pages(self) -> None:
+        """WebSockets on the ports of the pages need a path of their own, and care for who asks."""
+        for path in ("/", "/lab", "/api/sip"):
+            more = f"[b2bua]\nws-path = {path}"
+            self.refused(self.of("", more), "ws-path", "a page of ours")
+            self.settings(self.load(f"[suite]\nweb = false\n{RELAY}[rsmp]\nsip-proxy = a\n{more}"))
+        loaded = self.of("", "[b2bua]\nphone-networks = 10.0.0.0/8")
+        self.said(loaded, "warning", "phone-networks", "every web site")
+        self.silent(self.of(""), "every web site")
+        with_sites = self.of(
+            "domain-whitelist = https://a.example", "[b2bua]\nphone-networks = 10.0.0.0/8"
+        )
+        self.silent(with_sites, "every web site")
+
 
 class LabTests(B2buaTestCase):
     """The lab, in place of real SIP Servers."""
 
     LAB = "[lab]\nenabled = true\n"
+
+    def test_pages(self) -> None:
+        """Only pages of this machine speak SIP with it, unless others are named."""
+        local = Origins(self.b2bua(self.load(RELAY + self.LAB)).allowed_origins)
+        for origin in ("https://localhost:8443", "http://127.0.0.1:9641", "https://[::1]", ""):
+            self.assertTrue(local.allows(origin), origin)
+        for origin in ("https://a.example", "https://localhost.a.example", "null"):
+            self.assertFalse(local.allows(origin), origin)
+        named = RELAY + self.LAB + "[rsmp]\ndomain-whitelist = https://a.example\n"
+        self.assertEqual(("https://a.example",), self.b2bua(self.load(named)).allowed_origins)
 
     def test_on(self) -> None:
         """It is found by SRV at its own name server; phones of this machine need no password."""

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from suite.admission import Admission, ListenLimits
 from suite.announced import twisted_address
 from suite.certificate import OwnCertificate
-from suite.incoming import IncomingStream
+from suite.incoming import IncomingStream, WebSip
 from suite.listen import StreamListener
 from suite.settings import TcpListen
 from suite.tls import TlsContexts
@@ -116,6 +116,7 @@ class Setting:
         tls: bool = True,
         make_turn: Callable[[FiveTuple], IProtocol] | None = None,
         make_web: Callable[[bool], IProtocol] | None = None,
+        sip: WebSip | None = None,
     ) -> None:
         self.clock = Clock()
         self.admission = Admission(limits or ListenLimits(), self.clock)
@@ -130,6 +131,7 @@ class Setting:
             clock=self.clock,
             limits=self.admission,
             reactor=None,  # type: ignore[arg-type]
+            sip=sip,
         )
 
     def _make_turn(self, five_tuple: FiveTuple) -> IProtocol:
