@@ -569,6 +569,7 @@ _TAKE: dict[type[UsageEvent], Callable[..., None]] = {
     AnswerReceived: Call._answer_received,
     Modified: Call._modified,
     ModificationFailed: Call._modification_failed,
+    RequestAnswered: Call._nothing,
     InDialogRequest: Call._in_dialog,
     RequestAnswered: Call._nothing,
     Ended: Call._ended,

@@ -201,7 +201,7 @@ class Gate:
             return self._secret_of(user, algorithm)
 
         try:
-            user = self._digest.authenticate(request, secret_of, now)
+            user = self._digest.authenticate(request, secret_of, now, client=source)
         except _Silenced:
             return self._drop("silenced")
         except NotAuthenticated as error:
@@ -227,7 +227,8 @@ class Gate:
         Challenge with what is offered, or where that is too long with the last of it; MD5 need
         not even be named, since it is what no name means.
         """
-        challenges = self._digest.challenges(now, stale=error.stale)
+        client = source_of(hop.host)
+        challenges = self._digest.challenges(now, stale=error.stale, client=client)
         offered = [challenges[at] for at in self._offered]
         name, value = offered[-1]
         short = (name, value.removesuffix(f", algorithm={Algorithm.MD5.value}"))

@@ -9,7 +9,8 @@ goes on, one less, or a loop of such agents would have no end (RFC 7332).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +18,7 @@ from b2bua.attached_data import AttachedDataError, from_headers, to_headers
 from b2bua.sip.dialog import MAX_FORWARDS
 from b2bua.sip.errors import ParseError
 from b2bua.sip.grammar import parse_parameters, split_list
-from b2bua.sip.headers import NameAddr, Via, parse_name_addr, parse_token, parse_word
+from b2bua.sip.headers import NameAddr, Via, parse_name_addr, parse_token, parse_via, parse_word
 from b2bua.sip.message import Message, Request
 from b2bua.sip.uri import Uri
 
@@ -179,8 +180,23 @@ def next_max_forwards(request: Request) -> int:
 
 
 def own_branches(request: Request, sent_by: Collection[str]) -> tuple[str, ...]:
-    """Return the branches of the Vias that are ours, last first; ``sent_by`` as Via prints it."""
-    return tuple(via.branch for via in request.vias if _is_ours(via, sent_by))
+    """
+    Return the branches of the Vias that are ours, last first; ``sent_by`` as Via prints it.
+
+    Those of others, further down, are nobody's business: one that cannot be read is no fault.
+    """
+    return tuple(via.branch for via in _readable_vias(request) if _is_ours(via, sent_by))
+
+
+def _readable_vias(request: Request) -> Iterator[Via]:
+    for row in request.get_rows("Via"):
+        try:
+            elements = split_list(row)
+        except ParseError:
+            continue
+        for element in elements:
+            with suppress(ParseError):
+                yield parse_via(element)
 
 
 def _is_ours(via: Via, sent_by: Collection[str]) -> bool:

@@ -120,17 +120,20 @@ class Leg:
     def ring(
         self, status: int, body: bytes, headers: tuple[tuple[str, str], ...], now: float
     ) -> None:
-        """Tell the caller how far it is, if it may still be told."""
+        """Tell the caller how far it is, if it may still be told, with an answer only once."""
         usage = self.caller_usage
         if usage.state is UsageState.RINGING:
-            usage.ring(status, now, body, headers=headers)
+            usage.ring(status, now, b"" if self._has_said else body, headers=headers)
+
+    @property
+    def _has_said(self) -> bool:
+        """Whether a reliable early response has given our answer."""
+        session = self.caller_usage.session
+        return session is not None and session.exchange is Exchange.DONE
 
     def answer(self, body: bytes, headers: tuple[tuple[str, str], ...], now: float) -> None:
         """Answer the caller. What a reliable early response gave already is not said again."""
-        usage = self.caller_usage
-        session = usage.session
-        said = session is not None and session.exchange is Exchange.DONE
-        usage.answer(now, b"" if said else body, headers)
+        self.caller_usage.answer(now, b"" if self._has_said else body, headers)
 
     def hang_up(self, headers: tuple[tuple[str, str], ...], now: float) -> None:
         """End it in the way that its state asks for."""

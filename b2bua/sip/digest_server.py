@@ -39,9 +39,12 @@ class DigestServer:
     """
     Challenges for one realm, and judges the answers.
 
-    A nonce proves by itself when it was made, and by whom. Only nonces that were used with the
-    right password are remembered, with their counts, so that nothing can be replayed. The URI in
-    the credentials need not be that of the request: proxies change it (section 22.4).
+    A nonce proves by itself when it was made, by whom, and for which ``client``, a text that tells
+    one from another: who sends a nonce that is not for it cannot have received ours, and so has
+    proved nothing, not even that it is there. Its password is not looked at. Only nonces that were
+    used with the right password are remembered, with their counts, so that nothing can be
+    replayed. The URI in the credentials need not be that of the request: proxies change it
+    (section 22.4).
     """
 
     def __init__(
@@ -63,10 +66,12 @@ class DigestServer:
         self._counts: dict[str, int] = {}
         self._floor = -1
 
-    def challenges(self, now: float, *, stale: bool = False) -> list[tuple[str, str]]:
+    def challenges(
+        self, now: float, *, stale: bool = False, client: str = ""
+    ) -> list[tuple[str, str]]:
         """The header fields of a 401, the preferred algorithm first (RFC 8760, section 2.3)."""
         time = int(now).to_bytes(_TIME_LENGTH, "big")
-        nonce = self._nonce(time, self._random(_SALT_LENGTH))
+        nonce = self._nonce(time, self._random(_SALT_LENGTH), client)
         values = {"realm": quote(self._realm), "nonce": quote(nonce), "qop": quote("auth")}
         if stale:
             values["stale"] = "true"
@@ -79,7 +84,12 @@ class DigestServer:
         ]
 
     def authenticate(
-        self, request: Request, secret_of: Callable[[str, Algorithm], str | None], now: float
+        self,
+        request: Request,
+        secret_of: Callable[[str, Algorithm], str | None],
+        now: float,
+        *,
+        client: str = "",
     ) -> str:
         """
         Return the user name that a request proves, or raise NotAuthenticated.
@@ -91,6 +101,9 @@ class DigestServer:
         if algorithm is None or algorithm not in self._algorithms:
             raise NotAuthenticated("algorithm")
         proof = _proof(request.method, credentials)
+        issued = self._time_of(proof.nonce, client)
+        if issued is None:
+            raise NotAuthenticated("nonce", stale=True)
         username = credentials.text("username") or ""
         secret = secret_of(username, algorithm)
         # Whoever asks for a user that there is not must wait as long as for one that there is.
@@ -98,7 +111,7 @@ class DigestServer:
         given = (credentials.text("response") or "").lower()
         if not hmac.compare_digest(given.encode(), expected.encode()) or secret is None:
             raise NotAuthenticated("password" if secret is not None else "user")
-        self._use(proof, now)
+        self._use(proof, issued, now)
         return username
 
     def _own_credentials(self, request: Request) -> Challenge:
@@ -114,11 +127,8 @@ class DigestServer:
             reason = "realm"
         raise NotAuthenticated(reason)
 
-    def _use(self, proof: Proof, now: float) -> None:
+    def _use(self, proof: Proof, issued: int, now: float) -> None:
         """Use a nonce, with a password that is right; once per count, within its lifetime."""
-        issued = self._time_of(proof.nonce)
-        if issued is None:
-            raise NotAuthenticated("nonce", stale=True)
         if issued <= self._floor or not 0 <= now - issued <= self._lifetime + 1:
             raise NotAuthenticated("stale", stale=True)
         count = int(proof.count, 16)
@@ -131,28 +141,32 @@ class DigestServer:
         """Drop nonces that are stale by now; if there are too many, make the oldest stale."""
         while self._counts:
             oldest = next(iter(self._counts))
-            issued = self._time_of(oldest) or 0
+            issued = _time_in(urlsafe_b64decode(oldest))
             if len(self._counts) > self._limit:
                 self._floor = max(self._floor, issued)
             elif now - issued <= self._lifetime + 1:
                 return
             del self._counts[oldest]
 
-    def _nonce(self, time: bytes, salt: bytes) -> str:
-        text = time + salt + self._realm.encode(errors="surrogateescape")
-        mac = hmac.digest(self._key, text, "sha256")[:_MAC_LENGTH]
+    def _nonce(self, time: bytes, salt: bytes, client: str) -> str:
+        text = f"{self._realm}\n{client}".encode(errors="surrogateescape")
+        mac = hmac.digest(self._key, time + salt + text, "sha256")[:_MAC_LENGTH]
         return urlsafe_b64encode(time + salt + mac).decode()
 
-    def _time_of(self, nonce: str) -> int | None:
-        """When a nonce was made, or None if it is not one of ours."""
+    def _time_of(self, nonce: str, client: str) -> int | None:
+        """When a nonce was made, or None if it is not one of ours for this client."""
         try:
             data = urlsafe_b64decode(nonce.encode("ascii"))
         except ValueError:
             return None
         time, salt = data[:_TIME_LENGTH], data[_TIME_LENGTH:-_MAC_LENGTH]
-        if not hmac.compare_digest(nonce.encode(), self._nonce(time, salt).encode()):
+        if not hmac.compare_digest(nonce.encode(), self._nonce(time, salt, client).encode()):
             return None
-        return int.from_bytes(time, "big")
+        return _time_in(data)
+
+
+def _time_in(data: bytes) -> int:
+    return int.from_bytes(data[:_TIME_LENGTH], "big")
 
 
 def _proof(method: str, credentials: Challenge) -> Proof:

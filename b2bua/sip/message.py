@@ -323,11 +323,16 @@ class Message(ABC):
         self._typed["top Via"] = _parse_top_via(first.get("Via"))
 
     def tokens(self, name: str) -> frozenset[str]:
-        """Return a list of tokens as a set, in lower case: Require, Supported, Allow-Events."""
+        """
+        Return a list of tokens as a set, in lower case: Require, Supported, Allow-Events.
+
+        This never raises: a token holds no comma, so all readers see the same ones in any list.
+        What is none is among them as it stands.
+        """
         rows = self.get_rows(name)
-        if len(rows) == 1 and canonical_name(name) in LISTS:
+        if len(rows) == 1:
             return _tokens(rows[0])
-        return frozenset(token.lower() for token in self.get_all(name))
+        return frozenset[str]().union(*map(_tokens, rows))
 
     def lacks(self, names: Iterable[str]) -> bool:
         """Return whether there is none of these header fields, in their canonical names."""
@@ -499,7 +504,8 @@ class Response(Message):
 
 @remembering
 def _tokens(row: str) -> frozenset[str]:
-    return frozenset(token.lower() for token in split_list(row)) if row else frozenset()
+    listed = (token.strip(" \t") for token in row.lower().split(","))
+    return frozenset(token for token in listed if token)
 
 
 def _parse_top_via(row: str | None) -> Via:

@@ -17,6 +17,7 @@ from b2bua.sip.client_transaction import (
     InviteClientTransaction,
     NonInviteClientTransaction,
 )
+from b2bua.sip.grammar import split_list
 from b2bua.sip.headers import BRANCH_COOKIE
 from b2bua.sip.hop import Hop
 from b2bua.sip.message import Message, Request, Response
@@ -193,7 +194,9 @@ class TransactionTable:
         return transaction
 
     def _receive_response(self, response: Response, hop: Hop, now: float) -> None:
-        if len(response.get_all("Via")) > 1:
+        rows = response.get_rows("Via")
+        # The parser has seen to it that the first row can be read.
+        if len(rows) > 1 or len(split_list(rows[0])) > 1:
             self._ignore(response, hop, "misrouted")
         elif (transaction := self._client.get(client_key(response))) is not None:
             transaction.receive(response, now)

@@ -16,6 +16,7 @@ from b2bua.sip.client_transaction import ClientTransaction
 from b2bua.sip.dialog import Dialog, DialogRefusal, DialogTable, DialogTableFull
 from b2bua.sip.errors import ParseError
 from b2bua.sip.glare import RandomBelow
+from b2bua.sip.grammar import is_token
 from b2bua.sip.headers import BRANCH_COOKIE, NameAddr
 from b2bua.sip.hop import Hop
 from b2bua.sip.invite_client import InviteClientUsage
@@ -406,6 +407,9 @@ class UserAgent:
 
 def _read_all(request: Request) -> None:
     """Read what is read later on, so that a garbled value is found before anything changes."""
+    if not all(map(is_token, request.tokens("Require"))):
+        # It is named in the refusal, so it must be a name.
+        raise ParseError("value", "Require")
     if request.lacks(_READ_LATER):
         return
     _ = (request.session_expires, request.min_se, request.rack, request.event, request.replaces)

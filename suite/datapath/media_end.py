@@ -21,6 +21,11 @@ PACKETS_PER_SOCKET = 32
 """Read from one socket before the others get their turn."""
 CONTROL_COST = 8
 """What reading one datagram of RTCP takes from the budget of a wake-up, in packets."""
+MOST_PER_SECOND = 2000
+"""
+Packets of one end that go on in a second; video has a few hundred. Two ends, or an echo, that are
+told each other's address for that of the peer's would else send one packet round for ever.
+"""
 DEFAULT_RATE = 8000
 SHORTEST = 8
 """Bytes of the least RTCP that says anything."""
@@ -47,7 +52,9 @@ class MediaEnd:
     __slots__ = (
         "_around",
         "_receive_into",
+        "_second",
         "_send",
+        "_taken",
         "control",
         "dropped",
         "forwarded",
@@ -93,6 +100,9 @@ class MediaEnd:
         self.last_received: float | None = None
         self.dropped: dict[str, int] = {}
         self._around = around
+        self._second = 0.0
+        """When the second ends in which ``_taken`` packets came."""
+        self._taken = 0
         self._receive_into = sock.recvfrom_into
         self._send = sock.sendto
 
@@ -119,13 +129,17 @@ class MediaEnd:
         around, latch = self._around, self.latch
         buffer, now = around.buffer, around.seconds()
         most = min(PACKETS_PER_SOCKET, around.share)
+        taken = self.taken(now)
         spent = 0
         while spent < most:
             try:
                 size, source = self._receive_into(buffer)
             except OSError:
-                return spent or 1
+                break
             spent += 1
+            if taken + spent > MOST_PER_SECOND:
+                self.drop("flood")
+                continue
             if self.mux and size >= SHORTEST and is_rtcp(buffer[1]):
                 self.receive_control(bytes(around.view[:size]), latch.hears(source), now)
                 spent += CONTROL_COST - 1
@@ -138,7 +152,15 @@ class MediaEnd:
                 self.drop("source")
             else:
                 self._received(start, size, now)
-        return spent
+        self._taken = taken + spent
+        return spent or 1
+
+    def taken(self, now: float) -> int:
+        """Say how many packets came in this second."""
+        if now >= self._second:
+            self._second = now + 1.0
+            self._taken = 0
+        return self._taken
 
     def _received(self, start: int, size: int, now: float) -> None:
         """Per packet: take note of it, and let the joined end send it."""

@@ -142,9 +142,9 @@ class Phone:
         request.prepend("Via", f"SIP/2.0/UDP 192.0.2.50:5060;branch={self.branches()};rport")
         return arrived(request.render(), hop)
 
-    def next(self, hop: Hop = UDP) -> Request:
-        """The next REGISTER, with the nonce of the last one."""
-        request = self.request()
+    def next(self, hop: Hop = UDP, method: str = "REGISTER") -> Request:
+        """The next request, with the nonce of the last one."""
+        request = self.request(method)
         self.client.authorize(request, hop)
         return arrived(request.render(), hop)
 
@@ -274,6 +274,24 @@ class RegisterTests(SynchronousTestCase):
         self.assertEqual(len(case.registrar), 0)
         self.assertEqual(case.events, [PhoneRefused(UDP, 403, "other-user")])
 
+    def test_nonce_of_another_source(self) -> None:
+        """
+        A nonce is good where it was sent to. Elsewhere, whatever the password, there is another
+        challenge and no guess is counted: else forged datagrams would have their victim locked
+        out, here and by whoever reads the log.
+        """
+        case = Case()
+        phone = Phone(password="wrong")
+        guess = phone.answer(case, NAT)
+        made_up = arrived(guess.render().replace(b'nonce="', b'nonce="x'))
+        for request in (guess, made_up):
+            for _ in range(rules.GUESSES + 1):
+                self.assertEqual(case.status(request), 401)
+        self.assertEqual(case.events, [])
+        self.assertEqual(case.receive(Phone().answer(case)), Pass("1001"))
+        self.assertEqual(case.status(guess, NAT), 401)
+        self.assertEqual(case.events[-1], PhoneRefused(NAT, 401, "password"))
+
     def test_offered(self) -> None:
         """What is offered is asked for in its order, as far as there is room; MD5 by default."""
         long = wire("REGISTER", CONTACT, LONG, "Subject: " + "x" * 200)
@@ -326,8 +344,8 @@ class CallTests(SynchronousTestCase):
         request = arrived(wire("INVITE", LONG, dn="1002"))
         self.assertEqual(case.status(request), 403)
         phone = Phone("1002", USERS["1002"])
-        proved = phone.answer(case, NAT, method="INVITE")
-        self.assertEqual(case.judge(proved), Pass("1002"))
+        phone.answer(case)
+        self.assertEqual(case.judge(phone.next(method="INVITE")), Pass("1002"))
 
     def test_other_way(self) -> None:
         """A DN bound over one way is a stranger on any other: other port, other connection."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from b2bua.media_plane import MediaPlane, StreamTerms
 from b2bua.rtp.packet import build
-from suite.datapath.media_end import CONTROL_COST, PACKETS_PER_SOCKET
+from suite.datapath.media_end import CONTROL_COST, MOST_PER_SECOND, PACKETS_PER_SOCKET
 from suite.datapath.polled import PACKETS_PER_WAKE_UP
 from tests import fewer
 from tests.datapath.media import PCMU, MediaTestCase, address
@@ -272,6 +273,25 @@ class MediaPlaneTests(MediaTestCase):
         taken = [self.plane.counters(end).received_packets for end in ends]
         self.assertEqual(taken, [PACKETS_PER_WAKE_UP // 16] * 16)
         self.turn()
+
+    def test_a_loop_dies_out(self) -> None:
+        """
+        An echo that is told its own address, or two that are told each other's, send a packet
+        round until there were too many in one second, and it is heard no more.
+        """
+        for count in (1, 2):
+            ends = [self.plane.open() for _ in range(count)]
+            for end, target in zip(ends, ends[1:] + ends[:1], strict=True):
+                self.plane.join(end, end)
+                loop = StreamTerms(remote=self.plane.local(target), payload_types=PCMU, silence=0)
+                self.plane.set_terms(end, loop)
+            for _ in range(3 * count * MOST_PER_SECOND // PACKETS_PER_WAKE_UP):
+                self.plane.doRead()
+            self.assertFalse(select.select([self.plane], [], [], 0)[0])
+            for end in ends:
+                self.assertLessEqual(self.plane.counters(end).received_packets, MOST_PER_SECOND)
+                self.assertGreater(self.dropped(end)["flood"], 0)
+                self.plane.close(end)
 
     def test_a_flood_of_rtcp(self) -> None:
         """It takes more of the budget, on a port of its own and on a shared one."""

@@ -146,7 +146,6 @@ class DigestServerTests(SynchronousTestCase):
             ("uri", '"sip:other"'),
             ("nc", "00000002"),
             ("cnonce", '"x"'),
-            ("nonce", '"x"'),
             ("username", '"ünï"'),
             ("response", '"\u00e9"'),
         ):
@@ -155,6 +154,14 @@ class DigestServerTests(SynchronousTestCase):
             )
         message.method = "INVITE"
         self.assertEqual(self.refused(server, message), ("password", False))
+
+    def test_client(self) -> None:
+        """A nonce is good for the client that it was made for; of others' nothing is looked at."""
+        server = new_server()
+        message = Phone().challenged(server)
+        with self.assertRaises(NotAuthenticated) as caught:
+            server.authenticate(message, lambda user, algorithm: self.fail(), NOW, client="b")
+        self.assertEqual((caught.exception.reason, caught.exception.stale), ("nonce", True))
 
     def test_count(self) -> None:
         """Each count of a nonce is good once; the next is good, an older one is stale."""
@@ -217,4 +224,4 @@ class DigestServerTests(SynchronousTestCase):
         server = new_server()
         message = Phone().challenged(server)
         self.refused(server, changed(message, "nonce", quote(nonce)))
-        self.assertIsNone(server._time_of(nonce))
+        self.assertIsNone(server._time_of(nonce, ""))

@@ -1,0 +1,104 @@
+"""Messages that no honest peer sends, put before the core: they have their answer, and no more."""
+
+from __future__ import annotations
+
+from b2bua.sip.hop import Hop
+from b2bua.sip.message import Message, Response
+from b2bua.sip.outputs import Send
+from b2bua.sip.parser import parse_datagram
+from b2bua.sip.usage_events import Established, InDialogRequest, Progress, RequestAnswered
+from tests.b2bua.network import PHONE, SERVER_A, sdp
+from tests.b2bua.test_calls import CallCase
+
+
+class HostileCase(CallCase):
+    """Messages as text."""
+
+    def invite(self, *lines: str, uri: str = "sip:7001@x", host: str = SERVER_A) -> list[Response]:
+        """Let an INVITE with these header fields come from a server; give the responses."""
+        head = (
+            f"INVITE {uri} SIP/2.0",
+            f"Via: SIP/2.0/UDP {host}:5060;branch=z9hG4bKhostile",
+            *lines,
+            "From: <sip:5000@x>;tag=hostile",
+            "To: <sip:7001@x>",
+            "Call-ID: hostile",
+            "CSeq: 1 INVITE",
+            f"Contact: <sip:5000@{host}>",
+            "Content-Length: 0",
+        )
+        message = parse_datagram(("\r\n".join(head) + "\r\n\r\n").encode())
+        return self.receive(message, Hop("UDP", host, 5060))
+
+    def receive(self, message: Message, hop: Hop) -> list[Response]:
+        """Put a message before the core; give the responses."""
+        core = self.network.core
+        core.receive(message, hop, self.now)
+        sent = [out.message for out in core.take_outputs() if isinstance(out, Send)]
+        return [message for message in sent if isinstance(message, Response)]
+
+
+class HeaderFieldTests(HostileCase):
+    """Header fields of an INVITE that cannot be read."""
+
+    def test_empty_list_elements(self) -> None:
+        """A comma too many in a list of tokens is no fault: all read the same tokens."""
+        for name in ("Supported", "Allow", "Allow-Events"):
+            self.build()
+            responses = self.invite(f"{name}: timer,, x ,")
+            self.assertEqual([each.status for each in responses], [180, 200], name)
+
+    def test_required_extension_among_empty_elements(self) -> None:
+        """What is required is found there too, and told."""
+        (response,) = self.invite("Require: timer,,x")
+        self.assertEqual((response.status, response.get("Unsupported")), (420, "x"))
+
+    def test_required_extension_that_is_no_word(self) -> None:
+        """What cannot be a name of an extension is a fault, and not repeated to anybody."""
+        (response,) = self.invite('Require: "\\\x01"')
+        self.assertEqual((response.status, response.get("Unsupported")), (400, None))
+
+    def test_via_below_the_top(self) -> None:
+        """The Vias of those before the last hop are theirs, readable or not."""
+        for lower in ("x", "SIP/2.0/UDP a,,SIP/2.0/UDP b", '"'):
+            self.build()
+            responses = self.invite(f"Via: {lower}")
+            self.assertEqual([each.status for each in responses], [180, 200], lower)
+
+    def test_via_of_a_response(self) -> None:
+        """A response with more below our Via is not for us, readable or not."""
+        self.phone.call("5000", sdp(PHONE), caller="1001")
+        invite = self.a.seen("INVITE")[-1]
+        stray = invite.response(180, to_tag="x")
+        stray.add("Via", "a,,b")
+        self.assertEqual(self.receive(stray, self.a.hop), [])
+        self.assertEqual(self.network.core.ignored["misrouted"], 1)
+
+
+class CallMessageTests(HostileCase):
+    """Messages of a call that come when nobody expects them."""
+
+    def test_answer_to_what_was_passed_on(self) -> None:
+        """What the other leg's peer says to an INFO that went on changes nothing."""
+        usage = self.answered()
+        for status in (200, 415, 500):
+            usage.info([("Content-Type", "application/dtmf-relay")], b"Signal=1", self.now)
+            self.settle()
+            asked = self.phone.last(InDialogRequest)
+            asked.usage.respond(asked.transaction, status, self.now)
+            self.settle()
+            self.assertEqual(self.a.last(RequestAnswered).status, 200)
+        self.assertEqual(len(self.network.core.calls), 1)
+
+    def test_second_early_answer(self) -> None:
+        """A callee may repeat its early answer; a caller has it by a reliable response once."""
+        self.a.call("1001", sdp(), headers=(("Require", "100rel"),))
+        for status in (183, 180):
+            self.phone.called.ring(status, self.now, sdp(PHONE, 5000))
+            self.settle()
+        self.assertEqual(self.a.last(Progress).response.status, 180)
+        self.phone.called.answer(self.now, sdp(PHONE, 5000))
+        self.settle()
+        self.assertTrue(self.a.has(Established))
+
+
