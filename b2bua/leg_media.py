@@ -9,7 +9,8 @@ codecs: ports, addresses, ``o=`` line and directions are its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
@@ -38,10 +39,38 @@ from b2bua.sdp.negotiation import (
 from b2bua.sdp.offer_answer import OfferAnswer, Turn
 
 KINDS: Final = ("audio", "video")
+Sides = tuple[SessionDescription, SessionDescription]
+"""Ours and theirs."""
 Formats = Mapping[str, tuple[Format, ...]]
 """Formats by kind of medium."""
 _PLAIN: Final = frozenset({"RTP/AVP", "RTP/AVPF"})
 _SILENT: Final = {"pcmu": 0, "pcma": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What the two sides of a leg have in common: of each kind the first medium that both use."""
+
+    sides: Sides
+    pairs: Mapping[str, tuple[MediaDescription, MediaDescription]]
+    formats: Mapping[str, tuple[AgreedFormat, ...]]
+
+    @classmethod
+    def of(cls, sides: Sides) -> _Common:
+        """Compare two descriptions, slot by slot."""
+        pairs: dict[str, tuple[MediaDescription, MediaDescription]] = {}
+        for ours, theirs in zip(sides[0].media, sides[1].media, strict=True):
+            if not ours.rejected and not theirs.rejected and ours.kind in KINDS:
+                pairs.setdefault(ours.kind, (ours, theirs))
+        formats = {
+            kind: agreed(formats_of(ours), formats_of(theirs))
+            for kind, (ours, theirs) in pairs.items()
+        }
+        return cls(sides, pairs, formats)
+
+    def is_of(self, sides: Sides) -> bool:
+        """Whether it is about these very descriptions."""
+        return self.sides[0] is sides[0] and self.sides[1] is sides[1]
 
 
 class LegMedia:
@@ -67,6 +96,7 @@ class LegMedia:
         self._host = host
         self._numbers = PayloadTypes()
         self._early: SessionDescription | None = None
+        self._common: _Common | None = None
 
     # What is said.
 
@@ -226,7 +256,7 @@ class LegMedia:
         """What both sides named, by kind, with the numbers that the peer wants."""
         return {kind: tuple(a.format for a in each) for kind, each in self._agreed().items()}
 
-    def _sides(self) -> tuple[SessionDescription, SessionDescription] | None:
+    def _sides(self) -> Sides | None:
         session = self.session
         if self._early is not None and session.offer is not None:
             return session.offer, self._early
@@ -234,19 +264,18 @@ class LegMedia:
             return None
         return session.local, session.remote
 
-    def _pairs(self) -> dict[str, tuple[MediaDescription, MediaDescription]]:
+    def _compared(self) -> _Common | None:
+        """What the two sides have in common, as far as there are two; compared once."""
         sides = self._sides()
-        found: dict[str, tuple[MediaDescription, MediaDescription]] = {}
-        for ours, theirs in zip(sides[0].media, sides[1].media, strict=True) if sides else ():
-            if not ours.rejected and not theirs.rejected and ours.kind in KINDS:
-                found.setdefault(ours.kind, (ours, theirs))
-        return found
+        if sides is None:
+            return None
+        if self._common is None or not self._common.is_of(sides):
+            self._common = _Common.of(sides)
+        return self._common
 
-    def _agreed(self) -> dict[str, tuple[AgreedFormat, ...]]:
-        return {
-            kind: agreed(formats_of(ours), formats_of(theirs))
-            for kind, (ours, theirs) in self._pairs().items()
-        }
+    def _agreed(self) -> Mapping[str, tuple[AgreedFormat, ...]]:
+        common = self._compared()
+        return {} if common is None else common.formats
 
     # What the ends do.
 
@@ -257,16 +286,15 @@ class LegMedia:
 
     def apply(self, other: LegMedia) -> None:
         """Let this leg's ends do what was agreed, toward the ends of the other leg (or itself)."""
-        agreed_here, agreed_there = self._agreed(), other._agreed()
-        sides = self._sides()
+        common, agreed_there = self._compared(), other._agreed()
         for kind, end in self.ends.items():
-            pair = self._pairs().get(kind)
-            if pair is None or sides is None:
+            pair = None if common is None else common.pairs.get(kind)
+            if common is None or pair is None:
                 self._plane.set_terms(end, StreamTerms(sends=False, receives=False))
                 continue
-            here = agreed_here.get(kind, ())
+            here = common.formats[kind]
             there = agreed_there.get(kind, ())
-            terms = _terms(sides, pair, here, there, self._early is not None)
+            terms = _terms(common.sides, pair, here, there, self._early is not None)
             if terms.remote is not None and _is_behind_nat(terms.remote[0], self.seen_host):
                 rtcp = terms.remote_rtcp
                 terms = replace(
@@ -284,7 +312,7 @@ class LegMedia:
 
 
 def _terms(
-    sides: tuple[SessionDescription, SessionDescription],
+    sides: Sides,
     pair: tuple[MediaDescription, MediaDescription],
     here: tuple[AgreedFormat, ...],
     there: tuple[AgreedFormat, ...],
@@ -309,6 +337,7 @@ def _terms(
     )
 
 
+@lru_cache(1024)
 def _is_behind_nat(host: str, seen_host: str) -> bool:
     try:
         named, seen = ip_address(host), ip_address(seen_host)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from b2bua.sdp.attributes import Fmtp, RtcpFeedback, RtpMap, Setup
@@ -134,12 +135,13 @@ def _medium(medium: Medium) -> MediaDescription:
     return MediaDescription(tuple(lines))
 
 
-def _format(item: Format) -> list[str]:
+@lru_cache(256)
+def _format(item: Format) -> tuple[str, ...]:
     number = item.payload_type
     lines = [f"a=rtpmap:{RtpMap(number, item.encoding, item.clock_rate, item.channels)}"]
     if item.fmtp:
         lines.append(f"a=fmtp:{Fmtp(str(number), item.fmtp)}")
-    return lines + [f"a=rtcp-fb:{RtcpFeedback(number, said)}" for said in item.feedback]
+    return (*lines, *(f"a=rtcp-fb:{RtcpFeedback(number, said)}" for said in item.feedback))
 
 
 def _attributes(attributes: Attributes) -> list[str]:

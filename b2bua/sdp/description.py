@@ -12,7 +12,7 @@ an m= line belongs to it. Within a section lines may come in any order, as they 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Self, TypeVar
 
@@ -33,6 +33,7 @@ from b2bua.sdp.direction import Direction
 from b2bua.sdp.errors import SdpError
 from b2bua.sdp.grammar import number
 from b2bua.sdp.lines import Connection, MediaLine, Origin, Timing
+from b2bua.sdp.once import once, remembering
 
 MAX_BYTES: Final = 65_536
 MAX_LINES: Final = 2_000
@@ -44,44 +45,60 @@ MAX_PTIME: Final = 60
 _SESSION_ORDER: Final = "vosiuepcbtrzka"
 _MEDIA_ORDER: Final = "micbka"
 _ONCE: Final = "vosiuczk"
-_is_line: Final = re.compile(r"[a-z]=[^\r\n\0]*").fullmatch
+_are_lines: Final = re.compile(r"(?:[a-z]=[^\r\n\0]*\n)*+").fullmatch
+_DIRECTIONS: Final = {f"a={way}": way for way in Direction}
 _has_broken_end: Final = re.compile(r"\r(?!\n)").search
 
 ValueT = TypeVar("ValueT")
 
+_connection: Final = remembering(Connection.parse)
+_timing: Final = remembering(Timing.parse)
+_rtpmap: Final = remembering(RtpMap.parse)
+_fmtp: Final = remembering(Fmtp.parse)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Section:
     """Lines in order, each ``letter=value`` without its line end."""
 
     lines: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        text = "".join([f"{line}\n" for line in self.lines])
+        if not _are_lines(text) or text.count("\n") != len(self.lines):
+            raise SdpError("line")
+
+    @once
+    def _values(self) -> Mapping[str, str]:
+        """The value of the first line of each kind."""
+        return {line[0]: line[2:] for line in reversed(self.lines)}
+
+    @once
+    def _attributes(self) -> Mapping[str, list[str]]:
+        """The values of each attribute, in order."""
+        found: dict[str, list[str]] = {}
         for line in self.lines:
-            if not _is_line(line):
-                raise SdpError("line")
+            if line[0] == "a":
+                name, _, value = line[2:].partition(":")
+                found.setdefault(name, []).append(value)
+        return found
 
     def value(self, kind: str) -> str | None:
         """Return the value of the first line of a kind, or None."""
-        prefix = f"{kind}="
-        return next((line[2:] for line in self.lines if line.startswith(prefix)), None)
+        return self._values.get(kind)
 
     def attributes(self, name: str) -> list[str]:
         """Return the values of an attribute in order; that of a flag is ""."""
-        prefix = f"a={name}:"
-        flag = f"a={name}"
-        return [
-            line[len(prefix) :] for line in self.lines if line == flag or line.startswith(prefix)
-        ]
+        return self._attributes.get(name, [])[:]
 
     def attribute(self, name: str) -> str | None:
         """Return the first value of an attribute, or None."""
-        values = self.attributes(name)
+        values = self._attributes.get(name)
         return values[0] if values else None
 
     def has(self, name: str) -> bool:
         """Tell whether an attribute is there, with or without a value."""
-        return bool(self.attributes(name))
+        return name in self._attributes
 
     def with_value(self, kind: str, value: str | None) -> Self:
         """Return the section with one line of a kind in its place, or with none."""
@@ -110,35 +127,35 @@ class Section:
     def _order(self) -> str:
         return _SESSION_ORDER
 
-    @property
+    @once
     def direction(self) -> Direction | None:
         """The direction that stands in this section, or None."""
-        found = {way for way in Direction if f"a={way}" in self.lines}
+        found = {line for line in self.lines if line in _DIRECTIONS}
         if len(found) > 1:
             raise SdpError("duplicate", "direction")
-        return found.pop() if found else None
+        return _DIRECTIONS[found.pop()] if found else None
 
-    @property
+    @once
     def connection(self) -> Connection | None:
         """The ``c=`` line of this section."""
-        return _optional(Connection.parse, self.value("c"))
+        return _optional(_connection, self.value("c"))
 
-    @property
-    def fingerprints(self) -> list[Fingerprint]:
+    @once
+    def fingerprints(self) -> tuple[Fingerprint, ...]:
         """Every ``a=fingerprint`` of this section."""
-        return [Fingerprint.parse(value) for value in self.attributes("fingerprint")]
+        return tuple(map(Fingerprint.parse, self.attributes("fingerprint")))
 
-    @property
+    @once
     def setup(self) -> Setup | None:
         """``a=setup`` of this section."""
         return _optional(Setup.parse, self.attribute("setup"))
 
-    @property
-    def extmaps(self) -> list[Extmap]:
+    @once
+    def extmaps(self) -> tuple[Extmap, ...]:
         """Every ``a=extmap`` of this section."""
-        return [Extmap.parse(value) for value in self.attributes("extmap")]
+        return tuple(map(Extmap.parse, self.attributes("extmap")))
 
-    @property
+    @once
     def ice(self) -> IceCredentials | None:
         """The ICE credentials of this section; SdpError where one stands without the other."""
         ufrag, pwd = self.attribute("ice-ufrag"), self.attribute("ice-pwd")
@@ -155,7 +172,7 @@ def _optional(parse: Callable[[str], ValueT], value: str | None) -> ValueT | Non
     return None if value is None else parse(value)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MediaDescription(Section):
     """An ``m=`` line and what belongs to it."""
 
@@ -184,78 +201,78 @@ class MediaDescription(Section):
         """The port of the ``m=`` line."""
         return self.line.port
 
-    @property
+    @once
     def rejected(self) -> bool:
         """The slot carries nothing: port 0, unless the port is that of its bundle (RFC 9143)."""
         return self.line.port == 0 and not self.has("bundle-only")
 
-    @property
+    @once
     def mid(self) -> str | None:
         """``a=mid``."""
         return self.attribute("mid")
 
-    @property
-    def rtpmaps(self) -> dict[int, RtpMap]:
+    @once
+    def rtpmaps(self) -> Mapping[int, RtpMap]:
         """``a=rtpmap`` by payload type; SdpError where one type means two things."""
         found: dict[int, RtpMap] = {}
         for value in self.attributes("rtpmap"):
-            mapping = RtpMap.parse(value)
+            mapping = _rtpmap(value)
             if found.setdefault(mapping.payload_type, mapping) != mapping:
                 raise SdpError("duplicate", "rtpmap")
         return found
 
-    @property
-    def fmtps(self) -> dict[str, str]:
+    @once
+    def fmtps(self) -> Mapping[str, str]:
         """Parameters by format; of two lines for one format the first counts."""
         found: dict[str, str] = {}
         for value in self.attributes("fmtp"):
-            fmtp = Fmtp.parse(value)
+            fmtp = _fmtp(value)
             found.setdefault(fmtp.format, fmtp.parameters)
         return found
 
-    @property
-    def feedback(self) -> list[RtcpFeedback]:
+    @once
+    def feedback(self) -> tuple[RtcpFeedback, ...]:
         """Every ``a=rtcp-fb``."""
-        return [RtcpFeedback.parse(value) for value in self.attributes("rtcp-fb")]
+        return tuple(map(RtcpFeedback.parse, self.attributes("rtcp-fb")))
 
-    @property
+    @once
     def rtcp(self) -> Rtcp | None:
         """``a=rtcp``."""
         return _optional(Rtcp.parse, self.attribute("rtcp"))
 
-    @property
-    def candidates(self) -> list[Candidate]:
+    @once
+    def candidates(self) -> tuple[Candidate, ...]:
         """Every ``a=candidate``."""
-        return [Candidate.parse(value) for value in self.attributes("candidate")]
+        return tuple(map(Candidate.parse, self.attributes("candidate")))
 
-    @property
-    def cryptos(self) -> list[Crypto]:
+    @once
+    def cryptos(self) -> tuple[Crypto, ...]:
         """Every ``a=crypto``; SdpError where a tag is there twice."""
-        found = [Crypto.parse(value) for value in self.attributes("crypto")]
+        found = tuple(map(Crypto.parse, self.attributes("crypto")))
         if len({crypto.tag for crypto in found}) < len(found):
             raise SdpError("duplicate", "crypto")
         return found
 
-    @property
+    @once
     def ptime(self) -> int | None:
         """The milliseconds of a packet that the writer would like to get."""
         value = self.attribute("ptime")
         return None if value is None else number(value.strip(" "), MIN_PTIME, MAX_PTIME, "ptime")
 
-    @property
+    @once
     def maxptime(self) -> int | None:
         """The most milliseconds of a packet that the writer takes."""
         value = self.attribute("maxptime")
         return None if value is None else number(value.strip(" "), MIN_PTIME, 65_535, "maxptime")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SessionDescription(Section):
     """The lines of the session, then the media in the order of their slots."""
 
     media: tuple[MediaDescription, ...] = ()
 
-    @property
+    @once
     def origin(self) -> Origin:
         """The ``o=`` line."""
         value = self.value("o")
@@ -263,15 +280,15 @@ class SessionDescription(Section):
             raise SdpError("missing", "o=")
         return Origin.parse(value)
 
-    @property
+    @once
     def timing(self) -> Timing | None:
         """The first ``t=`` line."""
-        return _optional(Timing.parse, self.value("t"))
+        return _optional(_timing, self.value("t"))
 
-    @property
-    def groups(self) -> list[Group]:
+    @once
+    def groups(self) -> tuple[Group, ...]:
         """Every ``a=group``."""
-        return [Group.parse(value) for value in self.attributes("group")]
+        return tuple(map(Group.parse, self.attributes("group")))
 
     def with_origin(self, origin: Origin) -> SessionDescription:
         """Return the description with another ``o=`` line."""
@@ -289,7 +306,7 @@ class SessionDescription(Section):
         """Return the ``c=`` line that holds for a medium; a slot with port 0 may have none."""
         return medium.connection or self.connection
 
-    def fingerprints_of(self, medium: MediaDescription) -> list[Fingerprint]:
+    def fingerprints_of(self, medium: MediaDescription) -> tuple[Fingerprint, ...]:
         """Return the fingerprints that hold for a medium."""
         return medium.fingerprints or self.fingerprints
 
@@ -393,7 +410,7 @@ def _check_session(description: SessionDescription) -> None:
     if description.timing is None:
         raise SdpError("missing", "t=")
     for value in (line[2:] for line in description.lines if line[0] == "t"):
-        Timing.parse(value)
+        _timing(value)
     _read_all(description.origin, description.groups)
     _check_shared(description)
 

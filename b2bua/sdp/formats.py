@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from b2bua.sdp.description import MediaDescription
+from b2bua.sdp.once import once
 
 STATIC: Final[dict[int, tuple[str, int]]] = {
     0: ("PCMU", 8000),
@@ -46,7 +48,7 @@ _PROFILES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Format:
     """One payload type of an m= line with all that is said of it."""
 
@@ -57,12 +59,12 @@ class Format:
     fmtp: str = ""
     feedback: tuple[str, ...] = ()
 
-    @property
+    @once
     def name(self) -> str:
         """The encoding in lower case, for comparing."""
         return self.encoding.lower()
 
-    @property
+    @once
     def is_companion(self) -> bool:
         """The format rides beside a codec and carries no call alone: digits, noise, repairs."""
         return self.name in _COMPANIONS
@@ -77,7 +79,7 @@ class Format:
                 found.setdefault(name.strip().lower(), value.strip())
         return found
 
-    @property
+    @once
     def codec(self) -> tuple[str, ...]:
         """What a payload type must keep meaning for as long as a session lasts."""
         key = (self.name, str(self.clock_rate), str(self.channels))
@@ -88,6 +90,20 @@ class Format:
     def with_payload_type(self, payload_type: int) -> Format:
         """Return the format under another number."""
         return replace(self, payload_type=payload_type)
+
+    def saying(
+        self,
+        *,
+        fmtp: str,
+        payload_type: int | None = None,
+        feedback: tuple[str, ...] | None = None,
+    ) -> Format:
+        """Return the format with other parameters, and perhaps another number and feedback."""
+        number = self.payload_type if payload_type is None else payload_type
+        said = self.feedback if feedback is None else feedback
+        if (number, fmtp, said) == (self.payload_type, self.fmtp, self.feedback):
+            return self
+        return replace(self, payload_type=number, fmtp=fmtp, feedback=said)
 
 
 def h264_profile(h264: Format) -> str:
@@ -107,6 +123,11 @@ def _packetization_mode(h264: Format) -> str:
     return h264.parameters.get("packetization-mode", "0")
 
 
+_REMEMBERED: Final = 256
+"""Media whose formats are kept: each description of a call is asked for them many times."""
+
+
+@lru_cache(_REMEMBERED)
 def formats_of(medium: MediaDescription) -> tuple[Format, ...]:
     """
     Return the formats of an RTP medium in its order, each number once.

@@ -118,7 +118,7 @@ def offer_formats(
         if number is not None and not any(had.payload_type == number for had in offered):
             fmtp = item.fmtp or codec.offered_fmtp()
             feedback = rules.feedback if kind == "video" else ()
-            offered.append(replace(item, payload_type=number, fmtp=fmtp, feedback=feedback))
+            offered.append(item.saying(fmtp=fmtp, payload_type=number, feedback=feedback))
     return tuple(offered) if has_codec(offered) else ()
 
 
@@ -167,7 +167,10 @@ def answer_formats(
     if not has_codec(kept.values()):
         return ()
     return tuple(
-        replace(item, feedback=tuple(said for said in item.feedback if said in rules.feedback))
+        item.saying(
+            fmtp=item.fmtp,
+            feedback=tuple(said for said in item.feedback if said in rules.feedback),
+        )
         for item in kept.values()
     )
 
@@ -179,13 +182,13 @@ def has_codec(formats: Iterable[Format]) -> bool:
 
 def _answer(theirs: Format, codec: Codec, named_fmtp: str) -> Format:
     if codec.fmtp:
-        return replace(theirs, fmtp=codec.answered_fmtp(theirs.fmtp))
+        return theirs.saying(fmtp=codec.answered_fmtp(theirs.fmtp))
     if theirs.name == "h264":
         # Profile and mode of an answer are those of the offer (RFC 6184, section 8.2.2).
         return theirs
     if theirs.name == _EVENT:
-        return replace(theirs, fmtp=_common_events(named_fmtp or _ALL_EVENTS, theirs.fmtp))
-    return replace(theirs, fmtp=named_fmtp)
+        return theirs.saying(fmtp=_common_events(named_fmtp or _ALL_EVENTS, theirs.fmtp))
+    return theirs.saying(fmtp=named_fmtp)
 
 
 def _common_events(ours: str, theirs: str) -> str:

@@ -1,0 +1,53 @@
+"""
+What is read once: neither a value nor a text ever changes, so neither does what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, Generic, Self, TypeVar, overload
+
+OwnerT = TypeVar("OwnerT")
+ValueT = TypeVar("ValueT")
+
+_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 160
+"""Together they bound what remembered values may take, whoever chose their text."""
+
+
+class once(Generic[OwnerT, ValueT]):  # noqa: N801: it is used as property is
+    """
+    A property of an unchangeable object that is read when it is first asked for, and kept.
+
+    It stands in the ``__dict__`` from then on, where equality and ``repr`` of a dataclass do not
+    look. What raises is not kept.
+    """
+
+    def __init__(self, read: Callable[[OwnerT], ValueT]) -> None:
+        self._read = read
+        self._name = read.__name__
+        self.__doc__ = read.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type[OwnerT]) -> Self: ...
+
+    @overload
+    def __get__(self, instance: OwnerT, owner: type[OwnerT]) -> ValueT: ...
+
+    def __get__(self, instance: OwnerT | None, owner: type[OwnerT]) -> Self | ValueT:
+        """Give the value, and see to it that the next look goes straight to it."""
+        if instance is None:
+            return self
+        value = instance.__dict__[self._name] = self._read(instance)
+        return value
+
+
+def remembering(parse: Callable[[str], ValueT]) -> Callable[[str], ValueT]:
+    """Read the same text only once: phones say the same of their codecs in every call."""
+    remembered = lru_cache(_REMEMBERED)(parse)
+
+    def read(text: str) -> ValueT:
+        return remembered(text) if len(text) <= _LONGEST_REMEMBERED else parse(text)
+
+    return read
