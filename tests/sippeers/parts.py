@@ -17,6 +17,7 @@ Whole passages: ``{{answered}}``, a call with an offer that is answered and ackn
 ``{{answered-offerless}}``, and ``{{hang-up 7}}``.
 
 Ends of messages: ``empty``, or ``sdp DIRECTION VERSION HOST PORT FORMAT`` with defaults.
+``{{hook NAME}}`` stands for what one run does at that place, mostly nothing.
 ``{{repeat N}} ... {{end}}`` repeats; ``n`` counts from 0 in arguments such as ``2n+2``, so that
 no two requests share a CSeq or a branch.
 """
@@ -24,17 +25,19 @@ no two requests share a CSeq or a branch.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 ALLOW = "ACK,BYE,CANCEL,INFO,INVITE,MESSAGE,NOTIFY,OPTIONS,PRACK,REFER,UPDATE"
 _MACRO = re.compile(r"\{\{([a-z-]+)((?: +[^ {}]+)*)\}\}")
+_HOOK = re.compile(r"\{\{hook ([a-z-]+)\}\}")
 _REPEAT = re.compile(r"[ \t]*\{\{repeat (\d+)\}\}\n(.*?)[ \t]*\{\{end\}\}\n", re.DOTALL)
 _COUNTED = re.compile(r"(?<=[ :])(\d*)n(?:\+(\d+))?(?=[ }])")
 _FORMATS = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000", "111": "opus/48000/2"}
 
 
-def expand(text: str) -> str:
-    """The whole of a scenario, as SIPp reads it."""
+def expand(text: str, hooks: Mapping[str, str] | None = None) -> str:
+    """The whole of a scenario, as SIPp reads it, with what a run puts into its hooks."""
+    text = _HOOK.sub(lambda found: (hooks or {}).get(found[1], ""), text)
     text = _REPEAT.sub(_repeated, text)
     text = _MACRO.sub(_expanded, text)
     # SIPp refuses a scenario with a variable that is written and never read.

@@ -65,6 +65,8 @@ class Run:
     """What a challenge to it is answered with; the user is ``service``."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Words in square brackets of the scenario."""
+    hooks: Mapping[str, str] = field(default_factory=dict)
+    """Steps for the places in a scenario that are marked ``{{hook NAME}}``; others stay empty."""
     twin: Endpoint | None = None
     """Where the two controllers of SIPp's third-party call control talk to each other."""
     options: Sequence[str] = ()
@@ -161,7 +163,7 @@ def sipp(run: Run) -> Iterator[Sipp]:
     """Start it; it is gone at the end."""
     with tempfile.TemporaryDirectory(prefix="webrtc-suite-test-") as name:
         directory = Path(name)
-        scenario = _scenario(run.scenario, directory)
+        scenario = _scenario(run, directory)
         command = run.command(scenario, directory)
         with running(command, directory / "screen", {"TERM": "dumb", "LC_ALL": "C"}) as program:
             if run.to is None:
@@ -185,9 +187,9 @@ def play(run: Run) -> Conversation:
         return one.finish()
 
 
-def _scenario(name: str, directory: Path) -> list[str]:
-    if name in BUILT_IN:
-        return ["-sn", name]
-    path = directory / f"{name}.xml"
-    path.write_text(expand((SCENARIOS / path.name).read_text()))
+def _scenario(run: Run, directory: Path) -> list[str]:
+    if run.scenario in BUILT_IN:
+        return ["-sn", run.scenario]
+    path = directory / f"{run.scenario}.xml"
+    path.write_text(expand((SCENARIOS / path.name).read_text(), run.hooks))
     return ["-sf", str(path)]
