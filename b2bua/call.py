@@ -24,6 +24,7 @@ from b2bua.call_events import (
     CallAnswered,
     CallEnded,
     CallHeld,
+    CallMedia,
     CallRinging,
     Event,
     LegKind,
@@ -413,7 +414,9 @@ class Call:
     def _finish(self, status: int, cause: str, by: LegKind, now: float) -> None:
         self.state = CallState.OVER
         for leg in self.legs():
-            leg.media.close()
+            for kind, counters in leg.media.close().items():
+                if self.answered_at is not None:
+                    self.emit(CallMedia(self.id, leg.kind, kind, counters))
         lasted = 0.0 if self.answered_at is None else now - self.answered_at
         self.emit(CallEnded(self.id, status, cause, by, lasted))
         self._calls.over(self)
@@ -571,6 +574,5 @@ _TAKE: dict[type[UsageEvent], Callable[..., None]] = {
     ModificationFailed: Call._modification_failed,
     RequestAnswered: Call._nothing,
     InDialogRequest: Call._in_dialog,
-    RequestAnswered: Call._nothing,
     Ended: Call._ended,
 }

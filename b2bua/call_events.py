@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from b2bua.media_plane import StreamCounters
 from b2bua.sip.hop import Hop
 from b2bua.sip.message import Request, Response
 
@@ -75,6 +76,17 @@ class CallEnded:
     """The leg that ended first."""
     seconds: float
     """Since it was answered; 0.0 if it never was."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallMedia:
+    """What one leg's medium has moved, told when it is over, before the call's end."""
+
+    call: str
+    leg: LegKind
+    kind: str
+    """audio or video."""
+    counters: StreamCounters
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +184,7 @@ Event = (
     | CallAnswered
     | CallHeld
     | CallResent
+    | CallMedia
     | CallEnded
     | CallRefused
     | ServerChanged

@@ -14,7 +14,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
-from b2bua.media_plane import MediaPlane, StreamTerms
+from b2bua.media_plane import MediaPlane, StreamCounters, StreamTerms
 from b2bua.sdp.compose import (
     Medium,
     compose_answer,
@@ -304,11 +304,10 @@ class LegMedia:
                 )
             self._plane.set_terms(end, terms)
 
-    def close(self) -> None:
-        """Give the ends back."""
+    def close(self) -> dict[str, StreamCounters]:
+        """Give the ends back; tell what each has moved, by kind of medium."""
         ends, self.ends = self.ends, {}
-        for end in ends.values():
-            self._plane.close(end)
+        return {kind: self._plane.close(end) for kind, end in ends.items()}
 
 
 def _terms(

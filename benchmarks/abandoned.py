@@ -397,9 +397,7 @@ class Kept:
         stage.forget()
         gc.collect()
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return cls(
-            entries, sys.getallocatedblocks(), pages * os.sysconf("SC_PAGE_SIZE") // 1024
-        )
+        return cls(entries, sys.getallocatedblocks(), pages * os.sysconf("SC_PAGE_SIZE") // 1024)
 
 
 def main() -> int:

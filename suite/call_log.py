@@ -14,6 +14,7 @@ from b2bua.sip.hop import Hop
 from suite.log_records import LogEvent, Value, Word
 from suite.logs import Log
 from suite.settings import LogLevel
+from turn.five_tuple import joined
 
 
 class CallLog:
@@ -29,6 +30,7 @@ class CallLog:
                 events.CallAnswered: self._answered,
                 events.CallHeld: self._held,
                 events.CallResent: self._resent,
+                events.CallMedia: self._media,
                 events.CallEnded: self._ended,
                 events.CallRefused: self._refused,
                 events.ServerChanged: self._server_changed,
@@ -89,6 +91,22 @@ class CallLog:
     def _resent(self, event: events.CallResent) -> None:
         self._trace(
             LogEvent.CALL_RESENT, "call-resent", call=Word(event.call), server=Word(event.server)
+        )
+
+    def _media(self, event: events.CallMedia) -> None:
+        counters = event.counters
+        self._trace(
+            LogEvent.CALL_MEDIA,
+            "call-media",
+            call=Word(event.call),
+            leg=Word(event.leg),
+            kind=Word(event.kind),
+            received=counters.received_packets,
+            sent=counters.sent_packets,
+            dropped=sum(counters.dropped.values()),
+            lost=counters.lost,
+            jitter=Word(f"{counters.jitter * 1000:.1f}ms"),
+            source=Word(joined(counters.source) if counters.source else "none"),
         )
 
     def _ended(self, event: events.CallEnded) -> None:

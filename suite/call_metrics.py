@@ -138,6 +138,15 @@ def b2bua_metrics(metrics: Metrics, service: Service, plane: TwinMediaPlane) -> 
         "reason",
         several(lambda s: s.core.gate.totals.dropped),
     )
+    readings.counters(
+        "sgw_media_packets", "RTP packets", "direction", lambda: plane.totals().packets
+    )
+    readings.counters(
+        "sgw_media_dropped",
+        "RTP packets that went nowhere",
+        "reason",
+        lambda: plane.totals().dropped,
+    )
     readings.gauge(
         "sgw_media_pairs_free", "Pairs of RTP ports that nobody holds", lambda: plane.free_pairs
     )

@@ -69,6 +69,7 @@ class LogEvent(IntEnum):
     CALL_RESENT = 20314
     CALL_ENDED = 20315
     CALL_REFUSED = 20316
+    CALL_MEDIA = 20317
 
 
 RANK = {

@@ -11,7 +11,9 @@ import errno
 import secrets
 import socket
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import count
 
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
@@ -32,6 +34,20 @@ LARGEST_DATAGRAM = 65535
 _HELD_BY_OTHERS = frozenset({errno.EADDRINUSE, errno.EACCES})
 _NAME_BITS = 96
 """Of a CNAME that lives as long as its end (RFC 7022, section 4.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaTotals:
+    """RTP packets of many ends: by "received" and "sent", and what was dropped by reason."""
+
+    packets: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def add(self, counters: StreamCounters) -> None:
+        """Count those of one end."""
+        self.packets["received"] += counters.received_packets
+        self.packets["sent"] += counters.sent_packets
+        self.dropped.update(counters.dropped)
 
 
 class TwinMediaPlane(PolledSockets):
@@ -60,6 +76,7 @@ class TwinMediaPlane(PolledSockets):
             settings.first_port, settings.last_port, randbelow, rest=settings.rest
         )
         self._ends: dict[int, MediaEnd] = {}
+        self._moved = MediaTotals()
         self._held: dict[int, int] = {}
         self._numbers = count(1)
         self._silence = SilenceTimer(clock)
@@ -122,7 +139,16 @@ class TwinMediaPlane(PolledSockets):
         self._forget(found)
         self._forget(found.control)
         self._ports.give_back(self._held.pop(end), now)
-        return found.counters()
+        counters = found.counters()
+        self._moved.add(counters)
+        return counters
+
+    def totals(self) -> MediaTotals:
+        """What all ends have moved, those that are closed included."""
+        totals = MediaTotals(Counter(self._moved.packets), Counter(self._moved.dropped))
+        for end in self._ends.values():
+            totals.add(end.counters())
+        return totals
 
     def shut_down(self) -> None:
         """Close every end; the plane is not used again."""

@@ -100,5 +100,3 @@ class CallMessageTests(HostileCase):
         self.phone.called.answer(self.now, sdp(PHONE, 5000))
         self.settle()
         self.assertTrue(self.a.has(Established))
-
-

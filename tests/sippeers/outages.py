@@ -115,9 +115,7 @@ _TRYING = """<send><![CDATA[
 
 
 def _refusal(*, reply: str = "reply", then: str) -> str:
-    return (
-        f"<send><![CDATA[\n{{{{{reply} 503 Service Unavailable}}}}\n{{{{empty}}}}\n\n]]></send>{then}"
-    )
+    return f"<send><![CDATA[\n{{{{{reply} 503 Service Unavailable}}}}\n{{{{empty}}}}\n\n]]></send>{then}"
 
 
 _ACKED = '{{expect ACK}}<nop next="start"/>'
@@ -262,7 +260,9 @@ def expectation(case: Case) -> str:
         }.get(case.fault, "never re-sent; the caller hears ringing, and gives up with 487 at once")
     what = "BYE" if case.moment in (Moment.ANSWERED, Moment.BYE) else "re-INVITE"
     if case.moment is Moment.CHANGING and case.fault in (Fault.KILLED, Fault.FROZEN):
-        return "call lives on; the re-INVITE with a 1xx is not re-sent, BYE goes to the second server"
+        return (
+            "call lives on; the re-INVITE with a 1xx is not re-sent, BYE goes to the second server"
+        )
     return f"call lives on; {what} reaches the second server {_limit_in_words(case)}"
 
 
