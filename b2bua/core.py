@@ -50,6 +50,8 @@ from b2bua.srv import Problem, Target
 from b2bua.upstreams import Reason, Sent
 
 TALK_HOLD = ("talk", "hold")
+TRANSPORTS = frozenset({"UDP", "TCP", "TLS"})
+"""What we can reach somebody over by ourselves; any other in a URI is as good as none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +328,7 @@ class B2bua:
         if not isinstance(uri, SipUri):
             return hop
         if self.servers.is_server(hop.host):
-            transport = uri.transport or hop.transport
+            transport = uri.transport if uri.transport in TRANSPORTS else hop.transport
             mapped = self.servers.next_hop(uri.host, uri.port, transport)
             if mapped is not None:
                 return mapped

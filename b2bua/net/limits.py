@@ -30,8 +30,8 @@ class TransportLimits:
     """For the answer to one, where the peer has ever answered one."""
     close_patience: float = 5.0
     """For a peer to take what was written before a connection is closed."""
-    strangers: int = 50
-    """Connections at once that nobody vouches for."""
+    strangers: int = 200
+    """Connections at once that nobody vouches for; one source may have half of them."""
     connections: int = 10_000
     """Connections at once that peers opened."""
     waiting_messages: int = 256

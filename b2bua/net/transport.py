@@ -210,7 +210,7 @@ class SipTransports:
         if len(self.flows) >= self._limits.connections:
             self.totals.refused["too many connections"] += 1
             return None
-        if not is_known and self.flows.strangers >= self._limits.strangers:
+        if not is_known and not self.flows.has_room_for_stranger(host, self._limits.strangers):
             self.totals.refused["too many strangers"] += 1
             return None
         stream = SipStream(

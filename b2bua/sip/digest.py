@@ -155,6 +155,23 @@ class DigestClient:
             if login is not None:
                 request.add(space.header, self._credentials(space, login, request))
 
+    def withhold(self, request: Request, hop: Hop) -> None:
+        """
+        Take off the credentials that are not for whoever is at this hop.
+
+        An ACK repeats those of its INVITE, but goes where the answer's Contact or Record-Route
+        says: to somebody, perhaps, who would like to have a hash to crack.
+        """
+        for header in _CREDENTIALS_OF.values():
+            rows = request.get_rows(header)
+            kept = [row for row in rows if self._is_for(hop, row)]
+            if len(kept) < len(rows):
+                request.replace(header, *kept)
+
+    def _is_for(self, hop: Hop, row: str) -> bool:
+        realm = parse_credentials(row).text("realm") or ""
+        return self._login_for(realm, hop) is not None
+
     def answer(
         self, request: Request, response: Response, hop: Hop, sequence: int, attempt: int = 0
     ) -> Request:

@@ -368,6 +368,8 @@ class Session:
         headers = [("Content-Type", self.usage.content_type)] if body else []
         hop = self.usage.hop_of(self.dialog)
         ack = self.usage.agent.with_via(self.dialog.ack(invite, headers, body), hop)
+        if self.usage.credentials is not None:
+            self.usage.credentials.withhold(ack, hop)
         self._acks[invite.cseq.number] = (ack, hop)
         if len(self._acks) > ACKS_KEPT:
             del self._acks[next(iter(self._acks))]

@@ -143,8 +143,7 @@ class TransactionTable:
         elif message.method == "ACK":
             self._receive_ack(message, hop, now)
         elif (known := self._server.get(server_key(message, message.method))) is not None:
-            known.receive(hop, now)
-            self._settle(known, now)
+            self._receive_copy(known, message, hop, now)
         elif message.method == "CANCEL":
             self._receive_cancel(message, hop, now)
         else:
@@ -215,6 +214,16 @@ class TransactionTable:
         else:
             transaction.receive_ack(ack, now)
             self._settle(transaction, now)
+
+    def _receive_copy(
+        self, known: ServerTransaction, copy: Request, hop: Hop, now: float
+    ) -> None:
+        """Take a copy; from another host it is somebody who wants to have our responses."""
+        if known.hop.host != hop.host:
+            self._ignore(copy, hop, "elsewhere")
+            return
+        known.receive(hop, now)
+        self._settle(known, now)
 
     def _receive_cancel(self, cancel: Request, hop: Hop, now: float) -> None:
         invite = self._invite_of(cancel)

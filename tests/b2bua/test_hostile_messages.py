@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from b2bua.settings import ServerSettings
+from b2bua.sip.headers import parse_name_addr
 from b2bua.sip.hop import Hop
-from b2bua.sip.message import Message, Response
+from b2bua.sip.message import Message, Request, Response
 from b2bua.sip.outputs import Send
 from b2bua.sip.parser import parse_datagram
 from b2bua.sip.usage_events import Established, InDialogRequest, Progress, RequestAnswered
-from tests.b2bua.network import PHONE, SERVER_A, sdp
+from b2bua.upstreams import Server
+from tests.b2bua.network import OURS, PHONE, SERVER_A, SERVER_B, sdp
 from tests.b2bua.test_calls import CallCase
 
 
@@ -100,3 +103,65 @@ class CallMessageTests(HostileCase):
         self.phone.called.answer(self.now, sdp(PHONE, 5000))
         self.settle()
         self.assertTrue(self.a.has(Established))
+
+
+
+
+class SteeringTests(HostileCase):
+    """Where requests go, and what goes there, is not for the far end to choose."""
+
+    ELSEWHERE = "203.0.113.99"
+
+    def build(self, **changes: object) -> None:
+        """Make a network whose servers ask for a password."""
+        servers = ServerSettings(
+            addresses=(Server(SERVER_A), Server(SERVER_B)), password="open sesame"
+        )
+        super().build(servers=servers, **changes)
+
+    def challenged(self, contact: str) -> None:
+        """Let a phone's INVITE be challenged, and then accepted with this Contact."""
+        self.phone.call("5000", sdp(PHONE), caller="1001")
+        challenge = 'Digest realm="pbx", nonce="n", qop="auth"'
+        self.a.called.reject(407, self.now, [("Proxy-Authenticate", challenge)])
+        self.settle()
+        self.assertIn("Proxy-Authorization: Digest", str(self.a.seen("INVITE")[-1].render()))
+        self.a.agent.contact = lambda hop: parse_name_addr(contact)
+        self.a.called.answer(self.now, sdp())
+        self.settle()
+
+    def test_credentials_stay_with_the_servers(self) -> None:
+        """The ACK of an answer repeats the credentials of its INVITE only to a server."""
+        for host, count in ((SERVER_A, 1), (self.ELSEWHERE, 0)):
+            self.build()
+            self.challenged(f"<sip:x@{host}:5060>")
+            ack = self.last_to(host, "ACK")
+            self.assertEqual(len(ack.get_rows("Proxy-Authorization")), count)
+
+    def test_transport_that_there_is_not(self) -> None:
+        """A Contact's transport that nobody here has does not make one of that name."""
+        for transport in ("sctp", "ws", "x/y"):
+            self.build()
+            self.challenged(f"<sip:x@{self.ELSEWHERE};transport={transport}>")
+            self.assertEqual(self.last_to(self.ELSEWHERE, "ACK").via.transport, "UDP")
+
+    def test_phones_steer_nothing(self) -> None:
+        """Whatever a phone's Contact and Record-Route say, requests go the way that it has."""
+        self.phone.agent.contact = lambda hop: parse_name_addr(f"<sip:x@{self.ELSEWHERE}>")
+        self.assertEqual(self.phone.register("1001").status, 200)
+        self.answered().bye(self.now)
+        self.settle()
+        self.assertIn("BYE", self.sent(PHONE))
+        self.assertEqual(self.sent(self.ELSEWHERE), [])
+
+    def test_copy_from_elsewhere(self) -> None:
+        """Who sends the branch of another's request is not given its answer."""
+        self.a.call("1001", sdp())
+        self.phone.called.ring(180, self.now)
+        self.settle()
+        invite = next(m for _, to, m in self.network.trace if to == OURS)
+        assert isinstance(invite, Request)
+        for host in (SERVER_B, "198.51.100.8"):
+            self.assertEqual(self.receive(invite, Hop("UDP", host, 5060)), [])
+        (copy,) = self.receive(invite, self.a.hop)
+        self.assertEqual(copy.status, 180)

@@ -193,6 +193,23 @@ class AccessTests(SynchronousTestCase):
         self.assertIsNotNone(setting.transports.accept("TCP", *SERVER))
         self.assertEqual(1, setting.transports.totals.refused["too many strangers"])
 
+    def test_one_source_cannot_keep_others_out(self) -> None:
+        """It may hold as many connections as it leaves free; an IPv6 network is one source."""
+        setting = Setting(limits=TransportLimits(strangers=8))
+        for _ in range(2):
+            streams = [setting.accept(host=f"2001:db8::{n:x}")[1] for n in range(4)]
+            setting.accept(host="2001:db8::a1")
+            self.assertIsNone(setting.transports.accept("TCP", "2001:db8::ff", 5060))
+            other, _ = setting.accept(host="203.0.113.9")
+            for wire in streams:
+                wire.abortConnection()
+            setting.transports.authenticated(other.hop)
+            setting.turn()
+            for stream in setting.transports.flows:
+                stream.abort("end")
+            setting.turn()
+        self.assertEqual(2, setting.transports.totals.refused["too many strangers"])
+
     def test_who_authenticates_makes_room(self) -> None:
         """A connection counts as a stranger's until its peer has proved who it is, or is gone."""
         setting = Setting(limits=TransportLimits(strangers=1))
