@@ -222,8 +222,16 @@ class Calls:
 
     def _leg(self, kind: LegKind, number: str) -> Leg:
         media = self._settings.media
-        host = media.advertised or media.host
-        return Leg(kind, number, LegMedia(self.plane, media.rules, host, self._session_id()))
+        made = LegMedia(
+            self.plane,
+            media.rules,
+            media.advertised or media.host,
+            self._session_id(),
+            # Servers that latch, and address translators before them, learn us from packets; a
+            # phone is known by its own.
+            is_heard_first=kind == "server",
+        )
+        return Leg(kind, number, made)
 
     def _to_phones(self, request: Request, number: str, now: float) -> list[Leg]:
         legs = []

@@ -82,7 +82,10 @@ class LegMedia:
         rules: CodecRules,
         host: str,
         session_id: int,
+        *,
+        is_heard_first: bool = False,
     ) -> None:
+        """``is_heard_first``: its ends send silence while there is nothing else to send."""
         family = "IP6" if ":" in host else "IP4"
         self.session = OfferAnswer(Origin("-", session_id, 1, family, host))
         self.ends: dict[str, int] = {}
@@ -94,6 +97,7 @@ class LegMedia:
         self._plane = plane
         self._rules = rules
         self._host = host
+        self._is_heard_first = is_heard_first
         self._numbers = PayloadTypes()
         self._early: SessionDescription | None = None
         self._common: _Common | None = None
@@ -294,7 +298,8 @@ class LegMedia:
                 continue
             here = common.formats[kind]
             there = agreed_there.get(kind, ())
-            terms = _terms(common.sides, pair, here, there, self._early is not None)
+            speaks = self._is_heard_first and self._early is None
+            terms = _terms(common.sides, pair, here, there, _silence(here) if speaks else None)
             if terms.remote is not None and _is_behind_nat(terms.remote[0], self.seen_host):
                 rtcp = terms.remote_rtcp
                 terms = replace(
@@ -315,7 +320,7 @@ def _terms(
     pair: tuple[MediaDescription, MediaDescription],
     here: tuple[AgreedFormat, ...],
     there: tuple[AgreedFormat, ...],
-    is_early: bool,
+    silence: int | None,
 ) -> StreamTerms:
     (local, remote), (ours, theirs) = sides, pair
     flow = effective_direction(local, ours).within(effective_direction(remote, theirs).reversed)
@@ -332,7 +337,7 @@ def _terms(
         receives=flow.receives,
         payload_types=_mapping(here, there),
         clock_rates={each.receive_type: each.format.clock_rate for each in here},
-        silence=None if is_early else _silence(here),
+        silence=silence,
     )
 
 

@@ -47,9 +47,9 @@ class StreamTerms:
     silence: int | None = None
     """
     The number under which silence is sent from now on until the joined end brings something: 0
-    (PCMU) or 8 (PCMA), 20 ms a packet, or 13 for comfort noise, 200 ms apart; ten minutes at most.
-    The first goes out at once. None sends nothing of its own.
-    Servers that latch need to hear us first.
+    (PCMU) or 8 (PCMA), or 13 for comfort noise; ten minutes at most. The first packet goes out at
+    once, the next nine 20 ms apart (comfort noise: 200 ms), and from then on one each 200 ms. None
+    sends nothing of its own. Servers that latch need to hear us first.
     """
 
 

@@ -56,6 +56,8 @@ _AFTER_STOP = 1.2
 _IMPATIENT = 0.8
 """The same from a second SIGTERM."""
 _LAST_WORDS = 0.2
+_COLLECTOR = (20_000, 20, 50)
+"""New objects before the youngest are searched for cycles, and how often the older ones are."""
 
 
 class SuiteReactor(
@@ -301,6 +303,9 @@ class SuiteService(Service):
         # What was made so far lives as long as the process: the collector need not look at it.
         gc.collect()
         gc.freeze()
+        # Calls and allocations that are over leave no cycles: their memory is free at once. What
+        # is left to find is rare, and each search goes through everything that is live.
+        gc.set_threshold(*_COLLECTOR)
 
     def _plan_check_point(self) -> None:
         if self._check_point is not None and self._check_point.active():

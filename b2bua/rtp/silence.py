@@ -17,13 +17,17 @@ INTERVAL: Final = 0.02
 RATE: Final = 8000
 SAMPLES: Final = 160
 """In one interval."""
+SOON: Final = 10
+"""So many packets come an interval apart: some learn an end from more than its first packet."""
+SELDOM: Final = 10
+"""So many intervals lie between those after them."""
 LONGEST: Final = 600.0
 """Seconds after which nobody can be waiting for it any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """One packet's payload, and every how many intervals it is sent."""
+    """One packet's payload, and how many intervals lie between two at least."""
 
     payload_type: int
     payload: bytes

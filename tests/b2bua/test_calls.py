@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from ipaddress import ip_network
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -103,11 +105,34 @@ class BasicCallTests(CallCase):
         toward = {terms.remote: terms for terms in self.network.plane.terms.values()}
         self.assertEqual(set(toward), {("203.0.113.5", 40000), (PHONE, 5000)})
         self.assertTrue(all(t.sends and t.receives for t in toward.values()))
+        self.assertEqual(toward["203.0.113.5", 40000].silence, 0)
+        self.assertIsNone(toward[PHONE, 5000].silence, "a phone is known by its own packets")
         self.assertEqual(len(self.network.plane.joined), 1)
         usage.bye(self.now)
         self.settle()
         self.assertEqual(self.phone.last(Ended).cause.value, "remote")
         self.assert_clean()
+
+    def test_leaves_no_cycles(self) -> None:
+        """The memory of a call is free when it is over, without the collector's help."""
+        gc.collect()
+        self.addCleanup(gc.enable)
+        gc.disable()
+        usage = self.a.call("1001", sdp(port=40000))
+        self.phone.called.answer(self.now, sdp(PHONE, 5000))
+        self.settle()
+        kept = [weakref.ref(call) for call in self.network.core.calls]
+        self.assertEqual(len(kept), 1)
+        usage.bye(self.now)
+        self.settle()
+        self.assert_clean()
+        self.addCleanup(gc.garbage.clear)
+        self.addCleanup(gc.set_debug, gc.get_debug())
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        ours = [each for each in gc.garbage if type(each).__module__.startswith("b2bua.")]
+        self.assertEqual(ours, [])
+        self.assertEqual([call() for call in kept], [None])
 
     def test_phone_calls_server(self) -> None:
         """A phone's call goes to the active server under the servers' name, as the phone's DN."""

@@ -34,7 +34,36 @@ class SilenceTests(MediaTestCase):
             self.assertEqual((after.sequence - before.sequence) & 0xFFFF, 1)
             self.assertEqual((after.timestamp - before.timestamp) & 0xFFFFFFFF, 160)
             self.assertEqual(after.ssrc, before.ssrc)
-        self.assertFalse(self.plane._silence._loop.running)
+        self.assertFalse(self.plane._silence.is_running)
+
+    def test_seldom_after_a_while(self) -> None:
+        """Ten packets are enough for whoever waits for us; then five a second keep the way open."""
+        one, _ = self.bridge()
+        self.plane.set_terms(one, self.terms(self.near, silence=0))
+        self.quiet(1.2)
+        heard = self.packets(self.near)
+        self.assertEqual(len(heard), 10 + 5)
+        steps = [
+            (after.timestamp - before.timestamp) & 0xFFFFFFFF for before, after in pairwise(heard)
+        ]
+        self.assertEqual(steps, [160] * 9 + [1600] * 5)
+
+    def test_many_in_one_turn(self) -> None:
+        """Ends that began at different moments are served together, each at its own pace."""
+        fired: list[float] = []
+        tick = self.plane._silence._tick
+
+        def counted() -> None:
+            fired.append(self.clock.seconds())
+            tick()
+
+        self.patch(self.plane._silence, "_tick", counted)
+        for _ in range(10):
+            self.plane.set_terms(self.plane.open(), self.terms(self.near, silence=0))
+            self.clock.advance(0.0019)
+        self.clock.pump([0.001] * 170)
+        self.assertLessEqual(len(fired), 20)
+        self.assertEqual(len(self.packets(self.near)), 10 * 10)
 
     def test_comfort_noise(self) -> None:
         """Five small packets a second say that it is quiet."""

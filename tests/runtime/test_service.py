@@ -96,6 +96,7 @@ class SuiteServiceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.addCleanup(os.umask, os.umask(0o022))
         self.addCleanup(gc.unfreeze)
+        self.addCleanup(gc.set_threshold, *gc.get_threshold())
         self.handled: dict[int, object] = {}
         self.patch(signal, "signal", self.handled.__setitem__)
         self.reactor = ThreadlessReactor()
