@@ -129,6 +129,12 @@ class UserAgent:
     def __len__(self) -> int:
         return len(set(self._usages.values()) | set(self._owners.values()))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether every session has ended; what is left answers copies for half a minute."""
+        usages = {*self._usages.values(), *self._owners.values()}
+        return all(usage.state is UsageState.ENDED for usage in usages)
+
     # What the user and the network do.
 
     def invite(self, invitation: Invitation, hop: Hop, now: float) -> InviteClientUsage:

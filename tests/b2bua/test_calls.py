@@ -557,3 +557,20 @@ class ChangeTests(CallCase):
         self.settle()
         self.assertIn("BYE", self.sent(SERVER_A))
         self.assert_clean()
+
+
+class ShutDownTests(CallCase):
+    """The end of the process."""
+
+    def test_calls_are_ended_first(self) -> None:
+        """It waits for the answers to BYE, and not for copies of calls that are over."""
+        self.answered()
+        core = self.network.core
+        core.shut_down(self.now, 4.0)
+        self.assertFalse(core.agent.is_idle)
+        self.assertFalse(core.is_closed)
+        self.settle()
+        self.assertTrue(core.agent.is_idle)
+        self.assertNotEqual(len(core.agent), 0)
+        self.network.advance(4)
+        self.assertTrue(core.is_closed)
