@@ -200,7 +200,7 @@ class B2bua:
     @property
     def is_closed(self) -> bool:
         """Whether a shut-down has done what it could."""
-        return self.servers.is_closed and not self.agent.has_sessions
+        return self.servers.is_closed and self.agent.is_idle
 
     # Time.
 

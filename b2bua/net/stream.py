@@ -20,7 +20,6 @@ from twisted.internet.interfaces import (
     IReactorTime,
 )
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -32,6 +31,7 @@ from b2bua.sip.errors import ParseError, StreamError
 from b2bua.sip.hop import Hop
 from b2bua.sip.message import Message
 from b2bua.sip.stream import Item, KeepAlive
+from b2bua.sip.uri import host_port
 
 
 class State(IntEnum):
@@ -87,8 +87,6 @@ class SipStream(Protocol):
     first; ``server`` checks whom we reached, where we are the client. What is sent before the
     stream is open waits here.
     """
-
-    log = Logger(namespace="sip")
 
     def __init__(
         self,
@@ -191,7 +189,7 @@ class SipStream(Protocol):
             try:
                 self._server.verify()
             except PeerRefused as error:
-                self.log.error("TLS to {error}; nothing was sent", error=error)
+                self._complain(str(error))
                 self.abort("certificate refused")
                 return
         self._begin()
@@ -220,13 +218,16 @@ class SipStream(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
+        is_tls = reason.check(SSL.Error) is not None
         if self._server is not None and self._server.fault:
-            self.log.error("TLS to {fault}; nothing was sent", fault=self._server.fault)
+            self._complain(self._server.fault)
             self._closed("certificate refused")
         elif reason.check(ConnectionDone):
             self._closed("closed by peer")
         else:
-            self._closed("TLS error" if reason.check(SSL.Error) else "connection lost")
+            if self._server is not None and is_tls:
+                self._complain(self._server.words_of(cast(SSL.Error, reason.value)))
+            self._closed("TLS error" if is_tls else "connection lost")
 
     def pauseProducing(self) -> None:
         """The peer does not read as fast as we write."""
@@ -241,6 +242,11 @@ class SipStream(Protocol):
         """The transport is gone; ``connectionLost`` follows."""
 
     # Inside.
+
+    def _complain(self, text: str) -> None:
+        assert self._server is not None
+        where = host_port(self.hop.host, self.hop.port)
+        self._server.complain(f"{where} for {text}", self._clock.seconds())
 
     def _begin(self) -> None:
         self._framing.begin()

@@ -7,7 +7,7 @@ named for it: whoever forges a DNS answer would choose that name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -35,6 +35,11 @@ from zope.interface import implementer
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET
 _SESSION = b"sip"
+
+_SAID_AGAIN_AFTER = 600.0
+"""Seconds. A server that is down is asked again every few seconds."""
+_MOST_TOLD = 256
+_NO_TLS = frozenset({"wrong version number", "packet length too long", "record layer failure"})
 
 # X509_V_ERR_* of OpenSSL that somebody who runs a server can do something about.
 _CHAIN_FAULTS = {
@@ -78,6 +83,7 @@ class ClientTls:
 
     def __init__(self, trusted: Path | None, own: OwnCertificate | None = None) -> None:
         self.checks = trusted is not None
+        self._told: dict[str, float] = {}
         self.context = _context(SSL.TLS_CLIENT_METHOD, own)
         if trusted is None:
             self.log.warn(
@@ -90,7 +96,16 @@ class ClientTls:
 
     def toward(self, domain: str) -> ServerAt:
         """What one connection to a server of this domain is made with."""
-        return ServerAt(domain, self.context, self.checks)
+        return ServerAt(domain, self)
+
+    def complain(self, text: str, now: float) -> None:
+        """Log why a connection cannot be, unless the same was said a while ago."""
+        if now < self._told.get(text, -math.inf) + _SAID_AGAIN_AFTER:
+            return
+        if len(self._told) >= _MOST_TOLD:
+            self._told.clear()
+        self._told[text] = now
+        self.log.error("TLS to {text}", text=text)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -99,10 +114,10 @@ class ServerAt:
     Our end of one connection. ``verify`` is called after the handshake and before anything is sent.
     """
 
-    def __init__(self, domain: str, context: SSL.Context, checks: bool) -> None:
+    def __init__(self, domain: str, client: ClientTls) -> None:
         self._domain = domain
-        self._checks = checks
-        self._connection = SSL.Connection(context, None)
+        self._client = client
+        self._connection = SSL.Connection(client.context, None)
         if not _is_address(domain):
             # A server of several domains learns which one is meant.
             self._connection.set_tlsext_host_name(domain.rstrip(".").encode("ascii"))
@@ -113,7 +128,7 @@ class ServerAt:
 
     def verify(self) -> None:
         """Raise PeerRefused where the certificate is not the domain's."""
-        if not self._checks:
+        if not self._client.checks:
             return
         certificate = self._connection.get_peer_certificate()
         if certificate is None:
@@ -125,6 +140,19 @@ class ServerAt:
         """Why the server's chain of certificates was not believed, "" if it was."""
         noted = self._connection.get_app_data()
         return f"{self._domain}: {noted}" if isinstance(noted, str) else ""
+
+    def words_of(self, error: SSL.Error) -> str:
+        """What the end of a connection by TLS means, as far as it is known."""
+        words = _openssl_words(error)
+        if "alert" in words and ("certificate" in words or "unknown ca" in words):
+            return f"{self._domain}: it does not accept our certificate ({words})"
+        if words in _NO_TLS:
+            return f"{self._domain}: it does not speak TLS there ({words})"
+        return f"{self._domain}: TLS failed ({words})"
+
+    def complain(self, text: str, now: float) -> None:
+        """Log why the connection cannot be: ``where it leads for domain: why``."""
+        self._client.complain(text, now)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -156,19 +184,22 @@ def verify_domain(certificate: x509.Certificate, domain: str) -> None:
     Identities are the ``sip:`` URIs without a user, and only where there is none the DNS names.
     None of them may hold a wildcard. An address is compared with addresses only.
     """
-    patterns, wanted = _identities(certificate, domain)
+    try:
+        names = _alternative_names(certificate)
+    except ValueError as error:
+        raise PeerRefused(f"{domain}: the certificate cannot be read: {error}") from None
+    patterns, wanted = _identities(names, domain)
     try:
         verify_service_identity(patterns, [wanted], [])
     except (VerificationError, CertificateError):
         # The latter says that there is no identity at all.
-        shown = ", ".join(_names(certificate)) or "nobody"
+        shown = ", ".join(str(name.value) for name in list(names or ())[:8]) or "nobody"
         raise PeerRefused(f"{domain}: the certificate is for {shown}") from None
 
 
 def _identities(
-    certificate: x509.Certificate, domain: str
+    names: x509.SubjectAlternativeName | None, domain: str
 ) -> tuple[list[CertificatePattern], ServiceID]:
-    names = _alternative_names(certificate)
     if _is_address(domain):
         addresses = names.get_values_for_type(x509.IPAddress) if names else []
         return [
@@ -196,21 +227,12 @@ def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternative
         return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return None
-    except ValueError as error:
-        raise PeerRefused(f"the certificate cannot be read: {error}") from None
 
 
 def _sip_hosts(names: x509.SubjectAlternativeName | None) -> list[str]:
     uris = names.get_values_for_type(x509.UniformResourceIdentifier) if names else []
     rests = [uri[4:] for uri in uris if uri[:4].lower() == "sip:" and "@" not in uri]
     return [rest.partition(";")[0].partition("?")[0].partition(":")[0] for rest in rests]
-
-
-def _names(certificate: x509.Certificate) -> Sequence[str]:
-    names = _alternative_names(certificate)
-    if names is None:
-        return ()
-    return [str(name.value) for name in names][:8]
 
 
 def _is_address(domain: str) -> bool:

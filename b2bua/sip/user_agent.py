@@ -132,9 +132,10 @@ class UserAgent:
         return len(set(self._usages.values()) | set(self._owners.values()))
 
     @property
-    def has_sessions(self) -> bool:
-        """Whether any session is not over yet for both sides."""
-        return any(u.state is not UsageState.ENDED for u in self._usages.values())
+    def is_idle(self) -> bool:
+        """Whether every session has ended; what is left answers copies for half a minute."""
+        usages = {*self._usages.values(), *self._owners.values()}
+        return all(usage.state is UsageState.ENDED for usage in usages)
 
     # What the user and the network do.
 

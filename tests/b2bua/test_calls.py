@@ -625,3 +625,19 @@ def with_video() -> MediaSettings:
     """Media settings with a codec for video."""
     codecs = parse_codec_list("(pcmu,pcma,vp8=100)")
     return MediaSettings(host=OURS, rules=CodecRules(codecs=codecs, transcoding=False))
+
+class ShutDownTests(CallCase):
+    """The end of the process."""
+
+    def test_calls_are_ended_first(self) -> None:
+        """It waits for the answers to BYE, and not for copies of calls that are over."""
+        self.answered()
+        core = self.network.core
+        core.shut_down(self.now, 4.0)
+        self.assertFalse(core.agent.is_idle)
+        self.assertFalse(core.is_closed)
+        self.settle()
+        self.assertTrue(core.agent.is_idle)
+        self.assertNotEqual(len(core.agent), 0)
+        self.network.advance(4)
+        self.assertTrue(core.is_closed)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cryptography import x509
-from twisted.logger import LogLevel, globalLogPublisher
+from OpenSSL import SSL
+from twisted.logger import LogLevel, capturedLogs, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.net.tls import (
@@ -130,3 +131,40 @@ class FilesTests(SynchronousTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, observer)  # type: ignore[arg-type]
         ClientTls(None)
         self.assertEqual([LogLevel.warn], [event["log_level"] for event in events])
+
+
+class ComplaintTests(SynchronousTestCase):
+    """What the operator reads of a server that no connection can be made to."""
+
+    def setUp(self) -> None:
+        """Trust a CA."""
+        self.client = ClientTls(Authority(temporary_folder(self)).path)
+
+    def test_said_once(self) -> None:
+        """The same fault of a server that is tried again and again is told every ten minutes."""
+        with capturedLogs() as events:
+            for now in (0.0, 5.0, 599.0, 600.0):
+                self.client.toward("pbx.example").complain("192.0.2.1:5061 for a: why", now)
+            self.client.toward("pbx.example").complain("192.0.2.2:5061 for a: why", 601.0)
+        said = [formatEvent(event) for event in events]
+        self.assertEqual(
+            said,
+            [
+                "TLS to 192.0.2.1:5061 for a: why",
+                "TLS to 192.0.2.1:5061 for a: why",
+                "TLS to 192.0.2.2:5061 for a: why",
+            ],
+        )
+
+    def test_alerts(self) -> None:
+        """An alert about certificates is about ours, and bytes that are no TLS are told as such."""
+        server = self.client.toward("pbx.example")
+        for words, meaning in (
+            ("tlsv1 alert unknown ca", "it does not accept our certificate"),
+            ("sslv3 alert bad certificate", "it does not accept our certificate"),
+            ("tlsv13 alert certificate required", "it does not accept our certificate"),
+            ("wrong version number", "it does not speak TLS there"),
+            ("sslv3 alert handshake failure", "TLS failed"),
+        ):
+            told = server.words_of(SSL.Error([("SSL routines", "", words)]))
+            self.assertEqual(told, f"pbx.example: {meaning} ({words})")

@@ -41,6 +41,9 @@ class Settings:
     certificate: tuple[Path, Path] | None = None
     """PEM files of its chain and key; with them it speaks TLS on port 5061."""
     trusted: Path | None = None
+    """The CA of whoever connects, and of whom it connects to."""
+    demands: bool = False
+    """Nobody connects over TLS without a certificate."""
     expires: int = 140
 
 
@@ -145,7 +148,7 @@ def _command(settings: Settings, folder: Path) -> Sequence[str]:
     configuration = folder / "kamailio.cfg"
     configuration.write_text(_configuration(settings, folder))
     if settings.certificate:
-        (folder / "tls.cfg").write_text(_tls(settings.certificate, settings.trusted))
+        (folder / "tls.cfg").write_text(_tls(settings, settings.certificate))
     defines = {
         "WITH_AUTH": bool(settings.password),
         "WITH_TLS": bool(settings.certificate),
@@ -176,12 +179,14 @@ def _configuration(settings: Settings, folder: Path) -> str:
     return text
 
 
-def _tls(certificate: tuple[Path, Path], trusted: Path | None) -> str:
+def _tls(settings: Settings, certificate: tuple[Path, Path]) -> str:
     chain, key = certificate
+    trusted = settings.trusted
+    required = "yes" if settings.demands else "no"
     own = f"private_key = {key}\ncertificate = {chain}\n"
     check = f"ca_list = {trusted}\nverify_certificate = yes\n" if trusted else ""
-    # Whoever connects need not show a certificate; what it shows is verified.
+    # Whoever connects may show a certificate, or must; what is shown is verified.
     return (
-        f"[server:default]\nmethod = TLSv1.2+\nrequire_certificate = no\n{own}{check}"
+        f"[server:default]\nmethod = TLSv1.2+\nrequire_certificate = {required}\n{own}{check}"
         f"[client:default]\nmethod = TLSv1.2+\n{own}{check}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import urllib.error
 import urllib.request
@@ -30,7 +31,11 @@ class Config:
     servers: Sequence[Endpoint] = ()
     at: Endpoint = field(default_factory=lambda: Endpoint(own_address()))
     transport: str = "udp"
+    echo: str = ECHO
+    """Those of them that are written one by one are registered from the start."""
     echo_answer: str = "at-once"
+    web_port: int = 0
+    """The pages are there, at this port of its address."""
     video: bool = False
     """SIPp's descriptions are fixed, and so is the number of media in their answers: one."""
     more: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -41,7 +46,7 @@ class Config:
         proxies = ", ".join(str(one) for one in self.servers)
         sections = {
             "suite": [
-                "web = false",
+                *self._pages(),
                 "turn = false",
                 "status-address = 127.0.0.1",
                 f"status-port = {status_port}",
@@ -59,7 +64,7 @@ class Config:
             ],
             "b2bua": [
                 f"transport = {self.transport}",
-                f"echo = {ECHO}",
+                f"echo = {self.echo}",
                 f"echo-answer = {self.echo_answer}",
                 f"register-password = {PASSWORD}",
             ],
@@ -73,14 +78,29 @@ class Config:
             for name, lines in sections.items()
         )
 
+    def _pages(self) -> list[str]:
+        if not self.web_port:
+            return ["web = false"]
+        return [f"web-address = {self.at.host}", f"web-ports = {self.web_port}"]
+
 
 class Suite:
     """One that runs."""
 
-    def __init__(self, at: Endpoint, status_port: int, program: RunningProgram) -> None:
+    def __init__(
+        self, at: Endpoint, status_port: int, program: RunningProgram, folder: Path
+    ) -> None:
         self.at = at
+        self.authority = folder / "ca.pem"
+        """Of the certificate that the pages show, where there are pages."""
         self.program = program
+        self.is_stopping = False
         self._status_port = status_port
+
+    def begin_to_stop(self) -> None:
+        """Ask it to end, without waiting."""
+        self.is_stopping = True
+        self.program.send_signal(signal.SIGTERM)
 
     def is_ready(self) -> bool:
         """Whether it says that it serves."""
@@ -101,8 +121,13 @@ class Suite:
 
     def metric(self, name: str) -> float:
         """The sum of a metric over all its labels; 0 where it was never counted."""
+        return sum(self.metrics(name).values())
+
+    def metrics(self, name: str) -> dict[str, float]:
+        """A metric by its labels, as they are written: ``{transport="TLS"}``."""
         rows = (line.rsplit(" ", 1) for line in self.get("/metrics")[1].splitlines())
-        return sum(float(row[1]) for row in rows if len(row) == 2 and row[0].split("{")[0] == name)
+        found = (row for row in rows if len(row) == 2 and row[0].split("{")[0] == name)
+        return {row[0].removeprefix(name): float(row[1]) for row in found}
 
     def until_said(self, words: str, timeout: float = 15) -> None:
         """Wait for a line of its log."""
@@ -123,9 +148,9 @@ def suite(config: Config) -> Iterator[Suite]:
         with running(
             command, folder / "log", {**environment(os.environ, CHECKOUT), **own}
         ) as program:
-            one = Suite(config.at, status_port, program)
+            one = Suite(config.at, status_port, program, folder)
             program.wait_for(one.is_ready, "ready")
             yield one
-            if program.exit_code is not None:
+            if program.exit_code is not None and not one.is_stopping:
                 raise AssertionError(f"the suite ended by itself:\n{program.log()}")
             judge_suite(program, program.stop(), (PASSWORD,))
