@@ -301,6 +301,7 @@ class Calls:
         except TableFull:
             return False
         leg.usage, leg.hop = usage, hop
+        leg.media.is_confirmed = True
         leg.attempts += 1
         self._legs[usage] = (call, leg)
         self._note_origin(call, usage)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from b2bua.call_events import Event, MessagePassed, ServerChanged, ServersDown, Subscriber
 from b2bua.calls import Calls, PhoneContact
@@ -332,7 +333,7 @@ class B2bua:
             mapped = self.servers.next_hop(uri.host, uri.port, transport)
             if mapped is not None:
                 return mapped
-            if _is_numeric(uri.host) and not hop.is_reliable:
+            if not hop.is_reliable and _is_reachable(uri.host, hop.host):
                 return Hop(transport, uri.host, uri.port or 5060)
         return hop
 
@@ -405,5 +406,16 @@ class _Books:
         self._sent.pop(transaction, None)
 
 
-def _is_numeric(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()
+def _is_reachable(host: str, neighbour: str) -> bool:
+    """
+    Whether a host that a peer names is an address where somebody like ``neighbour`` may be.
+
+    Nobody on another machine has a reason to send us to our own loopback interface.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    if address.is_loopback:
+        return ip_address(neighbour).is_loopback
+    return not (address.is_unspecified or address.is_multicast or address.is_reserved)

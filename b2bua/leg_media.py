@@ -62,6 +62,9 @@ class LegMedia:
         self.seen_host = ""
         """Where a phone's messages come from. If it names a private address of another network
         for media it is behind a NAT, and its media come from here too."""
+        self.is_confirmed = False
+        """Whether the peer has shown, by ACK or a response, that it gets what we send. Before that
+        nothing of our own goes to the address that it named: both may be forged."""
         self._plane = plane
         self._rules = rules
         self._host = host
@@ -266,7 +269,7 @@ class LegMedia:
                 continue
             here = agreed_here.get(kind, ())
             there = agreed_there.get(kind, ())
-            terms = _terms(sides, pair, here, there, self._early is not None)
+            terms = _terms(sides, pair, here, there, self.is_confirmed and self._early is None)
             if terms.remote is not None and _is_behind_nat(terms.remote[0], self.seen_host):
                 rtcp = terms.remote_rtcp
                 terms = replace(
@@ -288,7 +291,7 @@ def _terms(
     pair: tuple[MediaDescription, MediaDescription],
     here: tuple[AgreedFormat, ...],
     there: tuple[AgreedFormat, ...],
-    is_early: bool,
+    may_speak: bool,
 ) -> StreamTerms:
     (local, remote), (ours, theirs) = sides, pair
     flow = effective_direction(local, ours).within(effective_direction(remote, theirs).reversed)
@@ -305,7 +308,7 @@ def _terms(
         receives=flow.receives,
         payload_types=_mapping(here, there),
         clock_rates={each.receive_type: each.format.clock_rate for each in here},
-        silence=None if is_early else _silence(here),
+        silence=_silence(here) if may_speak else None,
     )
 
 

@@ -145,6 +145,27 @@ class SteeringTests(HostileCase):
             self.challenged(f"<sip:x@{self.ELSEWHERE};transport={transport}>")
             self.assertEqual(self.last_to(self.ELSEWHERE, "ACK").via.transport, "UDP")
 
+    def test_addresses_of_our_own(self) -> None:
+        """An answer's Contact leads to no address of this machine, nor to many at once."""
+        for host in ("127.0.0.1", "127.1", "0.0.0.0", "[::1]", "224.0.0.1", "255.255.255.255"):
+            self.build()
+            self.challenged(f"<sip:x@{host}>")
+            self.assertEqual(self.last_to(SERVER_A, "ACK").method, "ACK")
+
+    def test_media_wait_for_who_is_there(self) -> None:
+        """Nothing of our own goes to an address of an INVITE before the ACK: both may be forged."""
+        ends = self.network.plane.terms
+        usage = self.a.call("7001", sdp())
+        self.assertEqual([terms.silence for terms in ends.values()], [0])
+        usage.bye(self.now)
+        self.settle()
+        ends.clear()
+        invite = next(m for _, to, m in self.network.trace if to == OURS)
+        forged = parse_datagram(invite.render().replace(b"branch=", b"branch=z9hG4bKx"))
+        forged.replace("Call-ID", "forged")
+        self.assertEqual([r.status for r in self.receive(forged, self.a.hop)], [180, 200])
+        self.assertEqual([terms.silence for terms in ends.values()], [None])
+
     def test_phones_steer_nothing(self) -> None:
         """Whatever a phone's Contact and Record-Route say, requests go the way that it has."""
         self.phone.agent.contact = lambda hop: parse_name_addr(f"<sip:x@{self.ELSEWHERE}>")
