@@ -47,6 +47,7 @@ from b2bua.sip.transactions import TransactionTable
 from b2bua.sip.uri import SipUri, Uri
 from b2bua.sip.usage_events import SDP, Profile, UsageEvent
 from b2bua.sip.user_agent import AgentOutput, UserAgent
+from b2bua.source_budget import source_of
 from b2bua.srv import Problem, Target
 from b2bua.upstreams import Reason, Sent
 
@@ -106,7 +107,9 @@ class B2bua:
         profile = Profile(allow_events=TALK_HOLD if settings.talk_hold else ())
         timers = Timers(failover=settings.servers.times.failover)
         limit = settings.limits.transactions
-        table = TransactionTable(sent_by, random.token, timers, limit=limit)
+        table = TransactionTable(
+            sent_by, random.token, timers, limit=limit, sharer=self._sharer_of
+        )
         self.agent = UserAgent(
             table,
             sent_by=sent_by,
@@ -336,6 +339,10 @@ class B2bua:
             if not hop.is_reliable and _is_reachable(uri.host, hop.host):
                 return Hop(transport, uri.host, uri.port or 5060)
         return hop
+
+    def _sharer_of(self, hop: Hop) -> str:
+        """Who shares the room for transactions: everybody but the servers, whose calls are it."""
+        return "" if self.servers.is_server(hop.host) else source_of(hop.host)
 
     def _knows(self, request: Request, hop: Hop) -> bool:
         """Whether a request belongs to something that is there."""
