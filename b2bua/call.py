@@ -199,7 +199,9 @@ class Call:
 
     def _established(self, leg: Leg, event: Established, now: float) -> None:
         leg.note(event.message)
+        leg.media.is_confirmed = True
         if leg is self.caller or self.state is not CallState.RINGING:
+            self.bridge()
             return
         if leg.media.session.turn is Turn.AGREED or (
             not event.message.body and leg.media.take_promised_answer()

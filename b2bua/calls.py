@@ -42,6 +42,7 @@ from b2bua.sip.user_agent import UserAgent
 
 Headers = tuple[tuple[str, str], ...]
 _SERVICE_HEADER = PREFIX + SERVICE_TYPE
+_LONGEST_NUMBER = 128
 _MOST_SERVERS = 3
 """To how many servers one INVITE goes, one after the other."""
 
@@ -163,7 +164,8 @@ class Calls:
             return 503, "too-many-calls", (("Retry-After", "10"),)
         if is_loop(request, self._around.sent_by(), self._origins.get):
             return 482, "loop", ()
-        if not number_of(request.uri):
+        number = number_of(request.uri)
+        if not 0 < len(number) <= _LONGEST_NUMBER or not number.isprintable():
             return 484, "no-number", ()
         return None
 
@@ -309,6 +311,7 @@ class Calls:
         except TableFull:
             return False
         leg.usage, leg.hop = usage, hop
+        leg.media.is_confirmed = True
         leg.attempts += 1
         self._legs[usage] = (call, leg)
         self._note_origin(call, usage)

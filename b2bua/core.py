@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from b2bua.call_events import Event, MessagePassed, ServerChanged, ServersDown, Subscriber
 from b2bua.calls import Calls, PhoneContact
@@ -46,6 +47,7 @@ from b2bua.sip.transactions import TransactionTable
 from b2bua.sip.uri import SipUri, Uri
 from b2bua.sip.usage_events import SDP, Profile, UsageEvent
 from b2bua.sip.user_agent import AgentOutput, UserAgent
+from b2bua.source_budget import source_of
 from b2bua.srv import Problem, Target
 from b2bua.upstreams import Reason, Sent
 
@@ -105,7 +107,9 @@ class B2bua:
         profile = Profile(allow_events=TALK_HOLD if settings.talk_hold else ())
         timers = Timers(failover=settings.servers.times.failover)
         limit = settings.limits.transactions
-        table = TransactionTable(sent_by, random.token, timers, limit=limit)
+        table = TransactionTable(
+            sent_by, random.token, timers, limit=limit, sharer=self._sharer_of
+        )
         self.agent = UserAgent(
             table,
             sent_by=sent_by,
@@ -332,9 +336,13 @@ class B2bua:
             mapped = self.servers.next_hop(uri.host, uri.port, transport)
             if mapped is not None:
                 return mapped
-            if _is_numeric(uri.host) and not hop.is_reliable:
+            if not hop.is_reliable and _is_reachable(uri.host, hop.host):
                 return Hop(transport, uri.host, uri.port or 5060)
         return hop
+
+    def _sharer_of(self, hop: Hop) -> str:
+        """Who shares the room for transactions: everybody but the servers, whose calls are it."""
+        return "" if self.servers.is_server(hop.host) else source_of(hop.host)
 
     def _knows(self, request: Request, hop: Hop) -> bool:
         """Whether a request belongs to something that is there."""
@@ -405,5 +413,16 @@ class _Books:
         self._sent.pop(transaction, None)
 
 
-def _is_numeric(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()
+def _is_reachable(host: str, neighbour: str) -> bool:
+    """
+    Whether a host that a peer names is an address where somebody like ``neighbour`` may be.
+
+    Nobody on another machine has a reason to send us to our own loopback interface.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    if address.is_loopback:
+        return ip_address(neighbour).is_loopback
+    return not (address.is_unspecified or address.is_multicast or address.is_reserved)

@@ -94,6 +94,9 @@ class LegMedia:
         self.seen_host = ""
         """Where a phone's messages come from. If it names a private address of another network
         for media it is behind a NAT, and its media come from here too."""
+        self.is_confirmed = False
+        """Whether the peer has shown, by ACK or a response, that it gets what we send. Before that
+        nothing of our own goes to the address that it named: both may be forged."""
         self._plane = plane
         self._rules = rules
         self._host = host
@@ -298,7 +301,7 @@ class LegMedia:
                 continue
             here = common.formats[kind]
             there = agreed_there.get(kind, ())
-            speaks = self._is_heard_first and self._early is None
+            speaks = self._is_heard_first and self.is_confirmed and self._early is None
             terms = _terms(common.sides, pair, here, there, _silence(here) if speaks else None)
             if terms.remote is not None and _is_behind_nat(terms.remote[0], self.seen_host):
                 rtcp = terms.remote_rtcp

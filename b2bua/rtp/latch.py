@@ -7,18 +7,20 @@ host and port, is believed and sent to. Only another address in SDP undoes that.
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 
 Address = tuple[str, int]
 Source = tuple[str, int] | tuple[str, int, int, int]
 """What a socket says: host and port, for IPv6 with flow label and scope."""
 
 
-def usable(address: Address | None, ipv6: bool) -> Address | None:
+def usable(address: Address | None, own: str) -> Address | None:
     """
-    Return an address that packets can be sent to, in the form in which sockets name it.
+    Return an address that packets can be sent to from ``own``, in the form in which sockets name
+    it.
 
-    None where it is none: no number, of the other family, port 0, 0.0.0.0 or ::, multicast.
+    None where it is none: no number, of the other family, port 0, 0.0.0.0 or ::, multicast; and
+    the loopback interface, which only peers on this machine have, with all that listens there.
     """
     if address is None or not 0 < address[1] < 0x10000:
         return None
@@ -26,7 +28,10 @@ def usable(address: Address | None, ipv6: bool) -> Address | None:
         host = ip_address(address[0])
     except ValueError:
         return None
-    if isinstance(host, IPv6Address) != ipv6 or host.is_multicast or host.is_unspecified:
+    ours = ip_address(own.partition("%")[0])
+    if host.version != ours.version or host.is_multicast or host.is_unspecified:
+        return None
+    if host.is_loopback and not ours.is_loopback:
         return None
     return str(host), address[1]
 

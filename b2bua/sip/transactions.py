@@ -9,6 +9,7 @@ a response, is the transport's part, before and after.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 
@@ -58,7 +59,8 @@ class TransactionTable:
 
     ``sent_by`` gives the host and port that a Via shows on this hop, ``token`` gives a new word
     that nobody can guess, for branches and tags. A tenth over ``limit`` is kept for requests
-    inside dialogs, so that calls can still end when there are too many.
+    inside dialogs, so that calls can still end when there are too many. ``sharer`` names who is
+    behind a hop: it may hold as much room as it leaves free. "" may take all there is.
     """
 
     def __init__(
@@ -67,11 +69,15 @@ class TransactionTable:
         token: Callable[[], str],
         timers: Timers | None = None,
         limit: int = LIMIT,
+        sharer: Callable[[Hop], str] = lambda hop: "",
     ) -> None:
         self._sent_by = sent_by
         self._token = token
         self._timers = timers or Timers()
         self._limit = limit
+        self._sharer = sharer
+        self._held: Counter[str] = Counter()
+        self._sharers: dict[ServerTransaction, str] = {}
         self._client: dict[Key, ClientTransaction] = {}
         self._server: dict[Key, ServerTransaction] = {}
         self._originals: dict[Key, ServerTransaction] = {}
@@ -238,7 +244,7 @@ class TransactionTable:
             self._outputs.append(Cancelled(invite, cancel))
 
     def _receive_request(self, request: Request, hop: Hop, now: float) -> None:
-        if not self._has_room_for(request):
+        if not self._has_room_for(request) or not self._may_hold_more(hop):
             self._outputs.append(Overloaded(request, hop, _overload_response(request)))
             return
         transaction = self._take_in(request, hop, now)
@@ -256,6 +262,10 @@ class TransactionTable:
         tag = request.to.tag or self._token()
         transaction = kind(request, hop, self._timers, tag, now)
         self._server[server_key(request, request.method)] = transaction
+        sharer = self._sharer(hop)
+        if sharer:
+            self._sharers[transaction] = sharer
+            self._held[sharer] += 1
         return transaction
 
     def _invite_of(self, request: Request) -> InviteServerTransaction | None:
@@ -279,6 +289,10 @@ class TransactionTable:
     def _has_room_for(self, request: Request) -> bool:
         reserve = self._limit // 10 if request.to.tag else 0
         return len(self) < self._limit + reserve
+
+    def _may_hold_more(self, hop: Hop) -> bool:
+        sharer = self._sharer(hop)
+        return not sharer or self._held[sharer] <= self._limit - len(self)
 
     def _ignore(self, message: Request | Response, hop: Hop, reason: str) -> None:
         self._outputs.append(Ignored(message, hop, reason))
@@ -305,6 +319,15 @@ class TransactionTable:
         elif isinstance(transaction, ServerTransaction):
             _discard(self._server, server_key(request, request.method), transaction)
             _discard(self._originals, _merge_key(request), transaction)
+            self._give_back(transaction)
+
+
+    def _give_back(self, transaction: ServerTransaction) -> None:
+        sharer = self._sharers.pop(transaction, "")
+        if sharer:
+            self._held[sharer] -= 1
+            if not self._held[sharer]:
+                del self._held[sharer]
 
 
 def client_key(message: Request | Response) -> Key:

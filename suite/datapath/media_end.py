@@ -116,8 +116,9 @@ class MediaEnd:
         if not all(0 <= number <= 127 for pair in terms.payload_types.items() for number in pair):
             raise ValueError("a payload type is a number from 0 to 127")
         self.terms = terms
-        self.latch.aim(usable(terms.remote, self.is_ipv6))
-        self.control.latch.aim(usable(terms.remote_rtcp, self.is_ipv6))
+        own = self.sock.getsockname()[0]
+        self.latch.aim(usable(terms.remote, own))
+        self.control.latch.aim(usable(terms.remote_rtcp, own))
         self.mux = terms.rtcp_mux
         self.types = dict(terms.payload_types) if terms.receives else {}
         self.rates = {number: rate for number, rate in terms.clock_rates.items() if rate > 0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from b2bua.settings import ServerSettings
+from b2bua.settings import CallLimits, ServerSettings
 from b2bua.sip.headers import parse_name_addr
 from b2bua.sip.hop import Hop
 from b2bua.sip.message import Message, Request, Response
@@ -145,6 +145,27 @@ class SteeringTests(HostileCase):
             self.challenged(f"<sip:x@{self.ELSEWHERE};transport={transport}>")
             self.assertEqual(self.last_to(self.ELSEWHERE, "ACK").via.transport, "UDP")
 
+    def test_addresses_of_our_own(self) -> None:
+        """An answer's Contact leads to no address of this machine, nor to many at once."""
+        for host in ("127.0.0.1", "127.1", "0.0.0.0", "[::1]", "224.0.0.1", "255.255.255.255"):
+            self.build()
+            self.challenged(f"<sip:x@{host}>")
+            self.assertEqual(self.last_to(SERVER_A, "ACK").method, "ACK")
+
+    def test_media_wait_for_who_is_there(self) -> None:
+        """Nothing of our own goes to an address of an INVITE before the ACK: both may be forged."""
+        ends = self.network.plane.terms
+        usage = self.a.call("7001", sdp())
+        self.assertEqual([terms.silence for terms in ends.values()], [0])
+        usage.bye(self.now)
+        self.settle()
+        ends.clear()
+        invite = next(m for _, to, m in self.network.trace if to == OURS)
+        forged = parse_datagram(invite.render().replace(b"branch=", b"branch=z9hG4bKx"))
+        forged.replace("Call-ID", "forged")
+        self.assertEqual([r.status for r in self.receive(forged, self.a.hop)], [180, 200])
+        self.assertEqual([terms.silence for terms in ends.values()], [None])
+
     def test_phones_steer_nothing(self) -> None:
         """Whatever a phone's Contact and Record-Route say, requests go the way that it has."""
         self.phone.agent.contact = lambda hop: parse_name_addr(f"<sip:x@{self.ELSEWHERE}>")
@@ -165,3 +186,45 @@ class SteeringTests(HostileCase):
             self.assertEqual(self.receive(invite, Hop("UDP", host, 5060)), [])
         (copy,) = self.receive(invite, self.a.hop)
         self.assertEqual(copy.status, 180)
+
+
+class FloodTests(HostileCase):
+    """One phone that asks for too much."""
+
+    def build(self, **changes: object) -> None:
+        """Make a network with little room."""
+        super().build(limits=CallLimits(transactions=60), **changes)
+
+    def options(self, host: str, number: int) -> list[int]:
+        """Let a phone ask for options; give the statuses of the answers."""
+        head = (
+            "OPTIONS sip:x@x SIP/2.0",
+            f"Via: SIP/2.0/UDP {host}:5060;branch=z9hG4bK{host}-{number}",
+            f"From: <sip:1001@x>;tag={number}",
+            "To: <sip:x@x>",
+            f"Call-ID: flood-{number}@{host}",
+            "CSeq: 1 OPTIONS",
+            "Content-Length: 0",
+        )
+        message = parse_datagram(("\r\n".join(head) + "\r\n\r\n").encode())
+        return [each.status for each in self.receive(message, Hop("UDP", host, 5060))]
+
+    def test_room_is_shared(self) -> None:
+        """It gets half of the room for transactions, and others, above all servers, the rest."""
+        answered = sum(len(self.options(PHONE, number)) for number in range(100))
+        self.assertLessEqual(answered, 31)
+        self.assertEqual(self.options("198.51.100.8", 1), [200])
+        self.assertEqual([each.status for each in self.invite()], [180, 200])
+        self.network.advance(40)
+        self.assertEqual(self.options(PHONE, 1000), [200])
+
+
+class NumberTests(HostileCase):
+    """Numbers that are none."""
+
+    def test_long_or_unprintable(self) -> None:
+        """What no number can be is 484, and goes neither on nor into a log."""
+        for user in ("1" * 200, "%0d%0aX:y", "1%00", "%e2%80%a8"):
+            self.build()
+            (response,) = self.invite(uri=f"sip:{user}@x")
+            self.assertEqual(response.status, 484, user)

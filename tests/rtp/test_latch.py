@@ -9,6 +9,7 @@ from b2bua.rtp.latch import Latch, usable
 SDP = ("192.0.2.1", 4000)
 NAT = ("192.0.2.1", 61000)
 OTHER = ("192.0.2.9", 4000)
+OWN, OWN_6 = "198.51.100.1", "2001:db8::2"
 
 
 class LatchTests(SynchronousTestCase):
@@ -57,8 +58,8 @@ class LatchTests(SynchronousTestCase):
 
     def test_usable(self) -> None:
         """Only numbers of the socket's family that name one host, in the sockets' own form."""
-        self.assertEqual(usable(SDP, False), SDP)
-        self.assertEqual(usable(("2001:DB8:0:0::1", 5), True), ("2001:db8::1", 5))
+        self.assertEqual(usable(SDP, OWN), SDP)
+        self.assertEqual(usable(("2001:DB8:0:0::1", 5), OWN_6), ("2001:db8::1", 5))
         for host, port, ipv6 in [
             ("192.0.2.1", 5, True),
             ("2001:db8::1", 5, False),
@@ -70,6 +71,14 @@ class LatchTests(SynchronousTestCase):
             ("ff02::1", 5, True),
             ("phone.example", 5, False),
             ("", 5, False),
+            ("127.0.0.1", 5, False),
+            ("::1", 5, True),
         ]:
-            self.assertIsNone(usable((host, port), ipv6), host)
-        self.assertIsNone(usable(None, False))
+            self.assertIsNone(usable((host, port), OWN_6 if ipv6 else OWN), host)
+        self.assertIsNone(usable(None, OWN))
+
+    def test_loopback(self) -> None:
+        """What listens on this machine's own interface is for those who are on it themselves."""
+        for host, own in (("127.0.0.5", "127.0.0.1"), ("::1", "::1")):
+            self.assertEqual(usable((host, 5), own), (host, 5))
+        self.assertIsNone(usable(("127.0.0.5", 5), "0.0.0.0"))
