@@ -51,7 +51,6 @@ class RecordQueueTests(SynchronousTestCase):
         self.assertEqual(len(items), QUEUE_RECORDS)
         self.assertEqual(dropped[LogLevel.STANDARD], 10)
 
-
     def test_many_records_wake_the_writer_once(self) -> None:
         """Only the first record of a batch wakes it up, and only a command cuts its wait short."""
         queue = RecordQueue()
