@@ -1,5 +1,5 @@
 """
-The servers whose calls are compared: our B2BUA, and Sippy's b2bua_simple.
+The servers whose calls are compared: our B2BUA, and Sippy's b2bua_simple. Neither logs calls.
 
 Both take a call on UDP and place it at the callee's address: for Sippy that is its next hop, for
 us the SIP Server, and the caller is a phone on an allowed network. Each runs on loopback, on the
@@ -55,6 +55,7 @@ calls-per-dn = 10000
 
 [log]
 all = {directory}/log
+verbose = standard
 """
 OPTIONS = (
     "OPTIONS sip:{host}:{port} SIP/2.0\r\n"

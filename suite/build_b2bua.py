@@ -7,6 +7,7 @@ from __future__ import annotations
 from functools import partial
 
 from b2bua.net.location import dns_from
+from b2bua.net.randomness import Randomness
 from b2bua.net.service import B2buaService
 from b2bua.net.transport import EventLoop
 from b2bua.settings import B2buaSettings
@@ -27,7 +28,9 @@ def build_b2bua(
     service: SuiteService, settings: B2buaSettings, metrics: Metrics
 ) -> tuple[list[Unit], B2buaUnit]:
     """Give the units in the order of starting, and the B2BUA among them."""
-    plane = TwinMediaPlane(service.reactor, service.clocks.monotonic, settings.media)
+    plane = TwinMediaPlane(
+        service.reactor, service.clocks.monotonic, settings.media, Randomness().below
+    )
     subscribers = (CallLog(service.log), CallCounts(metrics))
 
     def make() -> B2buaService:

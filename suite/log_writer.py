@@ -29,6 +29,8 @@ from suite.settings import LogLevel, LogSettings
 QUEUE_RECORDS = 8192
 COMPLAINT_SECONDS = 60.0
 RETRY_SECONDS = 5.0
+GATHER_SECONDS = 0.05
+"""How long the first record of a batch waits for others."""
 
 # How full the queue may be for a record of each level to be taken.
 _ROOM = {
@@ -47,8 +49,12 @@ class RecordQueue:
 
     def __init__(self) -> None:
         self._items: deque[Record | Command] = deque()
+        self._commands = 0
         self._dropped: Counter[LogLevel] = Counter()
-        self._changed = threading.Condition(threading.Lock())
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        self._hurry = threading.Condition(lock)
+        """Told when the writer may gather no longer."""
         self.total_dropped = 0
 
     def put(self, record: Record) -> None:
@@ -56,7 +62,8 @@ class RecordQueue:
         with self._changed:
             if len(self._items) < _ROOM[record.level]:
                 self._items.append(record)
-                self._changed.notify()
+                if len(self._items) == 1:
+                    self._changed.notify()
             else:
                 self._dropped[record.level] += 1
                 self.total_dropped += 1
@@ -65,13 +72,23 @@ class RecordQueue:
         """Let the writer do something after all records put so far."""
         with self._changed:
             self._items.append(command)
+            self._commands += 1
             self._changed.notify()
+            self._hurry.notify()
 
     def take(self, timeout: float = 0) -> tuple[list[Record | Command], Counter[LogLevel]]:
-        """All there is, and what was dropped since; waits ``timeout`` seconds for the first."""
+        """
+        All there is, and what was dropped since; waits ``timeout`` seconds for the first.
+
+        What comes right after it is gathered, unless there is a command: to wake up for a record
+        costs more than to write it, and the reactor stands still meanwhile.
+        """
         with self._changed:
             if timeout and not self._items:
                 self._changed.wait(timeout)
+            if timeout and self._items and not self._commands:
+                self._hurry.wait(GATHER_SECONDS)
+            self._commands = 0
             items, self._items = self._items, deque()
             dropped, self._dropped = self._dropped, Counter()
         return list(items), dropped

@@ -7,9 +7,7 @@ are sent, and one delayed call is set for the next moment that it asks for.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
-from random import SystemRandom
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -17,12 +15,14 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from b2bua.call_events import Event, Subscriber
-from b2bua.core import B2bua, Randomness, Vouched
+from b2bua.core import B2bua, Vouched
+from b2bua.core import Randomness as CoreRandomness
 from b2bua.media_plane import MediaPlane
 from b2bua.net.dns import Dns
 from b2bua.net.listening import SECURE, SipListen
 from b2bua.net.location import ServerLocator
 from b2bua.net.opening import LocalPorts
+from b2bua.net.randomness import Randomness
 from b2bua.net.stream import SipStream
 from b2bua.net.tls import ClientTls, OwnCertificate, ServerTls
 from b2bua.net.transport import Access, EventLoop, Outgoing, SipTransports
@@ -33,7 +33,6 @@ from b2bua.sip.hop import Hop
 from b2bua.sip.message import Message
 from b2bua.srv import Problem, Target
 
-_TOKEN_BYTES: Final = 12
 _WAIT_FOR_END: Final = 0.05
 """Seconds between two looks whether a shut-down is over."""
 
@@ -66,15 +65,15 @@ class B2buaService:
         self._make_dns = dns
         self._dns: Dns | None = None
         self._locator: ServerLocator | None = None
-        random = SystemRandom()
+        self._random = random = Randomness()
         self.core = B2bua(
             settings,
             plane,
-            Randomness(
-                token=lambda: secrets.token_hex(_TOKEN_BYTES),
-                below=random.randrange,
-                fraction=random.random,
-                octets=secrets.token_bytes,
+            CoreRandomness(
+                token=random.token,
+                below=random.below,
+                fraction=random.fraction,
+                octets=random.octets,
             ),
             sent_by=self._sent_by,
             own_names=self._own_names,
@@ -107,7 +106,7 @@ class B2buaService:
         self._is_running = True
         self._dns = self._make_dns()
         self._locator = ServerLocator(
-            self.settings.servers, self._dns, self._clock, SystemRandom().random, self._located
+            self.settings.servers, self._dns, self._clock, self._random.fraction, self._located
         )
         self._locator.start()
         self.core.sign_in(self.settings.echo.singles(), self._clock.seconds())

@@ -16,7 +16,7 @@ _LONGEST_REMEMBERED: Final = 160
 """Together they bound what remembered values may take, whoever chose their text."""
 
 
-class once(Generic[OwnerT, ValueT]):  # noqa: N801: it is used as property is
+class once(Generic[OwnerT, ValueT]):
     """
     A property of an unchangeable object that is read when it is first asked for, and kept.
 

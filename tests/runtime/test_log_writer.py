@@ -11,7 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from suite.log_files import SNAPSHOT_SECONDS, FileOutput, MemoryOutput
 from suite.log_records import Layout, LogEvent, Record
-from suite.log_writer import COMPLAINT_SECONDS, QUEUE_RECORDS, RETRY_SECONDS, LogWriter, RecordQueue
+from suite.log_writer import (
+    COMPLAINT_SECONDS,
+    GATHER_SECONDS,
+    QUEUE_RECORDS,
+    RETRY_SECONDS,
+    LogWriter,
+    RecordQueue,
+)
 from suite.settings import LogLevel, LogOutput, LogSettings
 from tests.runtime.doubles import folder
 
@@ -43,6 +50,24 @@ class RecordQueueTests(SynchronousTestCase):
         items, dropped = queue.take()
         self.assertEqual(len(items), QUEUE_RECORDS)
         self.assertEqual(dropped[LogLevel.STANDARD], 10)
+
+    def test_many_records_wake_the_writer_once(self) -> None:
+        """Only the first record of a batch wakes it up, and only a command cuts its wait short."""
+        queue = RecordQueue()
+        told: list[str] = []
+        self.patch(queue._changed, "notify", lambda: told.append("changed"))
+        self.patch(queue._hurry, "notify", lambda: told.append("hurry"))
+        self.patch(queue._hurry, "wait", lambda timeout: told.append(f"gathers {timeout}"))
+        for _ in range(3):
+            queue.put(record("news"))
+        self.assertEqual(told, ["changed"])
+        self.assertEqual(len(queue.take(1.0)[0]), 3)
+        self.assertEqual(told[1:], [f"gathers {GATHER_SECONDS}"])
+        queue.put(record("news"))
+        queue.command(LogWriter.reopen)
+        self.assertEqual(told[2:], ["changed", "changed", "hurry"])
+        self.assertEqual(len(queue.take(1.0)[0]), 2)
+        self.assertEqual(told[5:], [])
 
 
 class FileOutputTests(SynchronousTestCase):
