@@ -5,9 +5,10 @@ Callers that vanish: what is left of their calls in the whole B2BUA, without soc
 
 Every caller but one in eleven says nothing any more at some point: after its INVITE, while it
 rings, when it should acknowledge the answer, or in the middle of a call, where a session timer
-finds out, or the far end that hangs up. Only the one in eleven hangs up itself. The SIP Server behind answers whatever it is
-asked, the clock is handed in, and after each half everything is given the time to end by itself:
-what is in the tables and in memory then is what vanished callers cost for ever.
+finds out, or the far end that hangs up. Only the one in eleven hangs up itself. The SIP Server
+behind answers whatever it is asked, the clock is handed in, and after each half everything is
+given the time to end by itself: what is in the tables and in memory then is what vanished callers
+cost for ever.
 
 Prints one line of JSON. Exit status 1: the tables were not empty.
 """

@@ -19,6 +19,9 @@ class Verdict(StrEnum):
     FAILED = "FAILED"
 
 
+BAD = (Verdict.MISSED, Verdict.FAILED)
+
+
 @dataclass(frozen=True, slots=True)
 class Goal:
     """What a figure must reach and what it should; ``at_least`` where more is better."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +21,20 @@ class Progress:
     limit: float
     """Rows that would begin later than this many seconds after the start are not run."""
     began: float = field(default_factory=time.monotonic)
+    plots: dict[str, str] = field(default_factory=dict)
+    """SVG that belongs to the table, by name."""
+    stopped: threading.Event = field(default_factory=threading.Event)
+    """Set when whatever is still running in another thread shall end."""
 
     @property
     def seconds(self) -> float:
         """How long it has taken so far."""
         return time.monotonic() - self.began
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises LoadFailed as soon as the whole run is to end."""
+        if self.stopped.wait(max(0.0, seconds)):
+            raise LoadFailed("the run was ended")
 
     def say(self, text: str) -> None:
         """Show progress."""

@@ -20,18 +20,18 @@ import platform
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks import load, relay, servers, sip, sip_servers, sipp
-from benchmarks.figures import Row, Verdict, table
+from benchmarks import load, relay, servers, sip, sip_rows, sip_servers, sipp
+from benchmarks.figures import BAD, Row, table
 from benchmarks.progress import measure
 
 RESULTS = Path(__file__).resolve().parent / "results"
 INSIDE = "BENCH_NAMESPACE"
-BAD = (Verdict.MISSED, Verdict.FAILED)
 LOAD_CPU = min(1, (os.cpu_count() or 1) - 1)
 
 
@@ -82,6 +82,7 @@ class Table:
     rows: list[Row]
     about: dict[str, str]
     extent: str
+    plots: Mapping[str, str] = field(default_factory=dict)
 
     def keep(self, command: str) -> Path:
         """Write the table for people and the rows for programs."""
@@ -89,18 +90,27 @@ class Table:
         facts = ", ".join(f"{key} {value}" for key, value in self.about.items())
         head = f"# {self.title}\n\n{self.extent}. {facts}. Made by `{command}`.\n\n"
         path = RESULTS / f"{self.name}.md"
-        path.write_text(head + table(self.rows, self.peer))
+        path.write_text(head + table(self.rows, self.peer) + self._keep_plots())
         found = [{**dataclasses.asdict(row), "verdict": row.verdict.value} for row in self.rows]
         document = {"circumstances": self.about, "extent": self.extent, "rows": found}
         (RESULTS / f"{self.name}.json").write_text(json.dumps(document, indent=1) + "\n")
         return path
+
+    def _keep_plots(self) -> str:
+        """Write the plots, and give what shows them in the table for people."""
+        shown = ""
+        for name, svg in self.plots.items():
+            file = f"{self.name}-{name}.svg"
+            (RESULTS / file).write_text(svg)
+            shown += f"\n![{name}]({file})\n"
+        return shown
 
 
 def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="the relay beside coTURN, calls beside Sippy")
     parser.add_argument("--quick", action="store_true", help="a quarter of the time, rougher")
-    names = [*relay.BENCHMARKS, *sip.BENCHMARKS]
+    names = [*relay.BENCHMARKS, *sip_rows.BENCHMARKS]
     parser.add_argument(
         "--only",
         action="append",
@@ -155,11 +165,12 @@ def sip_table(chosen: argparse.Namespace, names: list[str], namespace: bool) -> 
     bench = sip.SipBench(
         starts=(first, sip_servers.sippy), extent=extent, load_cpu=LOAD_CPU, limit=extent.limit
     )
-    rows = measure(bench, sip.BENCHMARKS, names)
+    rows = sip_rows.rows(bench, names)
     more = {"sippy": sip_servers.sippy_version(), "sipp": sipp.version()}
     about = circumstances(namespace, **more)
     title = "Calls beside Sippy's b2bua_simple"
-    return Table("sip", title, "sippy", rows, about, _extent(chosen, extent.repetitions))
+    lasted = _extent(chosen, extent.repetitions)
+    return Table("sip", title, "sippy", rows, about, lasted, bench.plots)
 
 
 def _extent(chosen: argparse.Namespace, repetitions: int) -> str:
@@ -174,7 +185,7 @@ def main() -> int:
     failed = 0
     for name, all_names, make in (
         ("relay", list(relay.BENCHMARKS), relay_table),
-        ("sip", list(sip.BENCHMARKS), sip_table),
+        ("sip", list(sip_rows.BENCHMARKS), sip_table),
     ):
         names = chosen_names(chosen.only, name, all_names)
         if not names:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,11 +62,7 @@ class Running:
 
     def cpu_ms(self) -> float:
         """CPU time that all its threads have had so far."""
-        spent = 0
-        for pid in self.pids():
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                spent += int((task / "schedstat").read_text().split()[0])
-        return spent / 1e6
+        return spent_ms(self.pids())
 
     def resident_kb(self) -> int:
         """Resident memory of all its processes."""
@@ -87,6 +83,15 @@ class Server(Running):
 
 Start = Callable[[], AbstractContextManager[Server]]
 """Starts a fresh server, which ends when the block does."""
+
+
+def spent_ms(pids: Iterable[int]) -> float:
+    """CPU time that all threads of some processes have had so far."""
+    spent = 0
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            spent += int((task / "schedstat").read_text().split()[0])
+    return spent / 1e6
 
 
 def descendants(pid: int) -> list[int]:

@@ -47,19 +47,50 @@ class Extent:
     seconds: float
     held: int
     linger: float
+    dns: int
+    """Registered at a time."""
+    expires: int
+    """Seconds that a DN is registered for."""
+    outage: float
+    """Seconds that are watched after a SIP Server has stopped."""
+    abandoned: int
+    """Callers that vanish in memory, and that SIPp plays."""
+    vanished: int
     limit: float
     """Seconds; see ``Progress``."""
 
 
-FULL = Extent(repetitions=5, seconds=4.0, held=600, linger=LINGER, limit=420)
-QUICK = Extent(repetitions=2, seconds=2.0, held=200, linger=0.0, limit=120)
+FULL = Extent(
+    repetitions=5,
+    seconds=4.0,
+    held=1000,
+    linger=LINGER,
+    dns=1000,
+    expires=140,
+    outage=160.0,
+    abandoned=10_000,
+    vanished=300,
+    limit=420,
+)
+QUICK = Extent(
+    repetitions=2,
+    seconds=2.0,
+    held=200,
+    linger=0.0,
+    dns=200,
+    expires=40,
+    outage=45.0,
+    abandoned=1000,
+    vanished=50,
+    limit=200,
+)
 
 
 @dataclass(slots=True, kw_only=True)
 class SipBench(Progress):
     """One run of the table: the two servers' starters and how much is to be done."""
 
-    starts: tuple[Start, Start]
+    starts: tuple[Start, ...]
     extent: Extent
     load_cpu: int = 1
 
@@ -128,7 +159,7 @@ def costs(bench: SipBench) -> Iterator[Row]:
         yield cost_row(runs)
         yield delay_row(runs)
         if extent.linger:
-            time.sleep(extent.linger)
+            bench.pause(extent.linger)
             spent = [server.cpu_ms() - was for server, was in zip(servers, before, strict=True)]
             yield whole_row(spent, sum(run.outcome.calls for run in runs[0]))
 
@@ -271,10 +302,3 @@ def most_resident(bench: SipBench, server: SipServer, held: int) -> int:
     if not found or found[0].failed:
         raise LoadFailed(f"{server.name}: not all of {held} calls stood")
     return most
-
-
-BENCHMARKS: dict[str, Benchmark] = {
-    "call-cpu": costs,
-    "call-rate": highest_rate,
-    "call-memory": memory,
-}

@@ -39,7 +39,7 @@ state-directory = {directory}
 [rsmp]
 sip-address = {host}
 sip-port = {port}
-sip-proxy = {callee}
+sip-proxy = {proxies}
 rtp-address = {host}
 sip-rtp-min-port = 10000
 sip-rtp-max-port = 59999
@@ -121,11 +121,16 @@ def ours(
     port: int = 60260,
     callee: Address = ("127.0.0.12", 60290),
     *,
+    proxies: Sequence[Address] = (),
     rsmp: Sequence[str] = (),
     b2bua: Sequence[str] = (f"phone-networks = {LOOPBACK}",),
     users: Sequence[str] = (),
 ) -> Iterator[OurServer]:
-    """This checkout's B2BUA, under this interpreter; the lines are added to its sections."""
+    """
+    This checkout's B2BUA, under this interpreter; the lines are added to its sections.
+
+    The SIP Servers are ``proxies``, or the callee alone.
+    """
     address, status_port = ("127.0.0.1", port), port + 1
     with tempfile.TemporaryDirectory(prefix="sip-bench-") as name:
         directory = Path(name)
@@ -136,7 +141,7 @@ def ours(
                 status_port=status_port,
                 host=address[0],
                 port=port,
-                callee="{}:{}".format(*callee),
+                proxies=", ".join("{}:{}".format(*each) for each in proxies or (callee,)),
                 rsmp="\n".join(rsmp),
                 b2bua="\n".join(b2bua),
                 users="\n".join(users),

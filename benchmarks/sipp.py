@@ -105,7 +105,7 @@ def run(
 ) -> Outcome:
     """One scenario to its end."""
     limit = number / rate + hold + 30
-    given = {"-r": rate, "-m": number, "-l": round(rate * (hold + ANSWER_LIMIT)) + 50}
+    given: dict[str, object] = {"-r": rate, "-m": number, "-l": round(rate * (hold + ANSWER_LIMIT)) + 50}
     given |= {"-recv_timeout": round(1000 * ANSWER_LIMIT), "-timeout": f"{limit:.0f}s", **options}
     given |= {"-fd": 1, "-rtt_freq": 1}
     with tempfile.TemporaryDirectory(prefix="sipp-") as directory:
