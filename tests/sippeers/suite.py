@@ -30,6 +30,8 @@ class Config:
     servers: Sequence[Endpoint] = ()
     at: Endpoint = field(default_factory=lambda: Endpoint(own_address()))
     transport: str = "udp"
+    echo: str = ECHO
+    """DNs that echo; single ones are registered from the start."""
     echo_answer: str = "at-once"
     video: bool = False
     """SIPp's descriptions are fixed, and so is the number of media in their answers: one."""
@@ -55,11 +57,11 @@ class Config:
                 f"sip-rtp-max-port = {media + _PORTS_OF_MEDIA - 1}",
                 *([f"sip-proxy = {proxies}"] if proxies else []),
                 *([] if self.video else ["sip-disallowed-codecs = (vp8,h264)"]),
-                f"sip-register = 2000-2999, {ECHO}",
+                f"sip-register = 2000-2999, {self.echo}",
             ],
             "b2bua": [
                 f"transport = {self.transport}",
-                f"echo = {ECHO}",
+                f"echo = {self.echo}",
                 f"echo-answer = {self.echo_answer}",
                 f"register-password = {PASSWORD}",
             ],
