@@ -1,8 +1,9 @@
 """
 Outages of a whole pair: Kamailios that are killed, frozen and come back, and a DNS that goes away.
 
-Behind each Kamailio a SIPp takes calls, at a port of the same number, so that a call of the phone
-is answered whichever of them it reaches.
+Behind each Kamailio somebody takes calls, at a port of the same number, so that a call of the phone
+is answered whichever of them it reaches. It is no SIPp: that one answers every request of a call
+to where the first one came from, which is the server that is gone.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tests.sippeers.outages import (
     need,
     sip_log,
 )
+from tests.sippeers.responder import responder
 from tests.sippeers.sipp import Run, Sipp, play, sipp
 from tests.sippeers.suite import PASSWORD, Config, Suite, suite
 
@@ -50,12 +52,7 @@ class PairStage:
         pair = stack.enter_context(kamailio_pair(PASSWORD))
         self.servers: list[Kamailio] = list(pair)
         self.at = [server.at for server in pair]
-        self.far = [
-            stack.enter_context(
-                sipp(member(at.at(_FAR_PORT))),
-            )
-            for at in self.at
-        ]
+        self.far = [stack.enter_context(responder(at.at(_FAR_PORT))) for at in self.at]
         self.phone = Endpoint(own_address())
         told = config(self.at) if config else Config(servers=self.at)
         self.suite: Suite = stack.enter_context(suite(told))
