@@ -356,7 +356,9 @@ class Call:
             self.rung.remove(leg)
         leg.media.close()
         self._failed = causes.better_refusal(self._failed, event.status)
-        if not self.rung:
+        if not self.rung and unserved and self._calls.are_servers_down(now):
+            self.refuse(503, "no-server", now, (("Retry-After", "5"),))
+        elif not self.rung:
             status = causes.status_for_caller(self._failed or causes.Failure.INTERNAL)
             reason = (("Reason", causes.response_reason(status)),)
             carried = self._carried(event.message, leg, self.caller) if event.message else ()

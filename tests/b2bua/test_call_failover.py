@@ -108,6 +108,16 @@ class NewCallTests(CallCase):
         self.assertIsNotNone(self.last_to(PHONE, "503 INVITE").get("Retry-After"))
         self.assertEqual(len(self.network.core.calls), 0)
 
+    def test_both_ports_are_closed(self) -> None:
+        """The caller whose call finds that out hears 503 at once, like those after it."""
+        self.a.works = self.b.works = False
+        self.call()
+        for server in (self.a, self.b):
+            self.network.core.hop_failed(server.hop, self.now)
+            self.settle()
+        self.assertEqual(self.final(self.phone), 503)
+        self.assertIsNotNone(self.last_to(PHONE, "503 INVITE").get("Retry-After"))
+
     def test_server_that_was_only_suspected(self) -> None:
         """A server that had failed and is back takes the call when the other one fails."""
         self.a.works = False

@@ -52,7 +52,7 @@ class Reply:
 class Responder:
     """One that runs, on UDP and TCP."""
 
-    def __init__(self, at: Endpoint, fault: Fault, moment: str, delay: float = 5.0) -> None:
+    def __init__(self, at: Endpoint, fault: Fault, moment: str, delay: float) -> None:
         self.at = at
         self.failed_at = 0.0
         """When it began to fail, by the clock of SIPp's logs."""
@@ -70,6 +70,14 @@ class Responder:
         """All messages so far; what goes out late stands where it went out."""
         with self._lock:
             return Conversation(tuple(self._messages))
+
+    def wait_for(self, name: str, count: int = 1, timeout: float = 10) -> None:
+        """Until it received ``count`` messages of that name."""
+        deadline = time.monotonic() + timeout
+        while len(self.conversation.received(name)) < count:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not {count} x {name}\n{self.conversation.told()}")
+            time.sleep(0.02)
 
     def fail(self) -> None:
         """Begin to."""
@@ -195,6 +203,7 @@ class Responder:
         lines = [
             f"SIP/2.0 {reply.status}",
             *(f"Via: {via}" for via in request.headers("Via")),
+            *(f"Record-Route: {route}" for route in request.headers("Record-Route")),
             f"From: {request.header('From')}",
             f"To: {to}" + ("" if ";tag=" in to else ";tag=responder"),
             f"Call-ID: {request.header('Call-ID')}",
@@ -230,7 +239,7 @@ def _now() -> float:
 
 @contextmanager
 def responder(
-    at: Endpoint, fault: Fault, moment: str = "", delay: float = 5.0
+    at: Endpoint, fault: Fault = Fault.SLOW, moment: str = "", delay: float = 5.0
 ) -> Iterator[Responder]:
     """Run one; without a moment it fails when it is told to."""
     one = Responder(at, fault, moment, delay)

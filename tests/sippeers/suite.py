@@ -32,7 +32,7 @@ class Config:
     at: Endpoint = field(default_factory=lambda: Endpoint(own_address()))
     transport: str = "udp"
     echo: str = ECHO
-    """Those of them that are written one by one are registered from the start."""
+    """DNs that echo; single ones are registered from the start."""
     echo_answer: str = "at-once"
     web_port: int = 0
     """The pages are there, at this port of its address."""
@@ -60,7 +60,7 @@ class Config:
                 f"sip-rtp-max-port = {media + _PORTS_OF_MEDIA - 1}",
                 *([f"sip-proxy = {proxies}"] if proxies else []),
                 *([] if self.video else ["sip-disallowed-codecs = (vp8,h264)"]),
-                f"sip-register = 2000-2999, {ECHO}",
+                f"sip-register = 2000-2999, {self.echo}",
             ],
             "b2bua": [
                 f"transport = {self.transport}",
