@@ -34,7 +34,6 @@ from b2bua.leg import Leg
 from b2bua.leg_media import Formats
 from b2bua.media_plane import MediaPlane, MediaPortsExhausted
 from b2bua.sdp.errors import SdpError
-from b2bua.sdp.offer_answer import Turn
 from b2bua.sip.message import Message
 from b2bua.sip.usage_events import (
     AnswerReceived,
@@ -181,7 +180,7 @@ class Call:
         try:
             body = session_description(event.response)
             if event.is_reliable:
-                leg.media.take_answer(body)
+                leg.media.take_branch_answer(body, event.response.to.tag)
             else:
                 leg.media.take_early_answer(body)
         except (SdpError, NotAcceptable):
@@ -201,7 +200,7 @@ class Call:
         leg.note(event.message)
         if leg is self.caller or self.state is not CallState.RINGING:
             return
-        if leg.media.session.turn is Turn.AGREED or (
+        if leg.media.is_answered_by(event.dialog.remote_tag) or (
             not event.message.body and leg.media.take_promised_answer()
         ):
             self._answered(leg, event.message, now)

@@ -100,6 +100,8 @@ class LegMedia:
         self._is_heard_first = is_heard_first
         self._numbers = PayloadTypes()
         self._early: SessionDescription | None = None
+        self._branches: tuple[OfferAnswer, str] | None = None
+        """Our first offer, as any branch may answer it, and which branch has done so."""
         self._common: _Common | None = None
 
     # What is said.
@@ -219,19 +221,32 @@ class LegMedia:
 
         Slots that are missing at the end count as refused: old peers leave them away.
         """
-        self.session.receive_answer(self._completed(parse(body)))
-        self._early = None
+        session = self.session
+        if session.turn is Turn.AGREED and self._branches is not None:
+            session = self._branches[0].fork()
+        session.receive_answer(_completed(parse(body), session.offer))
+        self.session, self._early, self._branches = session, None, None
 
-    def _completed(self, answer: SessionDescription) -> SessionDescription:
-        offer = self.session.offer
-        if offer is None or len(answer.media) >= len(offer.media):
-            return answer
-        missing = offer.media[len(answer.media) :]
-        return answer.with_media((*answer.media, *map(unused, missing)))
+    def take_branch_answer(self, body: bytes, branch: str) -> None:
+        """
+        Take the answer that a reliable provisional response gave to our first offer.
+
+        It binds its own branch only: an INVITE that forks may have another branch answer it, whose
+        answer ``take_answer`` then takes in the place of this one.
+        """
+        first = self._branches[0] if self._branches is not None else self.session.fork()
+        session = first.fork()
+        session.receive_answer(_completed(parse(body), session.offer))
+        self.session, self._early, self._branches = session, None, (first, branch)
+
+    def is_answered_by(self, branch: str) -> bool:
+        """Whether our first offer has an answer that binds this branch."""
+        bound = self._branches is None or self._branches[1] == branch
+        return bound and self.session.turn is Turn.AGREED
 
     def take_early_answer(self, body: bytes) -> None:
         """Take what an unreliable provisional response says the answer is going to be."""
-        answer = self._completed(parse(body))
+        answer = _completed(parse(body), self.session.offer)
         self.session.check_answer(answer)
         self._early = answer
 
@@ -313,6 +328,13 @@ class LegMedia:
         """Give the ends back; tell what each has moved, by kind of medium."""
         ends, self.ends = self.ends, {}
         return {kind: self._plane.close(end) for kind, end in ends.items()}
+
+
+def _completed(answer: SessionDescription, offer: SessionDescription | None) -> SessionDescription:
+    if offer is None or len(answer.media) >= len(offer.media):
+        return answer
+    missing = offer.media[len(answer.media) :]
+    return answer.with_media((*answer.media, *map(unused, missing)))
 
 
 def _terms(
