@@ -223,11 +223,7 @@ class Call:
         self.callee = leg
         if leg in self.rung:
             self.rung.remove(leg)
-        elsewhere = (("Reason", causes.request_reason(200, "Call completed elsewhere")),)
-        for other in self.rung:
-            other.hang_up(elsewhere, now)
-            other.media.close()
-        self.rung = []
+        self._stop_ringing(causes.request_reason(200, "Call completed elsewhere"), now)
         try:
             if not self._has_offer:
                 body = self.caller.media.offer(leg.media.agreed)
@@ -353,12 +349,23 @@ class Call:
             self.rung.remove(leg)
         leg.media.close()
         self._failed = causes.better_refusal(self._failed, event.status)
+        if event.status >= 600:
+            # That speaks for the user wherever they are (RFC 3261, section 16.7, step 5).
+            status = causes.status_for_caller(event.status)
+            self._stop_ringing(causes.request_reason(status), now)
         if not self.rung:
             status = causes.status_for_caller(self._failed or causes.Failure.INTERNAL)
             reason = (("Reason", causes.response_reason(status)),)
             carried = self._carried(event.message, leg, self.caller) if event.message else ()
             self.caller.caller_usage.reject(status, now, (*reason, *carried))
             self._finish(status, event.cause.value, leg.kind, now)
+
+    def _stop_ringing(self, reason: str, now: float) -> None:
+        """Give up every leg that rings still."""
+        rung, self.rung = self.rung, []
+        for leg in rung:
+            leg.hang_up((("Reason", reason),), now)
+            leg.media.close()
 
     def no_answer(self, now: float) -> None:
         """It has rung for long enough, or has waited for a server for long enough."""
