@@ -151,6 +151,9 @@ class LegMedia:
     def take_offer(self, body: bytes) -> None:
         """Take an offer of the peer. Raises SdpError with the status to refuse it with."""
         offer = parse(body)
+        live = [medium for medium in offer.media if _is_plain(medium)]
+        if live and not any(self._reaches(offer, medium) for medium in live):
+            raise SdpError("address")
         self._take_back()
         self.session.receive_offer(offer)
         for medium in offer.media:
@@ -170,7 +173,7 @@ class LegMedia:
     def _usable(self, offer: SessionDescription) -> dict[str, tuple[Format, ...]]:
         found: dict[str, tuple[Format, ...]] = {}
         for medium in offer.media:
-            if medium.kind in KINDS and medium.kind not in found and _is_plain(medium):
+            if medium.kind in KINDS and medium.kind not in found and self._takes(offer, medium):
                 formats = tuple(f for f in formats_of(medium) if self._rules.codec(f))
                 if has_codec(formats):
                     found[medium.kind] = formats
@@ -207,13 +210,23 @@ class LegMedia:
         hold: Hold,
     ) -> Medium | None:
         kind = medium.kind
-        if kind not in KINDS or not _is_plain(medium) or kind not in named:
+        if kind not in KINDS or kind not in named or not self._takes(offer, medium):
             return None
         formats = answer_formats(kind, formats_of(medium), named[kind], self._rules)
         if not formats:
             return None
         direction = hold.answered(effective_direction(offer, medium))
         return Medium(kind=kind, port=self._port(kind), formats=formats, direction=direction)
+
+    def _takes(self, offer: SessionDescription, medium: MediaDescription) -> bool:
+        return _is_plain(medium) and self._reaches(offer, medium)
+
+    def _reaches(self, offer: SessionDescription, medium: MediaDescription) -> bool:
+        """Whether our sockets reach what a medium names; on hold it may name what it likes."""
+        connection = offer.connection_of(medium)
+        if connection is None or connection.unspecified:
+            return True
+        return connection.address_type == ("IP6" if ":" in self._host else "IP4")
 
     def take_answer(self, body: bytes) -> None:
         """

@@ -131,7 +131,7 @@ class TrustTests(SynchronousTestCase):
         return [name for name, _ in carry(message("INVITE", *headers), trust).headers]
 
     def test_asserted_identity(self) -> None:
-        """Only a trusted peer asserts; out of the domain it is shown unless privacy is asked for."""
+        """Only a trusted peer asserts; outside it is shown unless privacy is asked for."""
         identity = ("P-Asserted-Identity", "<sip:a@example.com>")
         for trust, privacy, passes in (
             (INSIDE, None, True),

@@ -244,3 +244,27 @@ class CrossingHoldTests(WireCase):
         ours = self.wire.asked("INVITE")[-1]
         description = described(ours)
         self.assertEqual(str(description.direction_of(description.media[0])), "sendrecv")
+
+
+class FamilyTests(WireCase):
+    """Addresses of a family that our RTP sockets do not have."""
+
+    OTHER = sdp(version=2).replace(b"c=IN IP4 203.0.113.5", b"c=IN IP6 2001:db8::5")
+
+    def test_offer(self) -> None:
+        """An offer that nothing could be sent to is 488, with the warning that says so."""
+        self.wire.invite(self.OTHER)
+        refusal = self.wire.answers("INVITE")[-1]
+        self.assertEqual(refusal.status, 488)
+        self.assertTrue((refusal.get("Warning") or "").startswith("301 "))
+        self.assertEqual(self.sent(PHONE), [])
+
+    def test_change(self) -> None:
+        """In a call it is refused too, and the session is as before."""
+        self.up()
+        before = self.remotes()
+        answer = self.wire.within("INVITE", 2, self.OTHER)
+        self.assertEqual(answer and answer.status, 488)
+        self.assertEqual(self.remotes(), before)
+        answer = self.wire.within("INVITE", 3, sdp(port=45000, version=3))
+        self.assertEqual(answer and answer.status, 200)
