@@ -34,7 +34,6 @@ from b2bua.leg import Leg
 from b2bua.leg_media import Formats
 from b2bua.media_plane import MediaPlane, MediaPortsExhausted
 from b2bua.sdp.errors import SdpError
-from b2bua.sdp.offer_answer import Turn
 from b2bua.sip.message import Message
 from b2bua.sip.usage_events import (
     AnswerReceived,
@@ -181,7 +180,7 @@ class Call:
         try:
             body = session_description(event.response)
             if event.is_reliable:
-                leg.media.take_answer(body)
+                leg.media.take_branch_answer(body, event.response.to.tag)
             else:
                 leg.media.take_early_answer(body)
         except (SdpError, NotAcceptable):
@@ -203,7 +202,7 @@ class Call:
         if leg is self.caller or self.state is not CallState.RINGING:
             self.bridge()
             return
-        if leg.media.session.turn is Turn.AGREED or (
+        if leg.media.is_answered_by(event.dialog.remote_tag) or (
             not event.message.body and leg.media.take_promised_answer()
         ):
             self._answered(leg, event.message, now)
@@ -226,11 +225,7 @@ class Call:
         self.callee = leg
         if leg in self.rung:
             self.rung.remove(leg)
-        elsewhere = (("Reason", causes.request_reason(200, "Call completed elsewhere")),)
-        for other in self.rung:
-            other.hang_up(elsewhere, now)
-            other.media.close()
-        self.rung = []
+        self._stop_ringing(causes.request_reason(200, "Call completed elsewhere"), now)
         try:
             if not self._has_offer:
                 body = self.caller.media.offer(leg.media.agreed)
@@ -356,6 +351,10 @@ class Call:
             self.rung.remove(leg)
         leg.media.close()
         self._failed = causes.better_refusal(self._failed, event.status)
+        if event.status >= 600:
+            # That speaks for the user wherever they are (RFC 3261, section 16.7, step 5).
+            status = causes.status_for_caller(event.status)
+            self._stop_ringing(causes.request_reason(status), now)
         if not self.rung and unserved and self._calls.are_servers_down(now):
             self.refuse(503, "no-server", now, (("Retry-After", "5"),))
         elif not self.rung:
@@ -364,6 +363,13 @@ class Call:
             carried = self._carried(event.message, leg, self.caller) if event.message else ()
             self.caller.caller_usage.reject(status, now, (*reason, *carried))
             self._finish(status, event.cause.value, leg.kind, now)
+
+    def _stop_ringing(self, reason: str, now: float) -> None:
+        """Give up every leg that rings still."""
+        rung, self.rung = self.rung, []
+        for leg in rung:
+            leg.hang_up((("Reason", reason),), now)
+            leg.media.close()
 
     def no_answer(self, now: float) -> None:
         """It has rung for long enough, or has waited for a server for long enough."""

@@ -30,6 +30,7 @@ CARRIED: Final[Mapping[str, frozenset[str]]] = {
     "Privacy": frozenset({"INVITE", "UPDATE", RESPONSE}),
     "User-to-User": frozenset({"INVITE", "BYE", RESPONSE}),
     "Reason": frozenset({"BYE", "CANCEL"}),
+    "P-Early-Media": frozenset({"INVITE", "UPDATE", RESPONSE}),
     "Diversion": frozenset({"INVITE"}),
     "History-Info": frozenset({"INVITE", RESPONSE}),
 }
@@ -119,6 +120,7 @@ _READERS: Final[Mapping[str, Callable[[str], str]]] = {
     "Privacy": _read_privacy,
     "User-to-User": _read_user_data,
     "Reason": lambda text: str(parse_word(text)),
+    "P-Early-Media": lambda text: parse_token(text.strip(" \t")),
     "Diversion": _read_name_addr,
     "History-Info": _read_name_addr,
 }
@@ -136,9 +138,12 @@ def _privacy(message: Message) -> frozenset[str]:
 
 def _may_pass(name: str, value: str, privacy: frozenset[str], trust: Trust) -> bool:
     if name == "P-Asserted-Identity":
-        # RFC 3325, sections 5 and 9.3: an assertion of a stranger is none, and to a stranger it
-        # goes only where the user wants no privacy at all.
-        return trust.source and (trust.target or privacy == {"none"})
+        # RFC 3325, sections 5 and 9.3: an assertion of a stranger is none. Whoever is called may
+        # see one, as the display of a telephone does, unless the caller asks for any privacy.
+        return trust.source and (trust.target or privacy <= {"none"})
+    if name == "P-Early-Media":
+        # RFC 5009, section 6: who is not trusted authorises nothing.
+        return trust.source
     if trust.target:
         return True
     if name == "History-Info":

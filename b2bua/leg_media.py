@@ -103,6 +103,8 @@ class LegMedia:
         self._is_heard_first = is_heard_first
         self._numbers = PayloadTypes()
         self._early: SessionDescription | None = None
+        self._branches: tuple[OfferAnswer, str] | None = None
+        """Our first offer, as any branch may answer it, and which branch has done so."""
         self._common: _Common | None = None
 
     # What is said.
@@ -152,6 +154,9 @@ class LegMedia:
     def take_offer(self, body: bytes) -> None:
         """Take an offer of the peer. Raises SdpError with the status to refuse it with."""
         offer = parse(body)
+        live = [medium for medium in offer.media if _is_plain(medium)]
+        if live and not any(self._reaches(offer, medium) for medium in live):
+            raise SdpError("address")
         self._take_back()
         self.session.receive_offer(offer)
         for medium in offer.media:
@@ -171,7 +176,7 @@ class LegMedia:
     def _usable(self, offer: SessionDescription) -> dict[str, tuple[Format, ...]]:
         found: dict[str, tuple[Format, ...]] = {}
         for medium in offer.media:
-            if medium.kind in KINDS and medium.kind not in found and _is_plain(medium):
+            if medium.kind in KINDS and medium.kind not in found and self._takes(offer, medium):
                 formats = tuple(f for f in formats_of(medium) if self._rules.codec(f))
                 if has_codec(formats):
                     found[medium.kind] = formats
@@ -208,7 +213,7 @@ class LegMedia:
         hold: Hold,
     ) -> Medium | None:
         kind = medium.kind
-        if kind not in KINDS or not _is_plain(medium) or kind not in named:
+        if kind not in KINDS or kind not in named or not self._takes(offer, medium):
             return None
         formats = answer_formats(kind, formats_of(medium), named[kind], self._rules)
         if not formats:
@@ -216,25 +221,48 @@ class LegMedia:
         direction = hold.answered(effective_direction(offer, medium))
         return Medium(kind=kind, port=self._port(kind), formats=formats, direction=direction)
 
+    def _takes(self, offer: SessionDescription, medium: MediaDescription) -> bool:
+        return _is_plain(medium) and self._reaches(offer, medium)
+
+    def _reaches(self, offer: SessionDescription, medium: MediaDescription) -> bool:
+        """Whether our sockets reach what a medium names; on hold it may name what it likes."""
+        connection = offer.connection_of(medium)
+        if connection is None or connection.unspecified:
+            return True
+        return connection.address_type == ("IP6" if ":" in self._host else "IP4")
+
     def take_answer(self, body: bytes) -> None:
         """
         Take the answer to our offer. Raises SdpError; the offer is then still open.
 
         Slots that are missing at the end count as refused: old peers leave them away.
         """
-        self.session.receive_answer(self._completed(parse(body)))
-        self._early = None
+        session = self.session
+        if session.turn is Turn.AGREED and self._branches is not None:
+            session = self._branches[0].fork()
+        session.receive_answer(_completed(parse(body), session.offer))
+        self.session, self._early, self._branches = session, None, None
 
-    def _completed(self, answer: SessionDescription) -> SessionDescription:
-        offer = self.session.offer
-        if offer is None or len(answer.media) >= len(offer.media):
-            return answer
-        missing = offer.media[len(answer.media) :]
-        return answer.with_media((*answer.media, *map(unused, missing)))
+    def take_branch_answer(self, body: bytes, branch: str) -> None:
+        """
+        Take the answer that a reliable provisional response gave to our first offer.
+
+        It binds its own branch only: an INVITE that forks may have another branch answer it, whose
+        answer ``take_answer`` then takes in the place of this one.
+        """
+        first = self._branches[0] if self._branches is not None else self.session.fork()
+        session = first.fork()
+        session.receive_answer(_completed(parse(body), session.offer))
+        self.session, self._early, self._branches = session, None, (first, branch)
+
+    def is_answered_by(self, branch: str) -> bool:
+        """Whether our first offer has an answer that binds this branch."""
+        bound = self._branches is None or self._branches[1] == branch
+        return bound and self.session.turn is Turn.AGREED
 
     def take_early_answer(self, body: bytes) -> None:
         """Take what an unreliable provisional response says the answer is going to be."""
-        answer = self._completed(parse(body))
+        answer = _completed(parse(body), self.session.offer)
         self.session.check_answer(answer)
         self._early = answer
 
@@ -316,6 +344,13 @@ class LegMedia:
         """Give the ends back; tell what each has moved, by kind of medium."""
         ends, self.ends = self.ends, {}
         return {kind: self._plane.close(end) for kind, end in ends.items()}
+
+
+def _completed(answer: SessionDescription, offer: SessionDescription | None) -> SessionDescription:
+    if offer is None or len(answer.media) >= len(offer.media):
+        return answer
+    missing = offer.media[len(answer.media) :]
+    return answer.with_media((*answer.media, *map(unused, missing)))
 
 
 def _terms(

@@ -16,6 +16,7 @@ SdpFault = Literal[
     "size",  # more bytes than are read
     "count",  # more lines, media, formats or candidates than are read
     "mismatch",  # an answer that is none to its offer, or a slot put to another use
+    "address",  # media are at addresses of a family that we have none of
     "media",  # no medium or no codec is left that both sides have
     "pending",  # an offer while one of ours is open
     "unanswered",  # an offer while the one before has no answer yet
@@ -30,11 +31,12 @@ _STATUS: Final[dict[SdpFault, int]] = {
     "size": 488,
     "count": 488,
     "mismatch": 488,
+    "address": 488,
     "media": 488,
     "pending": 491,
     "unanswered": 500,
 }
-_WARNING: Final[dict[SdpFault, int]] = {"media": 305, "mismatch": 304}
+_WARNING: Final[dict[SdpFault, int]] = {"address": 301, "media": 305, "mismatch": 304}
 
 
 class SdpError(ValueError):

@@ -182,12 +182,12 @@ class InviteServerUsage(InviteUsage):
         """A re-INVITE shows that the peer has our 2xx, so its ACK was lost or comes late."""
         self.take(UsageInput.ACK, now, self.invite.request)
 
-    def cancelled(self, transaction: ServerTransaction, now: float) -> None:
+    def cancelled(self, transaction: ServerTransaction, cancel: Request, now: float) -> None:
         """Take the CANCEL of an INVITE of the peer that has no final response yet."""
         if transaction is self.invite:
-            self.take(UsageInput.CANCEL, now)
+            self.take(UsageInput.CANCEL, now, cancel)
         else:
-            super().cancelled(transaction, now)
+            super().cancelled(transaction, cancel, now)
 
     # What the clock does.
 
@@ -283,15 +283,18 @@ class InviteServerUsage(InviteUsage):
         self._refuse_with(self.invite.response(status), self._cause, now)
 
     def _refuse_cancelled(self, now: float, message: Message | None) -> None:
-        self._refuse_with(self.invite.response(487), Cause.CANCELLED, now)
+        self._refuse_with(self.invite.response(487), Cause.CANCELLED, now, message)
 
     def _refuse_ended(self, now: float, message: Message | None) -> None:
-        self._refuse_with(self.invite.response(487), Cause.REMOTE, now)
+        self._refuse_with(self.invite.response(487), Cause.REMOTE, now, message)
 
-    def _refuse_with(self, response: Response, cause: Cause, now: float) -> None:
+    def _refuse_with(
+        self, response: Response, cause: Cause, now: float, message: Message | None = None
+    ) -> None:
+        """Refuse the INVITE; ``message`` is the peer's that made us, and may say why."""
         self._stop_ringing()
         self.agent.respond(self.invite, response, now)
-        self.tell_end(cause, response)
+        self.tell_end(cause, message or response, response.status)
         self.finish(now, None)
 
     def _end_answered(self, now: float, message: Message | None) -> None:

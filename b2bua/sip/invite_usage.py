@@ -394,7 +394,7 @@ class InviteUsage:
         elif self.session is not None and isinstance(transaction, ServerTransaction):
             self.session.withdrawn(transaction, status, now)
 
-    def cancelled(self, transaction: ServerTransaction, now: float) -> None:
+    def cancelled(self, transaction: ServerTransaction, cancel: Request, now: float) -> None:
         """Take the CANCEL of an INVITE of the peer that has no final response yet."""
         self.respond(transaction, 487, now)
         if self.session is not None:

@@ -221,9 +221,7 @@ class TransactionTable:
             transaction.receive_ack(ack, now)
             self._settle(transaction, now)
 
-    def _receive_copy(
-        self, known: ServerTransaction, copy: Request, hop: Hop, now: float
-    ) -> None:
+    def _receive_copy(self, known: ServerTransaction, copy: Request, hop: Hop, now: float) -> None:
         """Take a copy; from another host it is somebody who wants to have our responses."""
         if known.hop.host != hop.host:
             self._ignore(copy, hop, "elsewhere")

@@ -303,7 +303,7 @@ class UserAgent:
             if not usage.ask_again(output.transaction, now):
                 self._unheard[output.transaction] = usage
         elif isinstance(output, Cancelled):
-            usage.cancelled(output.transaction, now)
+            usage.cancelled(output.transaction, output.cancel, now)
         elif isinstance(output, Terminated):
             del self._owners[transaction]
             self._unheard.pop(transaction, None)

@@ -204,6 +204,12 @@ class Peer:
         contact = ("Contact", f"<sip:{dn or self.name}@{self.hop.host}:5060>")
         return self.ask("REGISTER", f"sip:{OURS}:5066", (contact, ("Expires", "3600"), *headers))
 
+    def receive(self, message: Message) -> None:
+        """Take what the core has sent here."""
+        self.agent.receive(message, self.network.ours, self.network.now)
+        if isinstance(message, Request) and message.method in _KEPT:
+            self.requests.append(message)
+
     def collect(self) -> None:
         """Put what this peer wants to send on the wire, and keep what it is told."""
         while outputs := self.agent.take_outputs():
@@ -281,9 +287,7 @@ class Network:
             if target.host == OURS:
                 self.core.receive(message, source, self.now)
             elif (peer := self.peers.get(target.host)) is not None and peer.works:
-                peer.agent.receive(message, self.ours, self.now)
-                if isinstance(message, Request) and message.method in _KEPT:
-                    peer.requests.append(message)
+                peer.receive(message)
             self._collect()
 
     def _collect(self) -> None:

@@ -31,6 +31,7 @@ SAMPLES = {
     "Privacy": "none",
     "User-to-User": "56a390f3d2b7310023a2;encoding=hex",
     "Reason": 'SIP;cause=200;text="Call completed elsewhere"',
+    "P-Early-Media": "sendonly",
     "Diversion": "<sip:x@example.com>;reason=unconditional",
     "History-Info": "<sip:y@example.com>;index=1",
 }
@@ -50,10 +51,10 @@ class CarryTests(SynchronousTestCase):
         """Each header field of the table goes on in its messages and in no others."""
         expected = {
             "INVITE": {*SAMPLES} - {"Reason"},
-            "UPDATE": {"P-Asserted-Identity", "Privacy"},
+            "UPDATE": {"P-Asserted-Identity", "Privacy", "P-Early-Media"},
             "BYE": {"User-to-User", "Reason"},
             "CANCEL": {"Reason"},
-            RESPONSE: {"P-Asserted-Identity", "Privacy", "User-to-User", "History-Info"},
+            RESPONSE: {*SAMPLES} - {"Reason", "Diversion"},
         }
         self.assertEqual(set(SAMPLES), set(CARRIED))
         for kind in {*KNOWN_METHODS, RESPONSE}:
@@ -94,6 +95,7 @@ class CarryTests(SynchronousTestCase):
             "P-Asserted-Identity": "<sip:a@example.com>, <",
             "Privacy": "id;;",
             "User-to-User": '"open',
+            "P-Early-Media": "send only",
             "Diversion": "<sip:x@example.com>;reason=a;reason=b",
             "History-Info": ",",
         }
@@ -129,14 +131,14 @@ class TrustTests(SynchronousTestCase):
         return [name for name, _ in carry(message("INVITE", *headers), trust).headers]
 
     def test_asserted_identity(self) -> None:
-        """It needs trust on both sides; out of the domain only who wants no privacy is shown."""
+        """Only a trusted peer asserts; outside it is shown unless privacy is asked for."""
         identity = ("P-Asserted-Identity", "<sip:a@example.com>")
         for trust, privacy, passes in (
             (INSIDE, None, True),
             (INSIDE, "id", True),
             (INWARDS, None, False),
             (INWARDS, "none", False),
-            (OUTWARDS, None, False),
+            (OUTWARDS, None, True),
             (OUTWARDS, "id", False),
             (OUTWARDS, "None", True),
             (OUTWARDS, "none;id", False),

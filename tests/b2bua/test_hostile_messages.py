@@ -105,8 +105,6 @@ class CallMessageTests(HostileCase):
         self.assertTrue(self.a.has(Established))
 
 
-
-
 class SteeringTests(HostileCase):
     """Where requests go, and what goes there, is not for the far end to choose."""
 
