@@ -96,9 +96,15 @@ class Session:
         self.go_on(now)
 
     def go_on(self, now: float) -> None:
-        """Send what is wanted, if it may be sent now."""
+        """
+        Send what is wanted, if it may be sent now.
+
+        Its offer is made after the user has heard how the exchange before it ended.
+        """
         change = self._wanted
         if change is None or self.state is not SessionState.IDLE:
+            return
+        if self.usage.agent.waits_for_user(self):
             return
         method = self._method_for(change)
         if method:

@@ -37,6 +37,7 @@ from b2bua.sip.outputs import (
     Unanswered,
 )
 from b2bua.sip.server_transaction import ServerTransaction
+from b2bua.sip.session import Session
 from b2bua.sip.session_timer import SessionTimer
 from b2bua.sip.timers import Deadlines, Timers, earliest
 from b2bua.sip.transaction import Transaction
@@ -126,6 +127,8 @@ class UserAgent:
         self._touched: dict[InviteUsage, None] = {}
         self._inbox: deque[Output] = deque()
         self._outputs: list[AgentOutput] = []
+        self._waiting: list[Session] = []
+        """Those that go on when the user has heard what happened before."""
         self._now = 0.0
 
     def __len__(self) -> int:
@@ -181,7 +184,10 @@ class UserAgent:
         self._pump(now)
 
     def take_outputs(self) -> list[AgentOutput]:
-        """Give what is to be sent and told, in order, once."""
+        """Give what is to be sent and told, in order, once; with these done, there may be more."""
+        waiting, self._waiting = self._waiting, []
+        for session in waiting:
+            session.go_on(self._now)
         self._pump(self._now)
         outputs, self._outputs = self._outputs, []
         return outputs
@@ -231,6 +237,14 @@ class UserAgent:
         self._collect()
         self._touched[event.usage] = None
         self._outputs.append(event)
+
+    def waits_for_user(self, session: Session) -> bool:
+        """Whether the user is still to hear of an event; the session then goes on after that."""
+        usage = session.usage
+        untold = any(isinstance(o, UsageEvent) and o.usage is usage for o in self._outputs)
+        if untold:
+            self._waiting.append(session)
+        return untold
 
     def add_dialog(self, usage: InviteUsage, dialog: Dialog) -> None:
         """Take in a dialog of a usage. Raises DialogTableFull."""

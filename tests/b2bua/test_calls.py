@@ -588,6 +588,43 @@ class ChangeTests(CallCase):
         self.assertEqual(self.direction_at(self.phone), "inactive")
         self.assertEqual(self.direction_at(self.a), "inactive")
 
+    def hold_and_retrieve(self) -> list[OfferReceived]:
+        """Have the phone do both while the server leaves its offers open, which it gives."""
+        self.answered()
+        offers: list[OfferReceived] = []
+
+        def after(peer: Peer, event: object) -> None:
+            if peer is self.a and isinstance(event, OfferReceived):
+                offers.append(event)
+            else:
+                self.answer_like_a_phone(peer, event)
+
+        self.network.after = after
+        self.offer(self.phone.called, sdp(PHONE, 5000, direction="sendonly", version=2))
+        self.offer(self.phone.called, sdp(PHONE, 5000, version=3))
+        self.assertEqual([self.direction_at(self.a), len(offers)], ["sendonly", 1])
+        return offers
+
+    def test_change_behind_a_change(self) -> None:
+        """A phone that retrieves before the server has answered its hold: one after the other."""
+        offers = self.hold_and_retrieve()
+        for direction in ("recvonly", "sendrecv"):
+            offers[-1].usage.accept(sdp(direction=direction, version=len(offers) + 1), self.now)
+            self.settle()
+        self.assertEqual([self.direction_at(self.a), len(offers)], ["sendrecv", 2])
+        self.assertEqual(self.network.told(CallEnded), [])
+        self.assertEqual([e.held for e in self.network.told(CallHeld)], [True, False])
+
+    def test_change_behind_a_refusal(self) -> None:
+        """The same where the server refuses the hold."""
+        offers = self.hold_and_retrieve()
+        offers[-1].usage.refuse(488, self.now)
+        self.settle()
+        offers[-1].usage.accept(sdp(version=9), self.now)
+        self.settle()
+        self.assertEqual([self.direction_at(self.a), len(offers)], ["sendrecv", 2])
+        self.assertEqual(self.network.told(CallEnded), [])
+
     def test_bye_during_a_change(self) -> None:
         """A BYE while a re-INVITE is open ends both legs."""
         usage = self.answered()
@@ -625,6 +662,7 @@ def with_video() -> MediaSettings:
     """Media settings with a codec for video."""
     codecs = parse_codec_list("(pcmu,pcma,vp8=100)")
     return MediaSettings(host=OURS, rules=CodecRules(codecs=codecs, transcoding=False))
+
 
 class ShutDownTests(CallCase):
     """The end of the process."""

@@ -19,14 +19,19 @@ CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 LIMIT = 120
 
 
-def missing() -> str | None:
-    """Say what keeps a browser test from running here, None where nothing does."""
+def missing(*packages: str) -> str | None:
+    """
+    Say what keeps a browser test from running here, None where nothing does.
+
+    ``packages`` are those of npm that it needs besides.
+    """
     if shutil.which("node") is None:
         return "node is not installed"
     if not Path(CHROMIUM).exists():
         return f"{CHROMIUM} is not installed"
-    if not (MODULES / "playwright-core").is_dir():
-        return "playwright-core is not installed: run npm ci in the top folder"
+    for package in ("playwright-core", *packages):
+        if not (MODULES / package).is_dir():
+            return f"{package} is not installed: run npm ci in the top folder"
     return None
 
 

@@ -12,6 +12,7 @@ import ssl
 import tempfile
 import urllib.request
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
@@ -20,6 +21,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from b2bua.net.tls import OwnCertificate
+from tests.browser.run import missing, run_browser, temporary_folder, trust
+from tests.programs import lack
 from tests.sipnet.authority import Authority, address, dns
 from tests.sippeers.addresses import SIP_PORT, Endpoint, own_address
 from tests.sippeers.baresip import Account, Baresip, baresip
@@ -309,6 +312,43 @@ class OriginTests(WebTestCase):
         self.connect(origin="https://a.example")
         refusal = self.assertRaises(InvalidStatus, self.connect, origin="https://b.example")
         self.assertEqual(refusal.response.status_code, 403)
+
+
+class PageTests(WebTestCase):
+    """JsSIP in Chromium, in a page of ours, over the WebSocket beside it."""
+
+    def test_jssip(self) -> None:
+        """
+        It registers, asks, and is called; its own offer is refused, for it demands DTLS-SRTP.
+
+        When the browser is gone, so is the binding, and the registration with the SIP Server.
+        """
+        lack(missing("jssip"))
+        home = temporary_folder(self)
+        trust(self.suite.authority, home)
+        with ThreadPoolExecutor(1) as pool:
+            calling = pool.submit(self.calls_the_page)
+            told = run_browser(
+                "jssip.mjs",
+                f"https://{self.place}/",
+                home=home,
+                dn=DN,
+                password=PASSWORD,
+                number=ECHO,
+            )
+            calling.result()
+        self.assertEqual(told["complaints"], [])
+        self.assertEqual(told["invited"]["from"], "4711")
+        self.assertIn(f"c=IN IP4 {self.suite.at.host}\r\n", told["invited"]["body"])
+        self.assertEqual((told["registered"], told["options"], told["call"]), (200, 200, 488))
+        self.suite.until_said(f'phone-gone dn="{DN}" reason=')
+        self.suite.until_said(f'dn-unregistered dn="{DN}"')
+
+    def calls_the_page(self) -> None:
+        """Somebody behind the SIP Server calls it, and hears that it is busy."""
+        self.suite.until_said(f'dn-registered dn="{DN}"', 30)
+        at = Endpoint(own_address())
+        play(Run(scenario="caller-meets-busy", at=at, to=self.server, service=DN))
 
 
 def _has_connection(to: Endpoint) -> bool:
