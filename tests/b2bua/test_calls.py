@@ -626,6 +626,7 @@ def with_video() -> MediaSettings:
     codecs = parse_codec_list("(pcmu,pcma,vp8=100)")
     return MediaSettings(host=OURS, rules=CodecRules(codecs=codecs, transcoding=False))
 
+
 class ShutDownTests(CallCase):
     """The end of the process."""
 
