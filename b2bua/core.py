@@ -107,9 +107,7 @@ class B2bua:
         profile = Profile(allow_events=TALK_HOLD if settings.talk_hold else ())
         timers = Timers(failover=settings.servers.times.failover)
         limit = settings.limits.transactions
-        table = TransactionTable(
-            sent_by, random.token, timers, limit=limit, sharer=self._sharer_of
-        )
+        table = TransactionTable(sent_by, random.token, timers, limit=limit, sharer=self._sharer_of)
         self.agent = UserAgent(
             table,
             sent_by=sent_by,

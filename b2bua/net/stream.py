@@ -140,7 +140,7 @@ class SipStream(Protocol):
         if self.state is State.OPENING and len(self._waiting) < self._limits.waiting_messages:
             self._waiting.append(message)
             return True
-        if self.state is not State.OPEN:
+        if self.state is not State.OPEN or not self._framing.is_open:
             return False
         self._write(self._framing.pack(message))
         return True

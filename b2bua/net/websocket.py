@@ -86,7 +86,12 @@ class WebSocketFraming:
         return items
 
     def pack(self, message: bytes) -> bytes:
-        """Give the frames of one message, as text wherever it is text."""
+        """
+        Give the frames of one message, as text wherever it is text; none after a good-bye, which
+        may have come in the very bytes that brought what is answered.
+        """
+        if not self.is_open:
+            return b""
         try:
             return self._socket.send(TextMessage(message.decode()))
         except UnicodeDecodeError:

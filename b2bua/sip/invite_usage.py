@@ -425,6 +425,14 @@ class InviteUsage:
         elif timer.refresh_at is not None and timer.refresh_at <= now:
             timer.refresh_at = None
             self.session.modify(Change(None, is_refresh=True), now)
+        elif timer.probe_at is not None and timer.probe_at <= now:
+            timer.watch(now)
+            self.ask(self.session, self.session.dialog.request("OPTIONS"), self._probed, now)
+
+    def _probed(self, request: Request, status: int, response: Response | None, now: float) -> None:
+        """Any answer but that there is no such dialog shows that the peer is there."""
+        if status in (408, 481):
+            self.lose(Cause.GONE if status == 481 else Cause.SILENT, now)
 
     # Inputs and effects.
 

@@ -22,10 +22,14 @@ class SessionTimer:
     The interval of one session and the two moments that follow from it.
 
     ``refresh_at`` is set where we refresh, ``expires_at`` wherever there is an interval: the
-    session is to be ended then, a little before its end (section 10).
+    session is to be ended then, a little before its end (section 10). Where the peer knows no
+    interval there is ``probe_at``, when to ask whether it is still there: else a session whose
+    peer has gone without a word would stay for ever.
     """
 
-    __slots__ = ("_profile", "expires_at", "interval", "min_se", "refresh_at", "we_refresh")
+    __slots__ = (
+        *("_profile", "expires_at", "interval", "min_se", "probe_at", "refresh_at", "we_refresh"),
+    )
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
@@ -34,15 +38,22 @@ class SessionTimer:
         self.we_refresh = False
         self.refresh_at: float | None = None
         self.expires_at: float | None = None
+        self.probe_at: float | None = None
 
     def next_timeout(self) -> float | None:
-        """When to refresh or to end the session, if ever."""
-        return earliest(self.refresh_at, self.expires_at)
+        """When to refresh, to probe or to end the session, if ever."""
+        return earliest(self.refresh_at, self.expires_at, self.probe_at)
 
     def stop(self) -> None:
         """Nothing is refreshed, nothing expires."""
         self.interval = 0
-        self.refresh_at = self.expires_at = None
+        self.refresh_at = self.expires_at = self.probe_at = None
+
+    def watch(self, now: float) -> None:
+        """There is no interval: probe, as often as we would refresh."""
+        self.stop()
+        if self._profile.session_expires:
+            self.probe_at = now + self._profile.session_expires / 2
 
     # Requests of ours.
 
@@ -65,7 +76,7 @@ class SessionTimer:
         """Take what a 2xx to our INVITE or UPDATE says; without an interval there is none."""
         expires = response.session_expires
         if expires is None:
-            self.stop()
+            self.watch(now)
         else:
             self._start(expires.seconds, expires.refresher != "uas", now)
 
@@ -93,11 +104,11 @@ class SessionTimer:
         asked = request.session_expires
         peer_supports = _supports(request)
         if OPTION not in self._profile.supported or (asked is None and not peer_supports):
-            self.stop()
+            self.watch(now)
             return []
         interval = self._interval_for(request, asked)
         if not interval:
-            self.stop()
+            self.watch(now)
             return []
         role = self._role_for(asked, peer_supports)
         self._start(interval, role == "uas", now)
@@ -127,6 +138,7 @@ class SessionTimer:
         interval = min(max(interval, SMALLEST), LARGEST)
         self.interval = interval
         self.we_refresh = we_refresh
+        self.probe_at = None
         self.refresh_at = now + interval / 2 if we_refresh else None
         self.expires_at = now + interval - min(SLACK, interval / 3)
 

@@ -319,7 +319,6 @@ class TransactionTable:
             _discard(self._originals, _merge_key(request), transaction)
             self._give_back(transaction)
 
-
     def _give_back(self, transaction: ServerTransaction) -> None:
         sharer = self._sharers.pop(transaction, "")
         if sharer:

@@ -40,6 +40,7 @@ from b2bua.sip.usage_events import (
     AnswerReceived,
     Ended,
     Established,
+    InDialogRequest,
     Invitation,
     Invited,
     OfferReceived,
@@ -53,6 +54,7 @@ from tests.sip.exchanges import counted
 
 E = TypeVar("E")
 OURS, SERVER_A, SERVER_B, PHONE = "192.0.2.1", "192.0.2.11", "192.0.2.12", "198.51.100.7"
+_FOLLOWED = (OfferReceived, OfferRequested, AnswerReceived, InDialogRequest)
 _KEPT = ("INVITE", "NOTIFY", "INFO", "BYE", "CANCEL")
 
 
@@ -218,7 +220,7 @@ class Peer:
                     self.network.send(self.hop, output.hop, output.message)
                 elif isinstance(output, UsageEvent):
                     self.events.append(output)
-                    if isinstance(output, OfferReceived | OfferRequested | AnswerReceived):
+                    if isinstance(output, _FOLLOWED):
                         self.network.after(self, output)
                 elif isinstance(output, RequestReceived):
                     self._answer(output)

@@ -8,9 +8,9 @@ from b2bua.sip.hop import Hop
 from b2bua.sip.message import Message, Request, Response
 from b2bua.sip.outputs import Send
 from b2bua.sip.parser import parse_datagram
-from b2bua.sip.usage_events import Established, InDialogRequest, Progress, RequestAnswered
+from b2bua.sip.usage_events import Established, InDialogRequest, Profile, Progress, RequestAnswered
 from b2bua.upstreams import Server
-from tests.b2bua.network import OURS, PHONE, SERVER_A, SERVER_B, sdp
+from tests.b2bua.network import OURS, PHONE, SERVER_A, SERVER_B, Ended, sdp
 from tests.b2bua.test_calls import CallCase
 
 
@@ -226,3 +226,30 @@ class NumberTests(HostileCase):
             self.build()
             (response,) = self.invite(uri=f"sip:{user}@x")
             self.assertEqual(response.status, 484, user)
+
+
+class VanishedPeerTests(HostileCase):
+    """Peers that go away without a word, and know no session timer."""
+
+    def test_calls_do_not_stay_for_ever(self) -> None:
+        """Each leg is asked from time to time whether it is there; the silent ones end the call."""
+        for peer in (self.a, self.phone):
+            peer.agent.profile = Profile(session_expires=0, supported=())
+        self.answered()
+        self.a.call("7001", sdp())
+        self.network.advance(2000)
+        self.assertEqual(len(self.network.core.calls), 2)
+        self.assertTrue(self.sent(PHONE).count("OPTIONS") == 2)
+        self.phone.works = self.a.works = False
+        self.network.advance(1000)
+        self.assertTrue(self.network.is_clean())
+
+    def test_gone_for_one_side(self) -> None:
+        """A peer that knows nothing of the call any more has lost it."""
+        self.phone.agent.profile = Profile(session_expires=0, supported=())
+        self.answered()
+        dialog = self.phone.last(Established).usage.dialogs[0]
+        self.phone.agent.remove_dialog(dialog)
+        self.network.advance(1000)
+        self.assertEqual(self.a.last(Ended).cause.value, "remote")
+        self.assert_clean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from wsproto.events import (
 
 from b2bua.net.websocket import WebSocketFraming
 from b2bua.sip.errors import ParseError
+from b2bua.sip.hop import Hop
 from b2bua.sip.message import Message
 from b2bua.sip.stream import Item, KeepAlive
 from tests.sipnet.wires import Setting, request
@@ -237,3 +239,31 @@ class TransportTests(SynchronousTestCase):
         stream.dataReceived(Browser().socket.send(Request("x", "/")))
         self.assertTrue(wire.take().startswith(b"HTTP/1.1 400"))
         self.assertTrue(wire.disconnecting)
+
+    def test_answer_after_the_good_bye(self) -> None:
+        """What is asked in one breath with a good-bye, or a fault, has no answer and no fault."""
+        for end in (b"", b"\x81\x02hi"):
+            setting = Setting()
+            stream, wire = setting.accept("WS")
+            browser = Browser()
+            client = browser.socket
+            stream.dataReceived(client.send(Request("x", "/", subprotocols=["sip"])))
+            browser.take(wire.take())
+            received = setting.core.received
+
+            def answer(
+                message: Message,
+                hop: Hop,
+                received: Callable[[Message, Hop], None] = received,
+                setting: Setting = setting,
+            ) -> None:
+                received(message, hop)
+                setting.transports.send(message.response(200), hop)  # type: ignore[attr-defined]
+
+            setting.core.received = answer  # type: ignore[method-assign]
+            ping = client.send(TextMessage("\r\n\r\n"))
+            asked = client.send(TextMessage(SIP.decode()))
+            stream.dataReceived(asked + ping + (end or client.send(CloseConnection(1000))))
+            self.assertEqual(1, len(setting.core.messages))
+            self.assertEqual(1, setting.transports.totals.failed["answer not sent"])
+            self.assertTrue(wire.disconnecting)
