@@ -7,6 +7,7 @@ host and port, is believed and sent to. Only another address in SDP undoes that.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 Address = tuple[str, int]
@@ -22,13 +23,19 @@ def usable(address: Address | None, ipv6: bool) -> Address | None:
     """
     if address is None or not 0 < address[1] < 0x10000:
         return None
+    host = _usable_host(address[0], ipv6)
+    return (host, address[1]) if host else None
+
+
+@lru_cache(1024)
+def _usable_host(text: str, ipv6: bool) -> str:
     try:
-        host = ip_address(address[0])
+        host = ip_address(text)
     except ValueError:
-        return None
+        return ""
     if isinstance(host, IPv6Address) != ipv6 or host.is_multicast or host.is_unspecified:
-        return None
-    return str(host), address[1]
+        return ""
+    return str(host)
 
 
 class Latch:
