@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from itertools import count
 from math import inf
 
@@ -256,7 +257,10 @@ class ServerPool:
     def is_server(self, host: str) -> bool:
         """Whether a message from this address comes from one of the servers, active or not."""
         plain = canonical_host(host)
-        return any(plain in standing.addresses for standing in self._standings.values())
+        for standing in self._standings.values():
+            if plain in standing.addresses:
+                return True
+        return False
 
     def next_hop(self, host: str, port: int | None, transport: str) -> Server | None:
         """
@@ -453,6 +457,7 @@ class ServerPool:
         return min(longest, self._times.longest_wait) * (0.5 + self._random() / 2)
 
 
+@lru_cache(256)
 def canonical_host(host: str) -> str:
     """Spell a host in one way: lower case, no brackets, no dot at the end."""
     return host.strip("[]").rstrip(".").lower()
