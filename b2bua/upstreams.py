@@ -257,10 +257,7 @@ class ServerPool:
     def is_server(self, host: str) -> bool:
         """Whether a message from this address comes from one of the servers, active or not."""
         plain = canonical_host(host)
-        for standing in self._standings.values():
-            if plain in standing.addresses:
-                return True
-        return False
+        return any(plain in standing.addresses for standing in self._standings.values())
 
     def next_hop(self, host: str, port: int | None, transport: str) -> Server | None:
         """
