@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 
 from b2bua.call_events import Event, MessagePassed, ServerChanged, ServersDown, Subscriber
@@ -42,7 +43,7 @@ from b2bua.sip.outputs import (
     Unanswered,
 )
 from b2bua.sip.server_transaction import ServerTransaction
-from b2bua.sip.timers import Timers
+from b2bua.sip.timers import Timers, earliest
 from b2bua.sip.transactions import TransactionTable
 from b2bua.sip.uri import SipUri, Uri
 from b2bua.sip.usage_events import SDP, Profile, UsageEvent
@@ -208,13 +209,12 @@ class B2bua:
 
     def next_timeout(self) -> float | None:
         """When to call ``handle_timeout``, if ever."""
-        moments = (
+        return earliest(
             self.agent.next_timeout(),
             self.servers.next_timeout(),
             self.registrar.next_timeout(),
             self.calls.next_timeout(),
         )
-        return min((moment for moment in moments if moment is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
@@ -319,11 +319,7 @@ class B2bua:
     # Where things go.
 
     def _contact(self, hop: Hop) -> NameAddr:
-        host, _, port = self._sent_by(hop).rpartition(":")
-        uri = SipUri("sip", "", None, host.strip("[]"), int(port))
-        if hop.transport != "UDP":
-            uri = uri.with_parameter("transport", hop.transport.lower())
-        return NameAddr("", uri)
+        return _contact(self._sent_by(hop), hop.transport)
 
     def _route(self, uri: Uri, hop: Hop) -> Hop:
         """Where a request inside a dialog goes; ``hop`` is where its peer's latest came from."""
@@ -424,3 +420,13 @@ def _is_reachable(host: str, neighbour: str) -> bool:
     if address.is_loopback:
         return ip_address(neighbour).is_loopback
     return not (address.is_unspecified or address.is_multicast or address.is_reserved)
+
+
+@lru_cache(64)
+def _contact(sent_by: str, transport: str) -> NameAddr:
+    """The Contact at an address of ours; there are a few of them."""
+    host, _, port = sent_by.rpartition(":")
+    uri = SipUri("sip", "", None, host.strip("[]"), int(port))
+    if transport != "UDP":
+        uri = uri.with_parameter("transport", transport.lower())
+    return NameAddr("", uri)

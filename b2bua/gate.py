@@ -28,7 +28,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from b2bua.call_events import PhoneRefused, Subscriber
@@ -278,7 +279,13 @@ class Gate:
     def _needs_no_password(self, host: str) -> bool:
         if not self._settings.networks:
             return False
-        address = ip_address(host)
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
+        address = _address(host)
         return any(address in network for network in self._settings.networks)
+
+
+@lru_cache(1024)
+def _address(host: str) -> IPv4Address | IPv6Address:
+    """The address of a host, IPv4 also where it came mapped."""
+    address = ip_address(host)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address if mapped is None else mapped

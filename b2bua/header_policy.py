@@ -73,8 +73,9 @@ def carry(message: Message, trust: Trust) -> Carried:
     kind = message.method if isinstance(message, Request) else RESPONSE
     headers: list[tuple[str, str]] = []
     unreadable: list[str] = []
-    privacy = _privacy(message)
-    for name, kinds in CARRIED.items():
+    there = () if message.lacks(CARRIED) else CARRIED.items()
+    privacy = _privacy(message) if there else frozenset()
+    for name, kinds in there:
         if kind not in kinds or not message.has(name):
             continue
         try:

@@ -46,6 +46,7 @@ from b2bua.registration_terms import (
     Terms,
     Unregistered,
 )
+from b2bua.sip.timers import earliest
 
 UNANSWERED = Answer(408)
 UNAVAILABLE = Answer(503)
@@ -196,10 +197,8 @@ class Registrations:
 
     def next_timeout(self) -> float | None:
         """When ``handle_timeout`` is due, if at all."""
-        moments = [self._closes_at, self._schedule.next_alarm()]
-        if not self._suspended:
-            moments.append(self._schedule.next_turn())
-        return min((moment for moment in moments if moment is not None), default=None)
+        turn = None if self._suspended else self._schedule.next_turn()
+        return earliest(self._closes_at, self._schedule.next_alarm(), turn)
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""

@@ -55,6 +55,7 @@ from b2bua.sip.headers import NameAddr
 from b2bua.sip.hop import Hop
 from b2bua.sip.message import Response
 from b2bua.sip.outputs import ResponseReceived, Terminated, TransportFailed
+from b2bua.sip.timers import earliest
 from b2bua.sip.user_agent import AgentOutput, UserAgent
 from b2bua.srv import Problem, Target
 from b2bua.upstreams import AllDown, Probe, Reason, Recovered, Sent, ServerPool, State, Switched
@@ -306,10 +307,10 @@ class Servers:
 
     def next_timeout(self) -> float | None:
         """When ``handle_timeout`` is due, if at all."""
-        moments = [self._registrations.next_timeout()]
+        moment = self._registrations.next_timeout()
         if self._is_probing and self._pool is not None:
-            moments.append(self._pool.next_timeout())
-        return min((moment for moment in moments if moment is not None), default=None)
+            return earliest(moment, self._pool.next_timeout())
+        return moment
 
     def handle_timeout(self, now: float) -> None:
         """Send what is due."""

@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from itertools import count
 from math import inf
 
@@ -453,6 +454,7 @@ class ServerPool:
         return min(longest, self._times.longest_wait) * (0.5 + self._random() / 2)
 
 
+@lru_cache(256)
 def canonical_host(host: str) -> str:
     """Spell a host in one way: lower case, no brackets, no dot at the end."""
     return host.strip("[]").rstrip(".").lower()

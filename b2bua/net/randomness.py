@@ -4,7 +4,7 @@ Numbers that nobody may guess, drawn from the system in blocks: a call needs som
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Callable
 from typing import Final
 
@@ -17,7 +17,7 @@ _FRACTION_BITS: Final = 53
 class Randomness:
     """Hands out the bytes of ``source``, each of them once."""
 
-    def __init__(self, source: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(self, source: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._source = source
         self._block = b""
         self._at = 0

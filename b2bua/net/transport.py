@@ -124,6 +124,9 @@ class SipTransports:
         self._datagrams: dict[int, DatagramPort] = {}
         self._listeners: list[StreamListener] = []
         self._bound: list[tuple[SipListen, int]] = []
+        self._names: frozenset[str] = frozenset()
+        self._sent_by: dict[tuple[str, bool], str] = {}
+        """By transport and family, as far as it was asked for since the last binding."""
         self._openings: dict[int, Opening] = {}
         self._pauses: dict[Way, float] = {}
         self._long = LongRequests()
@@ -142,6 +145,7 @@ class SipTransports:
             except (OSError, CannotListenError) as error:
                 self.stop()
                 raise NotBound(listen, error) from error
+        self._bindings_changed()
 
     def stop(self) -> Deferred[list[object]]:
         """Close everything, without a word to the core; fires when the ports are free."""
@@ -156,6 +160,7 @@ class SipTransports:
         self._datagrams.clear()
         self._listeners.clear()
         self._bound.clear()
+        self._bindings_changed()
         return gatherResults(stopping)
 
     def bound(self) -> list[tuple[str, str, int]]:
@@ -183,13 +188,16 @@ class SipTransports:
 
     def sent_by(self, hop: Hop) -> str:
         """Host and port that the Via of a request over ``hop`` shows."""
-        is_v6 = ":" in hop.host
+        way = (hop.transport, ":" in hop.host)
+        found = self._sent_by.get(way)
+        if found is None:
+            found = self._sent_by[way] = self._closest(*way)
+        return found
+
+    def _closest(self, transport: str, is_v6: bool) -> str:
         fits = sorted(
             self._bound,
-            key=lambda pair: (
-                pair[0].transport != hop.transport,
-                (":" in pair[0].host) != is_v6,
-            ),
+            key=lambda pair: (pair[0].transport != transport, (":" in pair[0].host) != is_v6),
         )
         if not fits:
             raise LookupError("nothing is bound")
@@ -198,7 +206,11 @@ class SipTransports:
 
     def names(self) -> frozenset[str]:
         """All that our Vias may show."""
-        return frozenset(listen.sent_by(port) for listen, port in self._bound)
+        return self._names
+
+    def _bindings_changed(self) -> None:
+        self._names = frozenset(listen.sent_by(port) for listen, port in self._bound)
+        self._sent_by.clear()
 
     def authenticated(self, hop: Hop) -> None:
         """The peer has proved who it is: its connection may stay."""

@@ -7,6 +7,7 @@ host and port, is believed and sent to. Only another address in SDP undoes that.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 
 Address = tuple[str, int]
@@ -24,16 +25,22 @@ def usable(address: Address | None, own: str) -> Address | None:
     """
     if address is None or not 0 < address[1] < 0x10000:
         return None
+    host = _usable_host(address[0], own.partition("%")[0])
+    return (host, address[1]) if host else None
+
+
+@lru_cache(1024)
+def _usable_host(text: str, own: str) -> str:
     try:
-        host = ip_address(address[0])
+        host = ip_address(text)
     except ValueError:
-        return None
-    ours = ip_address(own.partition("%")[0])
+        return ""
+    ours = ip_address(own)
     if host.version != ours.version or host.is_multicast or host.is_unspecified:
-        return None
+        return ""
     if host.is_loopback and not ours.is_loopback:
-        return None
-    return str(host), address[1]
+        return ""
+    return str(host)
 
 
 class Latch:

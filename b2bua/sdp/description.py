@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final, Self, TypeVar
 
 from b2bua.sdp.attributes import (
@@ -33,7 +34,7 @@ from b2bua.sdp.direction import Direction
 from b2bua.sdp.errors import SdpError
 from b2bua.sdp.grammar import number
 from b2bua.sdp.lines import Connection, MediaLine, Origin, Timing
-from b2bua.sdp.once import once, remembering
+from b2bua.sdp.once import alike, once, remembering
 
 MAX_BYTES: Final = 65_536
 MAX_LINES: Final = 2_000
@@ -41,6 +42,10 @@ MAX_MEDIA: Final = 8
 MAX_CANDIDATES: Final = 100
 MIN_PTIME: Final = 10
 MAX_PTIME: Final = 60
+
+_ALIKE: Final = 512
+_LONGEST_ALIKE: Final = 2048
+"""Media whose readings are shared, and how long they may be: together they bound the memory."""
 
 _SESSION_ORDER: Final = "vosiuepcbtrzka"
 _MEDIA_ORDER: Final = "micbka"
@@ -62,18 +67,19 @@ class Section:
     """Lines in order, each ``letter=value`` without its line end."""
 
     lines: tuple[str, ...]
+    readings: dict[str, object] = field(init=False, repr=False, compare=False)
+    """See ``alike``."""
 
     def __post_init__(self) -> None:
-        text = "".join([f"{line}\n" for line in self.lines])
-        if not _are_lines(text) or text.count("\n") != len(self.lines):
-            raise SdpError("line")
+        _check_lines(self.lines)
+        object.__setattr__(self, "readings", {})
 
-    @once
+    @alike
     def _values(self) -> Mapping[str, str]:
-        """The value of the first line of each kind."""
-        return {line[0]: line[2:] for line in reversed(self.lines)}
+        """The value of the first line of each kind, but for that of ``m=``."""
+        return {line[0]: line[2:] for line in reversed(self.lines) if line[0] != "m"}
 
-    @once
+    @alike
     def _attributes(self) -> Mapping[str, list[str]]:
         """The values of each attribute, in order."""
         found: dict[str, list[str]] = {}
@@ -127,7 +133,7 @@ class Section:
     def _order(self) -> str:
         return _SESSION_ORDER
 
-    @once
+    @alike
     def direction(self) -> Direction | None:
         """The direction that stands in this section, or None."""
         found = {line for line in self.lines if line in _DIRECTIONS}
@@ -135,33 +141,50 @@ class Section:
             raise SdpError("duplicate", "direction")
         return _DIRECTIONS[found.pop()] if found else None
 
-    @once
+    @alike
     def connection(self) -> Connection | None:
         """The ``c=`` line of this section."""
         return _optional(_connection, self.value("c"))
 
-    @once
+    @alike
     def fingerprints(self) -> tuple[Fingerprint, ...]:
         """Every ``a=fingerprint`` of this section."""
         return tuple(map(Fingerprint.parse, self.attributes("fingerprint")))
 
-    @once
+    @alike
     def setup(self) -> Setup | None:
         """``a=setup`` of this section."""
         return _optional(Setup.parse, self.attribute("setup"))
 
-    @once
+    @alike
     def extmaps(self) -> tuple[Extmap, ...]:
         """Every ``a=extmap`` of this section."""
         return tuple(map(Extmap.parse, self.attributes("extmap")))
 
-    @once
+    @alike
     def ice(self) -> IceCredentials | None:
         """The ICE credentials of this section; SdpError where one stands without the other."""
         ufrag, pwd = self.attribute("ice-ufrag"), self.attribute("ice-pwd")
         if ufrag is None and pwd is None:
             return None
         return IceCredentials.parse(ufrag or "", pwd or "")
+
+
+def _check_lines(lines: tuple[str, ...]) -> None:
+    text = "".join([f"{line}\n" for line in lines])
+    if not _are_lines(text) or text.count("\n") != len(lines):
+        raise SdpError("line")
+
+
+@lru_cache(_ALIKE)
+def _readings(lines: tuple[str, ...]) -> dict[str, object]:
+    """
+    What was read of a medium that says this after its ``m=`` line.
+
+    Phones say the same in each call, but for the port.
+    """
+    _check_lines(lines)
+    return {}
 
 
 def _is_attribute(line: str, name: str) -> bool:
@@ -179,13 +202,26 @@ class MediaDescription(Section):
     line: MediaLine = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        Section.__post_init__(self)
+        _check_lines(self.lines[:1])
         if not self.lines or not self.lines[0].startswith("m="):
             raise SdpError("order", "m=")
+        rest = self.lines[1:]
+        is_short = sum(map(len, rest)) <= _LONGEST_ALIKE
+        readings = _readings(rest) if is_short else _readings.__wrapped__(rest)
+        object.__setattr__(self, "readings", readings)
         object.__setattr__(self, "line", MediaLine.parse(self.lines[0][2:]))
 
     def _order(self) -> str:
         return _MEDIA_ORDER
+
+    @alike
+    def is_readable(self) -> bool:
+        """True; SdpError where a line has no place in a medium, or a value not its form."""
+        _check_letters(self, _MEDIA_ORDER)
+        _check_shared(self)
+        _read_all(self.rtpmaps, self.fmtps, self.feedback, self.rtcp, self.cryptos)
+        _read_all(self.ptime, self.maxptime)
+        return True
 
     def with_line(self, line: MediaLine) -> Self:
         """Return the medium with another ``m=`` line."""
@@ -206,12 +242,12 @@ class MediaDescription(Section):
         """The slot carries nothing: port 0, unless the port is that of its bundle (RFC 9143)."""
         return self.line.port == 0 and not self.has("bundle-only")
 
-    @once
+    @alike
     def mid(self) -> str | None:
         """``a=mid``."""
         return self.attribute("mid")
 
-    @once
+    @alike
     def rtpmaps(self) -> Mapping[int, RtpMap]:
         """``a=rtpmap`` by payload type; SdpError where one type means two things."""
         found: dict[int, RtpMap] = {}
@@ -221,7 +257,7 @@ class MediaDescription(Section):
                 raise SdpError("duplicate", "rtpmap")
         return found
 
-    @once
+    @alike
     def fmtps(self) -> Mapping[str, str]:
         """Parameters by format; of two lines for one format the first counts."""
         found: dict[str, str] = {}
@@ -230,22 +266,22 @@ class MediaDescription(Section):
             found.setdefault(fmtp.format, fmtp.parameters)
         return found
 
-    @once
+    @alike
     def feedback(self) -> tuple[RtcpFeedback, ...]:
         """Every ``a=rtcp-fb``."""
         return tuple(map(RtcpFeedback.parse, self.attributes("rtcp-fb")))
 
-    @once
+    @alike
     def rtcp(self) -> Rtcp | None:
         """``a=rtcp``."""
         return _optional(Rtcp.parse, self.attribute("rtcp"))
 
-    @once
+    @alike
     def candidates(self) -> tuple[Candidate, ...]:
         """Every ``a=candidate``."""
         return tuple(map(Candidate.parse, self.attributes("candidate")))
 
-    @once
+    @alike
     def cryptos(self) -> tuple[Crypto, ...]:
         """Every ``a=crypto``; SdpError where a tag is there twice."""
         found = tuple(map(Crypto.parse, self.attributes("crypto")))
@@ -253,13 +289,13 @@ class MediaDescription(Section):
             raise SdpError("duplicate", "crypto")
         return found
 
-    @once
+    @alike
     def ptime(self) -> int | None:
         """The milliseconds of a packet that the writer would like to get."""
         value = self.attribute("ptime")
         return None if value is None else number(value.strip(" "), MIN_PTIME, MAX_PTIME, "ptime")
 
-    @once
+    @alike
     def maxptime(self) -> int | None:
         """The most milliseconds of a packet that the writer takes."""
         value = self.attribute("maxptime")
@@ -421,10 +457,7 @@ def _check_shared(section: Section) -> None:
 
 
 def _check_medium(description: SessionDescription, medium: MediaDescription) -> None:
-    _check_letters(medium, _MEDIA_ORDER)
-    _check_shared(medium)
-    _read_all(medium.rtpmaps, medium.fmtps, medium.feedback, medium.rtcp, medium.cryptos)
-    _read_all(medium.ptime, medium.maxptime)
+    _read_all(medium.is_readable)
     if medium.port and description.connection_of(medium) is None:
         raise SdpError("missing", "c=")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, Generic, Self, TypeVar, overload
+from typing import Final, Generic, Protocol, Self, TypeVar, cast, overload
 
 OwnerT = TypeVar("OwnerT")
 ValueT = TypeVar("ValueT")
@@ -41,6 +41,41 @@ class once(Generic[OwnerT, ValueT]):
             return self
         value = instance.__dict__[self._name] = self._read(instance)
         return value
+
+
+class Alike(Protocol):
+    """What shares its readings with all others that say the same."""
+
+    @property
+    def readings(self) -> dict[str, object]:
+        """What was read of these lines so far, by the name of the property."""
+
+
+AlikeT = TypeVar("AlikeT", bound=Alike)
+
+
+class alike(Generic[AlikeT, ValueT]):
+    """A property that is read once for all objects that share their ``readings``."""
+
+    def __init__(self, read: Callable[[AlikeT], ValueT]) -> None:
+        self._read = read
+        self._name = read.__name__
+        self.__doc__ = read.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type[AlikeT]) -> Self: ...
+
+    @overload
+    def __get__(self, instance: AlikeT, owner: type[AlikeT]) -> ValueT: ...
+
+    def __get__(self, instance: AlikeT | None, owner: type[AlikeT]) -> Self | ValueT:
+        """Give the value that is there, or read it."""
+        if instance is None:
+            return self
+        readings, name = instance.readings, self._name
+        if name not in readings:
+            readings[name] = self._read(instance)
+        return cast(ValueT, readings[name])
 
 
 def remembering(parse: Callable[[str], ValueT]) -> Callable[[str], ValueT]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from b2bua.sip.dialog import Dialog
@@ -31,7 +32,7 @@ the peer's own, and an offer made before that would take the peer's back.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Profile:
     """What this user agent can do, as its messages say it, and how long its sessions last."""
 
@@ -57,14 +58,25 @@ class Profile:
 
         A re-INVITE does not offer reliable responses: a session that stands has no use for them.
         """
-        headers = [("Contact", str(contact)), ("Allow", ", ".join(self.allow))]
-        supported = [o for o in self.supported if method != "INVITE" or o != "100rel"]
+        said = self._said_inside if method == "INVITE" else self._said
+        return [("Contact", str(contact)), *said]
+
+    @cached_property
+    def _said(self) -> list[tuple[str, str]]:
+        return self._lists(self.supported)
+
+    @cached_property
+    def _said_inside(self) -> list[tuple[str, str]]:
+        return self._lists(tuple(option for option in self.supported if option != "100rel"))
+
+    def _lists(self, supported: tuple[str, ...]) -> list[tuple[str, str]]:
         lists = {
+            "Allow": self.allow,
             "Supported": supported,
             "Allow-Events": self.allow_events,
             "Recv-Info": self.recv_info,
         }
-        return headers + [(name, ", ".join(listed)) for name, listed in lists.items() if listed]
+        return [(name, ", ".join(listed)) for name, listed in lists.items() if listed]
 
 
 @dataclass(frozen=True, slots=True)
