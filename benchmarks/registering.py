@@ -72,10 +72,10 @@ def ours(bench: SipBench) -> Iterator[Registrar]:
     users = [f"{dn} = {PASSWORD}" for dn in dns(0, bench.extent.dns)]
     callee: Address = ("127.0.0.14", PORT + 9)
     with (
+        sipp.callee(callee, bench.load_cpu),
         sip_servers.ours(
             port=PORT, callee=callee, b2bua=("phone-networks = 127.0.0.1/32",), users=users
         ) as server,
-        sipp.callee(callee, bench.load_cpu),
     ):
         yield Registrar("ours", server.address, server.cpu_ms)
 
