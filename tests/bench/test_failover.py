@@ -100,9 +100,8 @@ class PlotTests(SynchronousTestCase):
         seen = [request(99, "1"), request(102, "2"), granted(104, "2", SECOND)]
         tree = ElementTree.fromstring(drawn(outage(*seen)))
         kinds = [element.get("class") for element in tree]
-        self.assertEqual(
-            (kinds.count("bar"), kinds.count("moment"), kinds.count("limit")), (2, 2, 1)
-        )
+        counts = [kinds.count(kind) for kind in ("bar", "moment", "limit")]
+        self.assertEqual(counts, [2, 2, 1])
         self.assertTrue(any("first 200" in (element.text or "") for element in tree))
 
     def test_text_is_escaped(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,7 +95,7 @@ class CommandTests(SynchronousTestCase):
         """On its CPU, bound to its address, with one of our scenarios, whatever else is asked."""
         command = sipp.command("caller", ("127.0.0.2", 60020), {"-r": 50.0}, 1)
         self.assertEqual(command[:4], ["taskset", "-c", "1", "sipp"])
-        pairs = list(zip(command[4:], command[5:], strict=False))
+        pairs = list(itertools.pairwise(command))
         for pair in (("-i", "127.0.0.2"), ("-p", "60020"), ("-r", "50.0")):
             self.assertIn(pair, pairs)
         self.assertTrue(Path(command[command.index("-sf") + 1]).exists())
