@@ -34,8 +34,8 @@ FIRST_DN = 2000
 NUMBERS = "2000-9999"
 REGISTER_RATE = 100.0
 """Phones per second at which costs are taken."""
-FIRST_RATE = 300.0
-STEP = 1.2
+FIRST_RATE = 400.0
+STEP = 1.3
 HIGHEST_RATE = 2000.0
 SHORT = 30
 """Seconds of a registration where the cost of a refresh is measured: they come often."""

@@ -189,5 +189,7 @@ def version() -> str:
 
 def users(path: Path, numbers: Sequence[str], password: str) -> None:
     """Write the file of phones that ``registrations`` reads."""
-    lines = ["SEQUENTIAL", *(f"{number};{password}" for number in numbers)]
-    path.write_text("\n".join(lines) + "\n")
+    with path.open("w") as file:
+        file.write("SEQUENTIAL\n")
+        for number in numbers:
+            file.write(f"{number};[authentication username={number} password={password}]\n")

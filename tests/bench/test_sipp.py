@@ -105,4 +105,6 @@ class CommandTests(SynchronousTestCase):
         with tempfile.TemporaryDirectory() as name:
             path = Path(name, "users")
             sipp.users(path, ["2000", "2001"], "secret")
-            self.assertEqual(path.read_text(), "SEQUENTIAL\n2000;secret\n2001;secret\n")
+            first, second, _ = path.read_text().splitlines()
+            self.assertEqual(first, "SEQUENTIAL")
+            self.assertEqual(second, "2000;[authentication username=2000 password=secret]")
