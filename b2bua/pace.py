@@ -7,7 +7,11 @@ from __future__ import annotations
 from collections import deque
 from math import inf
 
-_SECOND = 1.0
+_SECOND = 1.03
+"""
+A second, and what a burst takes to be sent: on the wire its last one may be so much later than
+the first, and nothing holds the next burst back for that.
+"""
 
 
 class Pace:

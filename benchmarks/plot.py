@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 900, 300
-LEFT, RIGHT, TOP, BOTTOM = 50, 20, 40, 40
+LEFT, RIGHT, TOP, BOTTOM = 50, 20, 60, 40
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 STYLE = (
     "text{font:12px sans-serif;fill:#222}.bar{fill:#2b6cb0}.axis{stroke:#888}"
@@ -54,8 +54,9 @@ def bars(
     ]
     parts.append(_text(WIDTH / 2, HEIGHT - 6, "seconds", "middle"))
     for row, (name, second) in enumerate(moments.items()):
-        parts.append(_line("moment", x(second), TOP, x(second), y(0)))
-        parts.append(_text(x(second) + 4, TOP + 12 + 15 * row, name))
+        above = TOP - 24 + 15 * row
+        parts.append(_line("moment", x(second), above - 9, x(second), y(0)))
+        parts.append(_text(x(second) + 4, above, name))
     return "\n".join([*parts, "</svg>\n"])
 
 

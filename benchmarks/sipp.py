@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,12 +58,32 @@ def command(scenario: str, local: Address, options: dict[str, object], cpu: int)
     return ["taskset", "-c", str(cpu), "sipp", *pairs, "-nostdin", "-nd"]
 
 
-@contextlib.contextmanager
-def callee(local: Address, cpu: int = 1) -> Iterator[None]:
+def callee(local: Address, cpu: int = 1) -> AbstractContextManager[None]:
     """Whoever is called, until the block ends."""
+    return playing("callee", local, {"-mp": 46000}, cpu)
+
+
+def vanishing(
+    target: Address, local: Address, rate: float, number: int, cpu: int = 1
+) -> AbstractContextManager[None]:
+    """So many callers of whom nothing is heard after the INVITE, until the block ends."""
+    options: dict[str, object] = {"-s": "7001", "-mp": 48000, "-r": rate, "-m": number}
+    return playing("vanishing", local, options | {"-l": number}, cpu, target)
+
+
+@contextlib.contextmanager
+def playing(
+    scenario: str,
+    local: Address,
+    options: dict[str, object],
+    cpu: int,
+    target: Address | None = None,
+) -> Iterator[None]:
+    """One scenario, until the block ends."""
+    to = [] if target is None else ["{}:{}".format(*target)]
     with tempfile.TemporaryDirectory(prefix="sipp-") as directory:
         process = subprocess.Popen(
-            command("callee", local, {"-mp": 46000}, cpu),
+            [*command(scenario, local, options, cpu), *to],
             cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -71,7 +92,7 @@ def callee(local: Address, cpu: int = 1) -> Iterator[None]:
         try:
             time.sleep(0.3)
             if process.poll() is not None:
-                raise LoadFailed(f"SIPp as the callee ended with status {process.returncode}")
+                raise LoadFailed(f"SIPp with {scenario} ended with status {process.returncode}")
             yield
         finally:
             process.kill()
@@ -105,7 +126,11 @@ def run(
 ) -> Outcome:
     """One scenario to its end."""
     limit = number / rate + hold + 30
-    given: dict[str, object] = {"-r": rate, "-m": number, "-l": round(rate * (hold + ANSWER_LIMIT)) + 50}
+    given: dict[str, object] = {
+        "-r": rate,
+        "-m": number,
+        "-l": round(rate * (hold + ANSWER_LIMIT)) + 50,
+    }
     given |= {"-recv_timeout": round(1000 * ANSWER_LIMIT), "-timeout": f"{limit:.0f}s", **options}
     given |= {"-fd": 1, "-rtt_freq": 1}
     with tempfile.TemporaryDirectory(prefix="sipp-") as directory:
@@ -164,5 +189,7 @@ def version() -> str:
 
 def users(path: Path, numbers: Sequence[str], password: str) -> None:
     """Write the file of phones that ``registrations`` reads."""
-    lines = ["SEQUENTIAL", *(f"{number};{password}" for number in numbers)]
-    path.write_text("\n".join(lines) + "\n")
+    with path.open("w") as file:
+        file.write("SEQUENTIAL\n")
+        for number in numbers:
+            file.write(f"{number};[authentication username={number} password={password}]\n")

@@ -76,17 +76,16 @@ def vanished(bench: SipBench) -> Iterator[Row]:
     """Callers that SIPp plays: an INVITE each, and never a word again."""
     many = bench.extent.vanished
     with (
+        sipp.callee(CALLEE, bench.load_cpu),  # before us: nobody is to be found dead
         sip_servers.ours(port=PORT, callee=CALLEE) as server,
-        sipp.callee(CALLEE, bench.load_cpu),
     ):
         pairs = server.metric(PAIRS)
-        vanish(server, many, bench.load_cpu)
-        began = time.monotonic()
-        most = server.metric(CALLS)
-        if most < many:
-            raise LoadFailed(f"{most:.0f} of {many} calls stood")
-        left = wait_until_empty(bench, server, pairs)
-        lasted = time.monotonic() - began
+        rate = VANISHING_RATE
+        with sipp.vanishing(server.address, CALLER, rate, many, bench.load_cpu):
+            await_calls(bench, server, many)
+            began = time.monotonic()
+            left = wait_until_empty(bench, server, pairs)
+            lasted = time.monotonic() - began
         bench.say(f"  vanished: {left:.0f} left after {lasted:.0f} s")
     yield Row(
         name="vanished",
@@ -99,9 +98,13 @@ def vanished(bench: SipBench) -> Iterator[Row]:
     )
 
 
-def vanish(server: OurServer, many: int, cpu: int) -> None:
-    """So many callers send an INVITE and are gone."""
-    sipp.run("vanishing", server.address, CALLER, VANISHING_RATE, many, {"-s": "7001"}, 0.0, cpu)
+def await_calls(bench: SipBench, server: OurServer, many: int) -> None:
+    """Return when so many calls stand. Raises LoadFailed."""
+    deadline = time.monotonic() + many / VANISHING_RATE + 5
+    while (stand := server.metric(CALLS)) < many:
+        if time.monotonic() > deadline:
+            raise LoadFailed(f"{stand:.0f} of {many} calls stood")
+        bench.pause(0.5)
 
 
 def wait_until_empty(bench: SipBench, server: OurServer, pairs: float) -> float:
