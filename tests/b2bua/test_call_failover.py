@@ -118,6 +118,24 @@ class NewCallTests(CallCase):
         self.assertEqual(self.final(self.phone), 503)
         self.assertIsNotNone(self.last_to(PHONE, "503 INVITE").get("Retry-After"))
 
+    def test_server_that_answers_at_last(self) -> None:
+        """A call that rings after all, while it waits for a server, rings on."""
+        self.a.works = self.b.works = False
+        self.call()
+        self.network.advance(8.1)
+        self.assertEqual(len(self.network.told(ServersDown)), 1)
+        (*_, late) = [data for source, to, data in self._caught_by(SERVER_B)]
+        self.b.works = True
+        self.b.agent.receive(late, self.network.ours, self.now)
+        self.settle()
+        self.b.called.ring(180, self.now)
+        self.settle()
+        self.network.advance(30)
+        self.assertFalse(self.phone.has(Ended))
+        self.b.called.answer(self.now, sdp())
+        self.settle()
+        self.assertTrue(self.phone.has(Established))
+
     def test_server_that_was_only_suspected(self) -> None:
         """A server that had failed and is back takes the call when the other one fails."""
         self.a.works = False
