@@ -86,7 +86,7 @@ class Responder:
 
     def reached(self, moment: str) -> None:
         """Fail, if this is the moment for it."""
-        if moment == self._moment:
+        if moment and moment == self._moment:
             self.fail()
 
     # Sockets.
