@@ -91,9 +91,7 @@ class PairStage:
 
 
 def _registering(phone: Endpoint, one: Suite) -> Run:
-    return Run(
-        scenario="phone-registers", at=phone, to=one.at, service=DN, password=PASSWORD
-    )
+    return Run(scenario="phone-registers", at=phone, to=one.at, service=DN, password=PASSWORD)
 
 
 def _calling(phone: Endpoint, one: Suite, scenario: str, number: str, pause: float) -> Run:
@@ -324,9 +322,7 @@ def _recovery(pair: _SippPair, outcome: str, limit: float) -> Result:
     need(busiest <= _RATE + _BURST, f"{busiest} REGISTERs in a second")
     need(pair.registered() == _MANY + 1, f"{pair.registered():g} DNs are registered")
     need(len(switches(pair.suite)) <= 2, f"switches: {switches(pair.suite)}")
-    return Result(
-        f"{outcome}; back in use, at most {busiest} REGISTER/s, no DN lost", seconds
-    )
+    return Result(f"{outcome}; back in use, at most {busiest} REGISTER/s, no DN lost", seconds)
 
 
 def _pair_cases() -> Iterator[PairCase]:
@@ -342,9 +338,7 @@ def _pair_cases() -> Iterator[PairCase]:
             yield PairCase(
                 f"{name}, {moment}", f"{expected} {within}", partial(course, fail=fail, limit=limit)
             )
-    yield PairCase(
-        "flapping: 3 freezes in turn", "one switch per outage, no call lost", _flaps
-    )
+    yield PairCase("flapping: 3 freezes in turn", "one switch per outage, no call lost", _flaps)
     yield PairCase(
         "DNS gone, then frozen", "last known servers serve; switch after 4 s", _loses_dns
     )
