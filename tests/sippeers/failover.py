@@ -88,7 +88,7 @@ def run(
 def _told(play: Callable[[_T], Row]) -> Callable[[_T], Row]:
     """With a line of progress, since all of them take minutes."""
 
-    def told(case: T) -> Row:
+    def told(case: _T) -> Row:
         row = play(case)
         print(" | ".join(row.cells()), file=sys.stderr, flush=True)
         return row

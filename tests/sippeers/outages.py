@@ -119,7 +119,8 @@ _TRYING = """<send><![CDATA[
 
 
 def _refusal(*, reply: str = "reply", then: str) -> str:
-    return f"<send><![CDATA[\n{{{{{reply} 503 Service Unavailable}}}}\n{{{{empty}}}}\n\n]]></send>{then}"
+    lines = f"{{{{{reply} 503 Service Unavailable}}}}\n{{{{empty}}}}"
+    return f"<send><![CDATA[\n{lines}\n\n]]></send>{then}"
 
 
 _ACKED = '{{expect ACK}}<nop next="call"/>'

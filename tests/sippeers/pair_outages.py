@@ -349,7 +349,8 @@ def _pair_cases() -> Iterator[PairCase]:
     )
     yield PairCase(
         "both frozen, one back",
-        "503 after twice 4 s and 2 s in which one may come back, then at once; back in use within 10 s, no storm",
+        "503 after twice 4 s and 2 s in which one may come back, then at once; "
+        "back in use within 10 s, no storm",
         _both_frozen,
     )
 

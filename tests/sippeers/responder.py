@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 
 from tests.sippeers.addresses import Endpoint
@@ -234,7 +233,8 @@ def _whole(held: bytes) -> bytes | None:
 
 def _now() -> float:
     """Local time taken for UTC, as SIPp's logs have it."""
-    return datetime.fromtimestamp(time.time()).replace(tzinfo=UTC).timestamp()
+    now = time.time()
+    return now + time.localtime(now).tm_gmtoff
 
 
 @contextmanager
