@@ -206,6 +206,26 @@ class StandingCallTests(CallCase):
         self.assertNotIn("BYE", self.sent(SERVER_A))
         self.assertIn("BYE", self.sent(SERVER_B))
 
+    def test_answer_that_the_other_server_repeats(self) -> None:
+        """
+        The ACK of a 200 that its server did not live to see goes to the one that took over, when
+        that one sends the 200 again: else it would take the call for dead.
+        """
+        self.phone.call("5555", sdp(PHONE, 5000), caller="1001")
+        self.a.called.answer(self.now, sdp())
+        self.settle()
+        self.a.works = False
+        self.network.advance(1)
+        self.phone.call("5556", sdp(PHONE, 5002), caller="1001")
+        self.network.advance(5)
+        self.assertEqual(len(self.network.told(ServerChanged)), 1)
+        self.network.core.receive(self.last_to(OURS, "200 INVITE"), self.b.hop, self.now)
+        self.settle()
+        first, again = self.last_to(SERVER_A, "ACK"), self.last_to(SERVER_B, "ACK")
+        self.assertEqual(str(again.cseq), str(first.cseq))
+        self.assertEqual(again.to.tag, first.to.tag)
+        self.assertEqual(len(again.get_all("Via")), 1)
+
     def test_request_of_the_other_server_is_taken(self) -> None:
         """A request inside the dialog is known by the dialog, whichever server sends it."""
         usage = self.up()
