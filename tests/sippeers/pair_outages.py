@@ -30,6 +30,7 @@ from tests.sippeers.outages import (
     member,
     need,
     sip_log,
+    switches,
 )
 from tests.sippeers.responder import responder
 from tests.sippeers.sipp import Run, Sipp, play, sipp
@@ -41,17 +42,19 @@ _MANY = 40
 _RATE, _BURST = 50, 20
 _GRACE = 2.0
 """For how long a call that has met two silent servers waits for one of them to come back."""
-_CHANGED = "is in use before="
 
 
 class PairStage:
     """Two Kamailios, the suite, a phone of it, and whoever is called."""
 
     def __init__(
-        self, stack: ExitStack, config: Callable[[Sequence[Endpoint]], Config] | None = None
+        self,
+        stack: ExitStack,
+        config: Callable[[Sequence[Endpoint]], Config] | None = None,
+        name: str = "",
     ) -> None:
         self.stack = stack
-        pair = stack.enter_context(kamailio_pair(PASSWORD))
+        pair = stack.enter_context(kamailio_pair(PASSWORD, name=name))
         self.servers: list[Kamailio] = list(pair)
         self.at = [server.at for server in pair]
         self.far = [stack.enter_context(responder(at.at(_FAR_PORT))) for at in self.at]
@@ -76,7 +79,11 @@ class PairStage:
 
     def call(self, scenario: str = "call", pause: float = 0.2) -> Conversation:
         """The phone calls."""
-        return play(_calling(self.phone, self.suite, scenario, f"1{_FAR_PORT}", pause))
+        return play(self.calling(scenario, pause))
+
+    def calling(self, scenario: str, pause: float) -> Run:
+        """The same, to be run beside something else."""
+        return _calling(self.phone, self.suite, scenario, f"1{_FAR_PORT}", pause)
 
     def far_saw(self, number: int, name: str, count: int = 1) -> Seen:
         """A message that came to whom is called, through one of the servers."""
@@ -105,11 +112,6 @@ def _calling(phone: Endpoint, one: Suite, scenario: str, number: str, pause: flo
         patience=15,
         options=("-d", str(round(pause * 1000))),
     )
-
-
-def switches(one: Suite) -> list[str]:
-    """The lines of the log that tell of another server."""
-    return [line for line in one.program.log().splitlines() if _CHANGED in line]
 
 
 @dataclass(frozen=True)
@@ -156,9 +158,7 @@ def _hangs_up(stack: ExitStack, fail: Callable[[Kamailio], None], limit: float) 
     stage = PairStage(stack)
     with _explained(stage.suite, stage.told):
         stage.sign_in()
-        calling = stack.enter_context(
-            sipp(_calling(stage.phone, stage.suite, "call", f"1{_FAR_PORT}", 1.0))
-        )
+        calling = stack.enter_context(sipp(stage.calling("call", 1.0)))
         stage.far_saw(0, "ACK")
         fail(stage.servers[0])
         said = calling.finish()
@@ -171,9 +171,7 @@ def _holds(stack: ExitStack, fail: Callable[[Kamailio], None], limit: float) -> 
     stage = PairStage(stack)
     with _explained(stage.suite, stage.told):
         stage.sign_in()
-        calling = stack.enter_context(
-            sipp(_calling(stage.phone, stage.suite, "caller-holds", f"1{_FAR_PORT}", 5.0))
-        )
+        calling = stack.enter_context(sipp(stage.calling("caller-holds", 5.0)))
         stage.far_saw(0, "ACK")
         fail(stage.servers[0])
         said = calling.finish()

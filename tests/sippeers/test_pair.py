@@ -11,10 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.programs import require_program
 from tests.sippeers.addresses import Endpoint, own_address
 from tests.sippeers.baresip import Account, baresip
-from tests.sippeers.dns_server import Zone, dnsmasq
+from tests.sippeers.dns_server import DOMAIN, Zone, dnsmasq
 from tests.sippeers.kamailio import Settings, kamailio
-from tests.sippeers.outages import DN
-from tests.sippeers.pair_outages import PairStage, by_name, switches
+from tests.sippeers.outages import DN, switches
+from tests.sippeers.pair_outages import PairStage, by_name
 from tests.sippeers.sipp import Run, play, sipp
 from tests.sippeers.suite import PASSWORD, Config, Suite, suite
 
@@ -66,6 +66,30 @@ class SrvTests(SynchronousTestCase):
             stage.call()
             stage.far_saw(1, "BYE")
             self.assertEqual(len(switches(stage.suite)), 1)
+
+    def test_name_in_routes(self) -> None:
+        """
+        The name of the pair in a Route, which no DNS has an address for, means the server in use.
+        """
+        with ExitStack() as stack:
+            stage = PairStage(
+                stack,
+                lambda at: by_name(stack.enter_context(dnsmasq(Zone(servers=at, ttl=60)))),
+                name=DOMAIN,
+            )
+            stage.sign_in()
+            phone = Run(scenario="callee-hangs-up", at=stage.phone, service=DN, options=_PAUSE)
+            answering = stack.enter_context(sipp(phone))
+            caller = Endpoint(own_address())
+            said = play(Run(scenario="caller-is-left", at=caller, to=stage.at[0], service=DN))
+            answering.finish()
+            answer = said.received("200 INVITE")[0]
+            self.assertIn(f"<sip:{DOMAIN};", answer.header("Record-Route"))
+            calling = stack.enter_context(sipp(stage.calling("call", 1.0)))
+            stage.far_saw(0, "ACK")
+            stage.servers[0].kill()
+            calling.finish()
+            self.assertIn(stage.at[1].host, stage.far_saw(0, "BYE").headers("Via")[0])
 
 
 class RegistrationTests(SynchronousTestCase):
