@@ -1,7 +1,7 @@
 # The commands of a checkout; `make help` lists them. Set-up is done by whoever needs it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run trust lab test lint format bench soak fuzz flake interop clean
+.PHONY: help run trust lab test lint format bench soak fuzz flake interop failover clean
 
 BIN := .venv/bin
 export PYTHON ?= python3
@@ -52,6 +52,9 @@ flake: .cache/tools ## each scenario with a real peer REPEAT times; prints how o
 
 interop: .cache/tools ## the tables in docs/ that come from runs against coturn
 	$(BIN)/python -m tests.interop.tables
+
+failover: .cache/tools ## a SIP Server fails in every way at every moment: docs/failover.md
+	$(BIN)/python -m tests.sippeers.failover
 
 clean: ## all that was made here, .venv too
 	rm -rf .venv .cache build dist *.egg-info node_modules .coverage* .hypothesis \

@@ -161,9 +161,11 @@ class Call:
 
     def _progress(self, leg: Leg, event: Progress, now: float) -> None:
         leg.note(event.response)
-        leg.is_unheard = False
+        was_unheard, leg.is_unheard = leg.is_unheard, False
         if self.state is not CallState.RINGING or leg is self.caller:
             return
+        if was_unheard:
+            self._calls.rings_on(self, now)
         early = event.is_answer and len(self.rung) == 1 and self._take_early(leg, event)
         body = self._early_answer(leg) if early else b""
         status = event.response.status
@@ -326,8 +328,13 @@ class Call:
         for leg in self.rung:
             if leg.is_unheard and self._calls.place_again(self, leg, now):
                 leg.is_unheard = False
-        if any(leg.is_unheard for leg in self.rung) and self._calls.are_servers_down(now):
+        if not any(leg.is_unheard for leg in self.rung):
+            return
+        if self._calls.are_servers_down(now):
             self._calls.wait_for_server(self, now)
+        else:
+            # The server that it went to is the one that has come back.
+            self._calls.rings_on(self, now)
 
     def _in_dialog(self, leg: Leg, event: InDialogRequest, now: float) -> None:
         self._calls.control.take(self, leg, event.transaction, now)

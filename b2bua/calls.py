@@ -342,7 +342,7 @@ class Calls:
         leg.abandon(now)
         if not self.place(call, leg, b"" if offer is None else offer.render(), now):
             return False
-        self._deadlines.set(call, now + self._settings.limits.ringing_seconds)
+        self.rings_on(call, now)
         self.emit(CallResent(call.id, f"{hop.host}:{hop.port}"))
         return True
 
@@ -353,6 +353,10 @@ class Calls:
     def wait_for_server(self, call: Call, now: float) -> None:
         """Let a call that no server has answered wait a little for one to come back."""
         self._deadlines.set(call, now + _WAIT_FOR_SERVER)
+
+    def rings_on(self, call: Call, now: float) -> None:
+        """Let a call that is with a server ring for as long as any."""
+        self._deadlines.set(call, now + self._settings.limits.ringing_seconds)
 
     def server_changed(self, now: float) -> None:
         """Another SIP Server is in use: what nothing has come back for may be sent there."""
@@ -368,7 +372,7 @@ class Calls:
         self._calls[call.id] = call
         self._busy[own] += 1
         self._counted[call] = own
-        self._deadlines.set(call, now + self._settings.limits.ringing_seconds)
+        self.rings_on(call, now)
         self.adopt(call, call.caller)
 
     def answered(self, call: Call) -> None:

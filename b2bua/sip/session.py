@@ -384,9 +384,17 @@ class Session:
     def acknowledge_again(self, number: int) -> bool:
         """Send the ACK again that a copy of a 2xx asks for, if it was sent before."""
         kept = self._acks.get(number)
-        if kept is not None:
-            self.usage.agent.send(*kept)
-        return kept is not None
+        if kept is None:
+            return False
+        ack, hop = kept
+        way = self.usage.hop_of(self.dialog)
+        if not way.is_along(hop):
+            # The other server of a pair goes on with what the one that is gone has begun.
+            ack = Request(ack.method, ack.uri, ack.headers, ack.body)
+            ack.remove("Via")
+            self._acks[number] = (self.usage.agent.with_via(ack, way), way)
+        self.usage.agent.send(*self._acks[number])
+        return True
 
     def end(self, now: float) -> None:
         """

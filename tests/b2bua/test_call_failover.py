@@ -118,6 +118,24 @@ class NewCallTests(CallCase):
         self.assertEqual(self.final(self.phone), 503)
         self.assertIsNotNone(self.last_to(PHONE, "503 INVITE").get("Retry-After"))
 
+    def test_server_that_answers_at_last(self) -> None:
+        """A call that rings after all, while it waits for a server, rings on."""
+        self.a.works = self.b.works = False
+        self.call()
+        self.network.advance(8.1)
+        self.assertEqual(len(self.network.told(ServersDown)), 1)
+        (*_, late) = [data for source, to, data in self._caught_by(SERVER_B)]
+        self.b.works = True
+        self.b.agent.receive(late, self.network.ours, self.now)
+        self.settle()
+        self.b.called.ring(180, self.now)
+        self.settle()
+        self.network.advance(30)
+        self.assertFalse(self.phone.has(Ended))
+        self.b.called.answer(self.now, sdp())
+        self.settle()
+        self.assertTrue(self.phone.has(Established))
+
     def test_server_that_was_only_suspected(self) -> None:
         """A server that had failed and is back takes the call when the other one fails."""
         self.a.works = False
@@ -187,6 +205,26 @@ class StandingCallTests(CallCase):
         self.settle()
         self.assertNotIn("BYE", self.sent(SERVER_A))
         self.assertIn("BYE", self.sent(SERVER_B))
+
+    def test_answer_that_the_other_server_repeats(self) -> None:
+        """
+        The ACK of a 200 that its server did not live to see goes to the one that took over, when
+        that one sends the 200 again: else it would take the call for dead.
+        """
+        self.phone.call("5555", sdp(PHONE, 5000), caller="1001")
+        self.a.called.answer(self.now, sdp())
+        self.settle()
+        self.a.works = False
+        self.network.advance(1)
+        self.phone.call("5556", sdp(PHONE, 5002), caller="1001")
+        self.network.advance(5)
+        self.assertEqual(len(self.network.told(ServerChanged)), 1)
+        self.network.core.receive(self.last_to(OURS, "200 INVITE"), self.b.hop, self.now)
+        self.settle()
+        first, again = self.last_to(SERVER_A, "ACK"), self.last_to(SERVER_B, "ACK")
+        self.assertEqual(str(again.cseq), str(first.cseq))
+        self.assertEqual(again.to.tag, first.to.tag)
+        self.assertEqual(len(again.get_all("Via")), 1)
 
     def test_request_of_the_other_server_is_taken(self) -> None:
         """A request inside the dialog is known by the dialog, whichever server sends it."""

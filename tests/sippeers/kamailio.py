@@ -36,6 +36,8 @@ class Settings:
     at: Endpoint
     partner: str = ""
     """The address of the other one of the pair."""
+    name: str = ""
+    """The name of the pair, which it puts into Record-Route instead of its own address."""
     password: str = ""
     """REGISTER is challenged, and this is everybody's password."""
     certificate: tuple[Path, Path] | None = None
@@ -129,14 +131,22 @@ def kamailio(settings: Settings | None = None) -> Iterator[Kamailio]:
 
 
 @contextmanager
-def kamailio_pair(password: str = "", expires: int = 140) -> Iterator[tuple[Kamailio, Kamailio]]:
+def kamailio_pair(
+    password: str = "", expires: int = 140, name: str = ""
+) -> Iterator[tuple[Kamailio, Kamailio]]:
     """Two that tell each other whatever is registered with one of them."""
     hosts = (own_address(), own_address())
     with ExitStack() as stack:
         first, second = (
             stack.enter_context(
                 kamailio(
-                    Settings(at=Endpoint(own), partner=other, password=password, expires=expires)
+                    Settings(
+                        at=Endpoint(own),
+                        partner=other,
+                        name=name,
+                        password=password,
+                        expires=expires,
+                    )
                 )
             )
             for own, other in (hosts, hosts[::-1])
@@ -153,6 +163,7 @@ def _command(settings: Settings, folder: Path) -> Sequence[str]:
         "WITH_AUTH": bool(settings.password),
         "WITH_TLS": bool(settings.certificate),
         "WITH_PARTNER": bool(settings.partner),
+        "WITH_NAME": bool(settings.name),
     }
     return [
         require_program("kamailio"),
@@ -171,6 +182,7 @@ def _configuration(settings: Settings, folder: Path) -> str:
         "TLS_PORT": "5061",
         "FOLDER": str(folder),
         "PARTNER": settings.partner or "0.0.0.0",
+        "NAME": settings.name,
         "REALM": REALM,
         "PASSWORD": settings.password,
         "EXPIRES": str(settings.expires),

@@ -30,6 +30,9 @@ SLACK = 0.7
 """For a machine with other work; what is measured stands in the table."""
 
 
+_CHANGED = "is in use before="
+
+
 class Fault(Enum):
     """What is wrong with the first server."""
 
@@ -119,7 +122,8 @@ _TRYING = """<send><![CDATA[
 
 
 def _refusal(*, reply: str = "reply", then: str) -> str:
-    return f"<send><![CDATA[\n{{{{{reply} 503 Service Unavailable}}}}\n{{{{empty}}}}\n\n]]></send>{then}"
+    lines = f"{{{{{reply} 503 Service Unavailable}}}}\n{{{{empty}}}}"
+    return f"<send><![CDATA[\n{lines}\n\n]]></send>{then}"
 
 
 _ACKED = '{{expect ACK}}<nop next="call"/>'
@@ -296,11 +300,18 @@ def run(case: Case, tries: int = 8) -> Result:
 def _run(case: Case) -> Result:
     with staged(case) as stage:
         try:
-            return _JUDGES[case.moment](stage)
+            result = _JUDGES[case.moment](stage)
+            need(len(switches(stage.suite)) <= 1, f"switches: {switches(stage.suite)}")
+            return result
         except AssertionError as error:
             told = f"{error}\n{stage.told()}\n{sip_log(stage.suite)}"
             first = str(error).splitlines()
             return Result(" ".join(first[:2])[:160], None, is_expected=False, told=told)
+
+
+def switches(one: Suite) -> list[str]:
+    """The lines of the log that tell of another server."""
+    return [line for line in one.program.log().splitlines() if _CHANGED in line]
 
 
 def sip_log(one: Suite) -> str:

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 
 from tests.sippeers.addresses import Endpoint
@@ -86,7 +85,7 @@ class Responder:
 
     def reached(self, moment: str) -> None:
         """Fail, if this is the moment for it."""
-        if moment == self._moment:
+        if moment and moment == self._moment:
             self.fail()
 
     # Sockets.
@@ -234,7 +233,8 @@ def _whole(held: bytes) -> bytes | None:
 
 def _now() -> float:
     """Local time taken for UTC, as SIPp's logs have it."""
-    return datetime.fromtimestamp(time.time()).replace(tzinfo=UTC).timestamp()
+    now = time.time()
+    return now + time.localtime(now).tm_gmtoff
 
 
 @contextmanager
