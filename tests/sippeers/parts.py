@@ -168,6 +168,24 @@ def _callee_reply(status: str, *reason: str) -> str:
     return _reply(status, *reason, tag=";tag=[pid]B[call_number]")
 
 
+def _branch_reply(branch: str, status: str, *reason: str) -> str:
+    """Of one of several branches, to the INVITE whose header fields are kept."""
+    return _lines(
+        f"SIP/2.0 {status} {' '.join(reason)}",
+        "Via: [$via]",
+        "From: [$caller]",
+        f"To: [$callee];tag=[pid]{branch}[call_number]",
+        "Call-ID: [call_id]",
+        "CSeq: [$cseq]",
+        "Contact: <sip:[service]@[local_ip]:[local_port];transport=[transport]>",
+    )
+
+
+def _acknowledged(branch: str) -> str:
+    """An ACK to that branch."""
+    return _step(("ACK",), _check("hdr", f"tag=[0-9]+{branch}", "To:"))
+
+
 def _register(cseq: str) -> str:
     """Of the phone for itself, as long as those of real phones: a challenge must not be longer."""
     return _lines(
@@ -349,8 +367,10 @@ def _hang_up(cseq: str) -> str:
 
 _PARTS: dict[str, Callable[..., str]] = {
     "ack": _ack,
+    "acknowledged": _acknowledged,
     "answered": _answered,
     "answered-offerless": _answered_offerless,
+    "branch-reply": _branch_reply,
     "call": _call,
     "callee-reply": _callee_reply,
     "callee-request": _callee_request,

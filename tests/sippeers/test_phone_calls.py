@@ -6,8 +6,11 @@ Each call has two legs, and each end sees a whole call of its own.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
+from tests.peers import Place, free_port
 from tests.sippeers.sipp import Run, play, sipp
 from tests.sippeers.stage import PASSWORD, Conversation, Endpoint, StageTestCase, own_address
 
@@ -111,6 +114,12 @@ class PhoneTests(StageTestCase):
         """CANCEL: the far end's 200 crosses it and is acknowledged and ended."""
         self.takes("caller-cancels", "callee-answers-cancel")
 
+    def test_forks(self) -> None:
+        """A proxy before the phone forks: one branch has the call, the other ACK and BYE."""
+        near, far = self.takes("call", "callee-forks", pause=1500)
+        self.assertEqual(len(near.received("200 INVITE")), 1)
+        self.assertEqual(len(far.received("BYE")), 2)
+
     def test_crossing_byes(self) -> None:
         """BYE of both ends at once."""
         self.takes("call", "callee-crosses-bye")
@@ -152,3 +161,41 @@ class PhoneTests(StageTestCase):
             service="15060",
         )
         self.hear(play(run))
+
+
+class ThirdPartyTests(StageTestCase):
+    """SIPp's own controllers as the SIP Server, and two phones of ours."""
+
+    def test_controllers(self) -> None:
+        """Flow I of RFC 3725: the answer of one phone is in the ACK that the other has."""
+        phones = {"2001": Endpoint(own_address()), "2002": Endpoint(own_address())}
+        for dn, phone in phones.items():
+            keys = {"expires": "120"}
+            run = Run(scenario="phone-registers", at=phone, to=self.suite.at, service=dn)
+            self.hear(play(replace(run, password=PASSWORD, keys=keys)))
+        control = Endpoint("127.0.0.1", free_port(Place(addresses=("0.0.0.0",))))
+        # Whoever ends first takes the connection of the controllers away from the other one, so
+        # it is the first of two calls that is judged, and the second, 3 s later, never begins.
+        to = self.suite.at
+        left, right = self.server_port(), self.server_port()
+        runs = [
+            Run(scenario="3pcc-A", at=phones["2001"], calls=None),
+            Run(scenario="uas", at=phones["2002"], calls=None),
+            Run(scenario="3pcc-C-B", at=right, to=to, service="2002", twin=control, calls=None),
+            Run(
+                scenario="3pcc-C-A",
+                at=left,
+                to=to,
+                service="2001",
+                twin=control,
+                calls=2,
+                rate=1,
+                options=("-rp", "3000"),
+            ),
+        ]
+        with ExitStack() as stack:
+            parties = [stack.enter_context(sipp(run)) for run in runs]
+            for party in parties[:2]:
+                party.wait_for("BYE")
+            for party in parties:
+                self.hear(party.conversation)
