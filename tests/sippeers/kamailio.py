@@ -12,7 +12,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,7 +109,8 @@ def _descendants(pid: int) -> list[int]:
 
 
 def _kill(pid: int, number: signal.Signals) -> None:
-    if Path(f"/proc/{pid}").exists():
+    # One that ended a moment ago, because its parent did, is as it should be.
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
 
 

@@ -3,19 +3,27 @@ A phone in a web page, as far as SIP goes: the ``websockets`` of PyPI below, SIP
 
 Only what a test needs is spoken, and nothing is repeated: WebSocket loses nothing. RTP is offered
 as plain phones offer it, to a port where nobody listens.
+
+Of ``websockets`` it is the protocol without I/O: its client reads in a thread of its own, and
+Python's TLS loses bytes where one thread reads while another writes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.typing import Origin, Subprotocol
+from websockets.uri import parse_uri
 
 from tests.sippeers.conversation import Seen
 from tests.sippeers.suite import PASSWORD
@@ -41,10 +49,77 @@ class Dialog:
     routes: list[str] = field(default_factory=list)
 
 
+class WebSocket:
+    """A connection whose every wait has an end."""
+
+    def __init__(self, stream: socket.socket, protocol: ClientProtocol) -> None:
+        self.protocol = protocol
+        self._stream = stream
+        self._frames: list[Frame] = []
+        protocol.send_request(protocol.connect())
+        self._flush()
+        while protocol.handshake_exc is None and protocol.state is State.CONNECTING:
+            self._read()
+        if protocol.handshake_exc is not None:
+            raise protocol.handshake_exc
+
+    @property
+    def close_code(self) -> int | None:
+        """What the server closed it with."""
+        return self.protocol.close_code
+
+    def send(self, text: str) -> None:
+        """Send a message."""
+        self.protocol.send_text(text.encode())
+        self._flush()
+
+    def receive(self) -> bytes:
+        """The next message; EOFError where there is none any more."""
+        return self._frame(Opcode.TEXT)
+
+    def ping(self) -> bytes:
+        """Ask whether it lives; the answer."""
+        self.protocol.send_ping(b"there?")
+        self._flush()
+        return self._frame(Opcode.PONG)
+
+    def close(self) -> None:
+        """Say good-bye and hear the other side's."""
+        self.protocol.send_close(1000)
+        self._flush()
+        while self._read():
+            pass
+        self._stream.close()
+
+    def _frame(self, kind: Opcode) -> bytes:
+        while True:
+            for frame in self._frames:
+                if frame.opcode is kind:
+                    self._frames.remove(frame)
+                    return bytes(frame.data)
+            if not self._read():
+                raise EOFError(f"closed with {self.close_code}")
+
+    def _read(self) -> bool:
+        data = self._stream.recv(65536)
+        if data:
+            self.protocol.receive_data(data)
+        else:
+            self.protocol.receive_eof()
+        self._frames += [e for e in self.protocol.events_received() if isinstance(e, Frame)]
+        self._flush()
+        return bool(data)
+
+    def _flush(self) -> None:
+        for data in self.protocol.data_to_send():
+            if data:
+                self._stream.sendall(data)
+
+
 class WebPhone:
     """One that is connected, for a DN at a domain."""
 
-    def __init__(self, socket: ClientConnection, dn: str, domain: str) -> None:
+    def __init__(self, socket: WebSocket, dn: str, domain: str) -> None:
         self.socket = socket
         self.dn = dn
         self.domain = domain
@@ -57,9 +132,7 @@ class WebPhone:
 
     def hear(self) -> Seen:
         """The next message."""
-        data = self.socket.recv(timeout=_PATIENCE)
-        raw = data.encode() if isinstance(data, str) else data
-        return Seen(0.0, "WS", False, raw)
+        return Seen(0.0, "WS", False, self.socket.receive())
 
     def hear_final(self) -> Seen:
         """The next message that is no provisional response."""
@@ -177,16 +250,18 @@ def _body(body: str) -> str:
 def web_phone(
     url: str, dn: str, domain: str, *, context: ssl.SSLContext | None = None, origin: str = ""
 ) -> Iterator[WebPhone]:
-    """Connect until the end of the block; raises what ``websockets`` raises."""
-    with connect(
-        url,
-        ssl=context,
-        subprotocols=["sip"],  # type: ignore[list-item]
-        origin=origin or None,  # type: ignore[arg-type]
-        open_timeout=_PATIENCE,
-        close_timeout=2,
-        compression=None,
-    ) as socket:
-        if socket.subprotocol != "sip":
-            raise AssertionError(f"subprotocol {socket.subprotocol}")
-        yield WebPhone(socket, dn, domain)
+    """Connect until the end of the block; raises what ``websockets`` says of a refusal."""
+    uri = parse_uri(url)
+    protocol = ClientProtocol(
+        uri,
+        origin=Origin(origin) if origin else None,
+        subprotocols=[Subprotocol("sip")],
+    )
+    with socket.create_connection((uri.host, uri.port), _PATIENCE) as stream:
+        if context is not None:
+            stream = context.wrap_socket(stream, server_hostname=uri.host)
+        with stream:
+            web_socket = WebSocket(stream, protocol)
+            if protocol.subprotocol != "sip":
+                raise AssertionError(f"subprotocol {protocol.subprotocol}")
+            yield WebPhone(web_socket, dn, domain)
