@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from tests.sippeers.addresses import Endpoint
 from tests.sippeers.conversation import Conversation, Seen
@@ -119,7 +120,7 @@ class Responder:
         with suppress(OSError):
             while True:
                 data, source = datagrams.recvfrom(65536)
-                self._take(data, "UDP", lambda out, to=source: datagrams.sendto(out, to))
+                self._take(data, "UDP", partial(_send_to, datagrams, source))
 
     def _accept(self, connections: socket.socket) -> None:
         with suppress(OSError):
@@ -212,6 +213,10 @@ class Responder:
             f"Content-Length: {len(body)}",
         ]
         return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
+
+
+def _send_to(datagrams: socket.socket, source: tuple[str, int], data: bytes) -> None:
+    datagrams.sendto(data, source)
 
 
 def _moment_of(request: Seen) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -54,7 +55,7 @@ class SrvTests(SynchronousTestCase):
             names = stack.enter_context(ExitStack())
             found: list[Endpoint] = []
 
-            def config(at: list[Endpoint]) -> Config:
+            def config(at: Sequence[Endpoint]) -> Config:
                 found.append(names.enter_context(dnsmasq(Zone(servers=at, ttl=2))))
                 return by_name(found[0])
 
