@@ -178,6 +178,11 @@ class Stage:
         self.second = stack.enter_context(sipp(member(at[1], case.transport)))
         config = Config(servers=at, transport=case.transport.lower())
         self.suite: Suite = stack.enter_context(suite(config))
+        # What is asked of the servers at the start is not to be what finds the fault.
+        self.suite.program.wait_for(
+            lambda: bool(self.first.conversation.sent("200 OPTIONS")),
+            "answered by the first server",
+        )
 
     def _first(self, at: Endpoint, stack: ExitStack) -> Sipp | Responder:
         case = self.case
