@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections import deque
 from math import inf
 
-_SECOND = 1.03
+_SECOND = 1.0
+_SPAN = 1.06
 """
-A second, and what a burst takes to be sent: on the wire its last one may be so much later than
-the first, and nothing holds the next burst back for that.
+Seconds that the strict limit is kept for: a second, and what sending may take on a busy machine.
+On the wire the first of some that were let go together may be so much later than it was decided.
 """
 
 
@@ -33,7 +34,7 @@ class Pace:
 
     def ready_at(self) -> float:
         """When the next one may go; that moment may be over long ago."""
-        return max(self._full_at - self._tolerance, self._last[0] + _SECOND)
+        return max(self._full_at - self._tolerance, self._last[0] + _SPAN)
 
     def take(self, now: float) -> bool:
         """Whether one may go now; it is counted if so."""

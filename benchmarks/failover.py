@@ -195,7 +195,6 @@ def capturing(hosts: str) -> Iterator[Capture]:
             capture = stack.enter_context(captured(f"udp and ({hosts})"))
         except AssertionError as error:
             raise LoadFailed(str(error)[:300]) from error
-        time.sleep(1.0)  # dumpcap makes its file before it listens
         yield capture
 
 

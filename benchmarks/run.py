@@ -100,7 +100,7 @@ class Table:
         """Write the plots, and give what shows them in the table for people."""
         shown = ""
         for name, svg in self.plots.items():
-            file = f"{self.name}-{name}.svg"
+            file = f"{self.name}.{name}.svg"
             (RESULTS / file).write_text(svg)
             shown += f"\n![{name}]({file})\n"
         return shown
