@@ -32,6 +32,8 @@ from benchmarks.progress import measure
 
 RESULTS = Path(__file__).resolve().parent / "results"
 INSIDE = "BENCH_NAMESPACE"
+BUSY = os.getloadavg()[0]
+"""How many processes wanted a CPU before anything was begun here; should be near 0."""
 LOAD_CPU = min(1, (os.cpu_count() or 1) - 1)
 
 
@@ -64,6 +66,7 @@ def circumstances(namespace: bool, **more: str) -> dict[str, str]:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "kernel": f"{platform.system()} {platform.release()}",
         "CPUs": str(os.cpu_count()),
+        "load before": f"{BUSY:.1f}",
         "network": "namespace" if namespace else "loopback of the machine",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "uvloop": package("uvloop"),
