@@ -89,6 +89,8 @@ class Call:
         self._rang = 0
         self._waiting: Leg | None = None
         """A leg whose peer's offer waits for what the other leg's peer says."""
+        self._is_worked = False
+        """Whether a server has put the call on hold by NOTIFY."""
         self._joined: set[tuple[int, int]] = set()
 
     @property
@@ -310,10 +312,23 @@ class Call:
 
     def _modification_failed(self, leg: Leg, event: ModificationFailed, now: float) -> None:
         leg.media.roll_back()
+        if event.is_ours:
+            self._hold_refused(leg, now)
         waiting, self._waiting = self._waiting, None
         if waiting is not None and waiting is not leg and waiting.usage is not None:
             waiting.usage.refuse(causes.status_for_change(event.status), now)
         self.bridge()
+
+    def _hold_refused(self, leg: Leg, now: float) -> None:
+        """Note that a leg's peer did not take what would have put it on hold, or off it."""
+        held = leg.media.session.hold.by_us
+        across = self.other(leg)
+        if leg.media.by_us == held:
+            return
+        leg.media.by_us = held
+        if leg.kind == "server" and not (across is not None and across.was_held):
+            # It asked for that itself, by NOTIFY, so the other leg is not to follow.
+            self.work(leg, held, now)
 
     def _unheard(self, leg: Leg, event: Unheard, now: float) -> None:
         leg.is_unheard = leg.kind == "server" and leg is not self.caller
@@ -490,7 +505,16 @@ class Call:
         self.emit(CallHeld(self.id, leg.kind, held))
         across = self.other(leg)
         if across is not None:
-            self.put_on_hold(across, held, now)
+            self.put_on_hold(across, held or self._is_worked, now)
+
+    def work(self, leg: Leg, held: bool, now: float) -> None:
+        """Hold the call, or retrieve it, as a leg's peer wants us to; its own hold is its own."""
+        self._is_worked = held
+        self.emit(CallHeld(self.id, leg.kind, held))
+        self.put_on_hold(leg, held, now)
+        across = self.other(leg)
+        if across is not None:
+            self.put_on_hold(across, held or leg.was_held, now)
 
     def put_on_hold(self, leg: Leg, held: bool, now: float) -> None:
         """Have a leg's peer be on hold, or not any more."""

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from b2bua.attached_data import FORM_TYPE, AttachedDataError, from_form, is_form, to_form
-from b2bua.call_events import CallHeld
 from b2bua.sip.errors import ParseError
 from b2bua.sip.invite_client import InviteClientUsage
 from b2bua.sip.message import Request
@@ -83,10 +82,7 @@ class CallControl:
             leg.is_picked_up = True
             self._pick_up(call, now)
         elif intent in (Intent.HOLD, Intent.RETRIEVE):
-            held = intent is Intent.HOLD
-            call.emit(CallHeld(call.id, leg.kind, held))
-            for each in call.legs():
-                call.put_on_hold(each, held, now)
+            call.work(leg, intent is Intent.HOLD, now)
 
     def _pick_up(self, call: Call, now: float) -> None:
         call.answer(now)

@@ -277,7 +277,6 @@ class LegMedia:
     def roll_back(self) -> None:
         """Forget the offer that is open: what was agreed before holds."""
         self.session.roll_back()
-        self.by_us = self.session.hold.by_us
 
     # What is agreed.
 

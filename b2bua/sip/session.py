@@ -225,9 +225,9 @@ class Session:
             return self.usage.may_reinvite
         return False
 
-    def _fail(self, status: int, now: float) -> None:
+    def _fail(self, status: int, now: float, *, is_ours: bool = True) -> None:
         self._become_idle(self._before)
-        self.usage.emit(ModificationFailed(self.usage, self.dialog, status))
+        self.usage.emit(ModificationFailed(self.usage, self.dialog, status, is_ours))
         self.go_on(now)
 
     # Changes of the peer.
@@ -342,7 +342,7 @@ class Session:
 
     def _withdraw(self, status: int, now: float) -> None:
         self._asked = None
-        self._fail(status, now)
+        self._fail(status, now, is_ours=False)
 
     def receive_ack(self, ack: Request, now: float) -> None:
         """Take the ACK of a 2xx; one that belongs to an older INVITE does nothing."""

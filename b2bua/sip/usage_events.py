@@ -198,6 +198,8 @@ class ModificationFailed(UsageEvent):
 
     dialog: Dialog
     status: int
+    is_ours: bool = True
+    """Whether the peer refused it; else it was the peer's own."""
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from b2bua.call_events import CallHeld
 from b2bua.sdp.codecs import parse_codec_list
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.settings import MediaSettings
@@ -268,3 +269,139 @@ class FamilyTests(WireCase):
         self.assertEqual(self.remotes(), before)
         answer = self.wire.within("INVITE", 3, sdp(port=45000, version=3))
         self.assertEqual(answer and answer.status, 200)
+
+
+class WorkedHoldTests(WireCase):
+    """NOTIFY hold whose re-INVITE comes to nothing."""
+
+    def notify(self, event: str, sequence: int) -> int:
+        """Send a NOTIFY in the call; give the status."""
+        headers = (("Event", event), ("Subscription-State", "active"))
+        answer = self.wire.within("NOTIFY", sequence, headers=headers)
+        return answer.status if answer else 0
+
+    def direction_at_phone(self) -> str:
+        """What the phone was offered last."""
+        offer = described(self.phone.last(OfferReceived).message)
+        return str(offer.direction_of(offer.media[0]))
+
+    def test_server_refuses(self) -> None:
+        """The server refuses our hold: the phone is taken off it too, and the next one is tried."""
+        self.up()
+        self.assertEqual(self.notify("hold", 2), 200)
+        self.assertEqual(self.direction_at_phone(), "sendonly")
+        self.wire.respond(self.wire.asked("INVITE")[-1], 488, "theirs")
+        self.assertEqual(self.direction_at_phone(), "sendrecv")
+        self.assertEqual([e.held for e in self.network.told(CallHeld)], [True, False])
+        self.assertEqual(self.notify("hold", 3), 200)
+        invite = self.wire.asked("INVITE")[-1]
+        self.wire.respond(invite, 200, "theirs", sdp(direction="recvonly", version=2))
+        self.assertEqual(self.direction_at_phone(), "sendonly")
+
+    def test_server_refuses_to_retrieve(self) -> None:
+        """The server refuses to go on: the phone stays on hold, and talk is tried again."""
+        self.up()
+        self.notify("hold", 2)
+        invite = self.wire.asked("INVITE")[-1]
+        self.wire.respond(invite, 200, "theirs", sdp(direction="recvonly", version=2))
+        self.notify("talk", 3)
+        self.wire.respond(self.wire.asked("INVITE")[-1], 488, "theirs")
+        self.assertEqual(self.direction_at_phone(), "sendonly")
+        before = len(self.wire.asked("INVITE"))
+        self.notify("talk", 4)
+        self.assertEqual(len(self.wire.asked("INVITE")), before + 1)
+
+    def test_refusal_of_the_phones_own_change(self) -> None:
+        """A hold waits while a change of the phone is open, and outlives that change's refusal."""
+        self.up(body=sdp(codecs="0"))
+        usage = self.phone.called
+        usage.modify(lambda: sdp(PHONE, 5000, codecs="8", version=9), self.now)
+        self.settle()
+        ours = self.wire.asked("INVITE")[-1]
+        self.assertEqual(described(ours).media[0].line.formats[0], "8")
+        self.assertEqual(self.notify("hold", 2), 200)
+        self.wire.respond(ours, 488, "theirs")
+        self.assertIn("488 INVITE", self.sent(PHONE))
+        self.network.advance(5)
+        self.assertEqual(self.direction_at_phone(), "sendonly")
+        held = described(self.wire.asked("INVITE")[-1])
+        self.assertEqual(str(held.direction_of(held.media[0])), "sendonly")
+
+    def test_servers_own_hold_stays(self) -> None:
+        """The server holds by re-INVITE and by NOTIFY: each is ended for itself."""
+        self.up()
+        self.notify("hold", 2)
+        invite = self.wire.asked("INVITE")[-1]
+        self.wire.respond(invite, 200, "theirs", sdp(direction="recvonly", version=2))
+        self.wire.within("INVITE", 3, sdp(direction="inactive", version=3))
+        self.wire.acknowledge(3)
+        self.notify("talk", 4)
+        invite = self.wire.asked("INVITE")[-1]
+        offer = described(invite)
+        self.assertEqual(str(offer.direction_of(offer.media[0])), "recvonly")
+        self.wire.respond(invite, 200, "theirs", sdp(direction="inactive", version=4))
+        self.assertEqual(self.direction_at_phone(), "sendonly")
+        self.wire.within("INVITE", 5, sdp(version=5))
+        self.assertEqual(self.direction_at_phone(), "sendrecv")
+
+
+class SlowPhoneTests(WireCase):
+    """Changes that come faster than the phone can follow."""
+
+    def up_with_slow_phone(self) -> None:
+        """A call with a phone that answers offers when it is told to."""
+        self.up()
+        self.network.after = lambda peer, event: None
+
+    def phone_answers(self) -> str:
+        """The phone takes the latest offer; give the direction that it had."""
+        event = self.phone.last(OfferReceived)
+        offer = described(event.message)
+        direction = offer.direction_of(offer.media[0])
+        version = len(self.network.trace)
+        body = sdp(PHONE, 5000, direction=direction.reversed, version=version)
+        event.usage.accept(body, self.now)
+        self.settle()
+        return str(direction)
+
+    def test_hold_and_retrieve(self) -> None:
+        """The retrieve waits for the phone's answer to the hold, and is offered then."""
+        self.up_with_slow_phone()
+        self.wire.within("INVITE", 2, sdp(direction="sendonly", version=2))
+        self.wire.acknowledge(2)
+        self.wire.within("INVITE", 3, sdp(version=3))
+        self.wire.acknowledge(3)
+        self.assertEqual(self.phone_answers(), "sendonly")
+        self.assertEqual(self.phone_answers(), "sendrecv")
+        self.assertFalse(self.phone.has(Ended))
+        self.assertTrue(all(t.sends for t in self.network.plane.terms.values()))
+
+    def test_refused_hold_and_retrieve(self) -> None:
+        """The same where the phone refuses the hold."""
+        self.up_with_slow_phone()
+        self.wire.within("INVITE", 2, sdp(direction="sendonly", version=2))
+        self.wire.acknowledge(2)
+        self.wire.within("INVITE", 3, sdp(version=3))
+        self.wire.acknowledge(3)
+        self.phone.called.refuse(488, self.now)
+        self.settle()
+        self.assertEqual(self.phone_answers(), "sendrecv")
+        self.assertFalse(self.phone.has(Ended))
+
+    def test_six_changes(self) -> None:
+        """Of many holds and retrieves the last counts."""
+        self.up_with_slow_phone()
+        for sequence in range(2, 9):
+            direction = "sendonly" if sequence % 2 else "sendrecv"
+            answer = self.wire.within(
+                "INVITE", sequence, sdp(direction=direction, version=sequence)
+            )
+            self.assertEqual(answer and answer.status, 200)
+            self.wire.acknowledge(sequence)
+        for _ in range(4):
+            offers = len([e for e in self.phone.events if isinstance(e, OfferReceived)])
+            last = self.phone_answers()
+            if offers == len([e for e in self.phone.events if isinstance(e, OfferReceived)]):
+                break
+        self.assertEqual(last, "sendrecv")
+        self.assertFalse(self.phone.has(Ended))
