@@ -133,7 +133,7 @@ class Call:
         except NotAcceptable as refused:
             self.refuse(refused.status, "body", now, (("Accept", "application/sdp"),))
         except SdpError as error:
-            self.refuse(error.status, "sdp", now, _warning(error))
+            self.refuse(error.status, "sdp", now, warning(error))
         except MediaPortsExhausted:
             self.refuse(503, "media-ports", now, (("Retry-After", "10"),))
 
@@ -543,62 +543,8 @@ class Call:
         self._calls.emit(event)
 
 
-class EchoCall(Call):
-    """A call to ourselves: what the caller sends comes back."""
-
-    def __init__(
-        self,
-        calls: Calls,
-        call_id: str,
-        caller: Leg,
-        number: str,
-        max_forwards: int,
-        now: float,
-        *,
-        on_talk: bool,
-    ) -> None:
-        super().__init__(calls, call_id, caller, number, max_forwards, now)
-        self._on_talk = on_talk
-
-    def _begin(self, now: float) -> None:
-        self._rang = 180
-        self.emit(CallRinging(self.id, 180))
-        self.caller.ring(180, b"", (), now)
-        if not self._on_talk:
-            self.answer(now)
-
-    @property
-    def can_be_answered(self) -> bool:
-        """Until it is."""
-        return self.state is CallState.RINGING
-
-    def named_for(self, leg: Leg) -> Formats | None:
-        """An echo takes whatever is offered."""
-        return None
-
-    def answer(self, now: float) -> None:
-        """Let the echo pick up."""
-        media = self.caller.media
-        try:
-            body = media.answer(media.offered) if self._has_offer else media.offer(None)
-        except SdpError as error:
-            self.refuse(error.status, "sdp", now, _warning(error))
-        except MediaPortsExhausted:
-            self.refuse(503, "media-ports", now, (("Retry-After", "10"),))
-        else:
-            self.pick_up(body, (), now)
-
-    def bridge(self) -> None:
-        """Send back what comes."""
-        media = self.caller.media
-        media.apply(media)
-        for end in media.ends.values():
-            if (end, end) not in self._joined:
-                self._plane.join(end, end)
-                self._joined.add((end, end))
-
-
-def _warning(error: SdpError) -> Headers:
+def warning(error: SdpError) -> Headers:
+    """The Warning beside a 488, which says what is not common."""
     if error.status != 488:
         return ()
     return (("Warning", f'{error.warning} webrtc-suite "{error.reason}"'),)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from b2bua.attached_data import PREFIX, SERVICE_TYPE
-from b2bua.call import Call, EchoCall
+from b2bua.call import Call
 from b2bua.call_control import CallControl
 from b2bua.call_events import (
     CallRefused,
@@ -22,6 +22,7 @@ from b2bua.call_events import (
     LegKind,
     Subscriber,
 )
+from b2bua.echo_call import EchoCall
 from b2bua.header_policy import TooManyHops, Trust, carry, is_loop, next_max_forwards
 from b2bua.leg import Leg, Target
 from b2bua.leg_media import LegMedia
