@@ -29,7 +29,7 @@ from b2bua.call_events import (
     Event,
     LegKind,
 )
-from b2bua.header_policy import Trust, carry
+from b2bua.header_policy import IDENTITY, Trust, carry
 from b2bua.leg import Leg
 from b2bua.leg_media import Formats
 from b2bua.media_plane import MediaPlane, MediaPortsExhausted
@@ -252,6 +252,7 @@ class Call:
 
     def _offer_received(self, leg: Leg, event: OfferReceived, now: float) -> None:
         assert leg.usage is not None
+        self._note_party(leg, event.message, now)
         try:
             body = session_description(event.message)
             leg.media.take_offer(body)
@@ -300,12 +301,25 @@ class Call:
 
     def _offer_requested(self, leg: Leg, event: OfferRequested, now: float) -> None:
         assert leg.usage is not None
+        self._note_party(leg, event.message, now)
         try:
             body = leg.media.solicited_offer(self.named_for(leg))
         except (SdpError, MediaPortsExhausted):
             leg.usage.refuse(488, now, event.dialog)
         else:
             leg.usage.accept(body, now, event.dialog)
+
+    def _note_party(self, leg: Leg, message: Message, now: float) -> None:
+        """Tell the other leg's peer whom it talks to from now on, as after a transfer."""
+        before = leg.asserted
+        leg.note(message)
+        across = self.other(leg)
+        if leg.asserted == before or across is None or across.usage is None or not across.is_up:
+            return
+        carried = self._carried(message, leg, across)
+        said = [pair for pair in carried if pair[0] in IDENTITY]
+        if any(name == "P-Asserted-Identity" for name, _ in said):
+            across.usage.tell(said, now)
 
     def _modified(self, leg: Leg, event: Modified, now: float) -> None:
         self.bridge()

@@ -39,6 +39,9 @@ CARRIED: Final[Mapping[str, frozenset[str]]] = {
 ATTACHED: Final = frozenset({"INVITE"})
 """Where header fields hold attached data; while a call lasts it comes in INFO."""
 
+IDENTITY: Final = frozenset({"P-Asserted-Identity", "Privacy"})
+"""What tells who the other party is, and may change while a call lasts."""
+
 _HIDES_HISTORY: Final = frozenset({"history", "header", "session"})
 
 

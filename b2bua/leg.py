@@ -40,6 +40,7 @@ class Leg:
 
     __slots__ = (
         "answer_body",
+        "asserted",
         "attempts",
         "hop",
         "is_picked_up",
@@ -68,6 +69,8 @@ class Leg:
         """Our answer to the peer's INVITE, as an early response gave it already."""
         self.peer_events: frozenset[str] = frozenset()
         """Event packages that the peer takes, in lower case."""
+        self.asserted: list[str] = []
+        """Who is at the other end, as a SIP Server said last: P-Asserted-Identity."""
         self.kept: TalkHold | None = None
         """A talk or hold that waits until an exchange is over."""
         self.was_held = False
@@ -107,6 +110,8 @@ class Leg:
         """Take what a message of the peer says of what it can do."""
         if message.has("Allow-Events"):
             self.peer_events = message.tokens("Allow-Events")
+        if message.has("P-Asserted-Identity"):
+            self.asserted = message.get_rows("P-Asserted-Identity")
 
     def talk_state(self) -> LegState:
         """Where this leg stands for talk and hold."""

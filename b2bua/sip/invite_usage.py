@@ -111,6 +111,16 @@ class InviteUsage:
         self._needs_life()
         self._session_of(dialog).modify(Change(offer), now)
 
+    def tell(self, headers: Iterable[tuple[str, str]], now: float) -> None:
+        """
+        Refresh the session with these header fields too, where the peer knows UPDATE (RFC 4916).
+
+        Nobody is asked by re-INVITE for the sake of what is only shown.
+        """
+        session = self._session_of(None)
+        if self.may_reinvite and "update" in session.peer_allows:
+            session.modify(Change(None, is_refresh=True, headers=tuple(headers)), now)
+
     def accept(self, body: bytes, now: float, dialog: Dialog | None = None) -> None:
         """Answer the peer's offer, or give the one it asks for, wherever that has to stand."""
         self._session_of(dialog).accept(body, now)

@@ -139,7 +139,7 @@ class Session:
             self.exchange = Exchange.OURS
         self.state = SessionState.SENT
         headers = [*self.usage.capabilities(method), *self.usage.timer.request_headers()]
-        request = self.dialog.request(method, headers, body)
+        request = self.dialog.request(method, [*headers, *change.headers], body)
         if method == "INVITE":
             self._retry_at = now + LONGEST_CHANGE
         self.usage.ask(self, request, self._change_done, now)
@@ -214,7 +214,7 @@ class Session:
             self._wanted = self._wanted or change
             self.go_on(now)
         else:
-            self._fail(status, now)
+            self._fail(status, now, is_ours=not change.is_refresh)
 
     def _try_otherwise(self, request: Request, status: int, response: Response | None) -> bool:
         """Whether a refusal says how the change could be had (422), or that UPDATE is unknown."""

@@ -199,7 +199,7 @@ class ModificationFailed(UsageEvent):
     dialog: Dialog
     status: int
     is_ours: bool = True
-    """Whether the peer refused it; else it was the peer's own."""
+    """Whether it was one of ours that the peer refused; a refresh offers nothing."""
 
 
 @dataclass(slots=True)

@@ -128,3 +128,5 @@ class Change:
     offer: Offer | None
     is_refresh: bool = False
     tries: int = 0
+    headers: tuple[tuple[str, str], ...] = ()
+    """What its request says besides."""

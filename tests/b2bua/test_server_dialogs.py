@@ -455,6 +455,49 @@ class IdentityTests(WireCase):
         self.assertEqual(invite.get("User-to-User"), "56a390;encoding=hex")
         self.assertTrue(invite.has("Diversion"))
 
+    def transferred(self, *headers: tuple[str, str]) -> list[Request]:
+        """The server puts somebody else on; the UPDATEs that the phone had for it."""
+        other = sdp("203.0.113.99", 47000).replace(b"o=peer 77", b"o=other 4711")
+        self.wire.within("INVITE", 2, other, headers)
+        self.wire.acknowledge(2)
+        self.network.advance(1)
+        return [
+            m
+            for _, to, m in self.network.trace
+            if to == PHONE and isinstance(m, Request) and m.method == "UPDATE"
+        ]
+
+    def test_another_party(self) -> None:
+        """Whom the phone talks to after a transfer it hears by UPDATE, once (RFC 4916)."""
+        self.up((("P-Asserted-Identity", "<sip:5000@sip.example.com>"),))
+        asserted = ("P-Asserted-Identity", '"Max" <sip:6000@sip.example.com>')
+        (update,) = self.transferred(asserted)
+        self.assertEqual((update.get(asserted[0]), update.body), (asserted[1], b""))
+        self.wire.within("INVITE", 3, sdp("203.0.113.99", 47000, version=9), (asserted,))
+        self.wire.acknowledge(3)
+        self.assertEqual(self.sent(PHONE).count("UPDATE"), 1)
+        self.assertFalse(self.phone.has(Ended))
+
+    def test_another_party_that_hides(self) -> None:
+        """One that wants no name to be shown is not told of."""
+        self.up()
+        asserted = ("P-Asserted-Identity", "<sip:6000@sip.example.com>")
+        self.assertEqual(self.transferred(asserted, ("Privacy", "id")), [])
+
+    def test_phone_that_refuses_to_be_told(self) -> None:
+        """An UPDATE that the phone refuses takes no hold along that waits behind it."""
+        self.up()
+        self.phone.works = False
+        self.transferred(("P-Asserted-Identity", "<sip:6000@sip.example.com>"))
+        update = self.last_to(PHONE, "UPDATE")
+        assert isinstance(update, Request)
+        self.wire.within("INVITE", 3, sdp("203.0.113.99", direction="sendonly", version=9))
+        self.phone.works = True
+        self.network.send(self.phone.hop, self.network.ours, update.response(488))
+        self.settle()
+        offer = described(self.phone.last(OfferReceived).message)
+        self.assertEqual(str(offer.direction_of(offer.media[0])), "sendonly")
+
 
 class ReplacesTests(WireCase):
     """What an INVITE with Replaces may not do (RFC 3891, section 3)."""
