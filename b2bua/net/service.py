@@ -8,6 +8,7 @@ are sent, and one delayed call is set for the next moment that it asks for.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -33,6 +34,8 @@ from b2bua.sip.hop import Hop
 from b2bua.sip.message import Message
 from b2bua.srv import Problem, Target
 
+_TICK: Final = 0.01
+"""Seconds: how much later than asked for a timer of SIP may fire. The shortest is 0.2 s long."""
 _WAIT_FOR_END: Final = 0.05
 """Seconds between two looks whether a shut-down is over."""
 
@@ -202,6 +205,9 @@ class B2buaService:
 
     def _set_timer(self) -> None:
         due = self.core.next_timeout()
+        if due is not None:
+            # Of many calls something is due in every millisecond; one look in ten does as well.
+            due = ceil(due / _TICK) * _TICK
         if self._delayed is not None and self._delayed.active():
             if due is not None and due >= self._delayed_for:
                 # It comes in time, and then sees what is due; moving it each time costs more.
