@@ -2,9 +2,8 @@
 A call: two legs that share nothing but this.
 
 The caller's leg is there from the beginning; the callee's is one of those that are rung, or none
-where the caller hears an echo. What a peer does on one leg is answered there, at once, from what
-is known of the other; what changes by it on the other leg is offered there afterwards. Only where
-the two would have no codec in common any more does an answer wait for the other leg.
+where the caller hears an echo. Here is how it begins and ends; what the legs say of media in between
+is the business of ``call_legs``.
 
 ::
 
@@ -15,7 +14,6 @@ the two would have no codec in common any more does an answer wait for the other
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from b2bua import causes
@@ -23,16 +21,13 @@ from b2bua.bodies import NotAcceptable, session_description
 from b2bua.call_events import (
     CallAnswered,
     CallEnded,
-    CallHeld,
     CallMedia,
     CallRinging,
-    Event,
     LegKind,
 )
-from b2bua.header_policy import IDENTITY, Trust, carry
+from b2bua.call_legs import BridgedLegs, CallState, Headers
 from b2bua.leg import Leg
-from b2bua.leg_media import Formats
-from b2bua.media_plane import MediaPlane, MediaPortsExhausted
+from b2bua.media_plane import MediaPortsExhausted
 from b2bua.sdp.errors import SdpError
 from b2bua.sip.message import Message
 from b2bua.sip.usage_events import (
@@ -54,64 +49,28 @@ from b2bua.sip.usage_events import (
 if TYPE_CHECKING:
     from b2bua.calls import Calls
 
-Headers = tuple[tuple[str, str], ...]
 
-
-class CallState(IntEnum):
-    """How far a call is."""
-
-    RINGING = 0
-    UP = 1
-    OVER = 2
-
-
-class Call:
+class Call(BridgedLegs):
     """One call between a caller and whoever answers first of those that are rung."""
 
     def __init__(
         self, calls: Calls, call_id: str, caller: Leg, number: str, max_forwards: int, now: float
     ) -> None:
-        self.id = call_id
-        self.caller = caller
+        super().__init__(calls, call_id, caller)
         self.number = number
         """Who was called."""
         self.max_forwards = max_forwards
-        self.callee: Leg | None = None
-        self.rung: list[Leg] = []
-        self.state = CallState.RINGING
         self.started_at = now
         self.answered_at: float | None = None
-        self._calls = calls
-        self._plane: MediaPlane = calls.plane
         self._has_offer = False
         self._failed = 0
         """The best of the refusals so far (RFC 3261, section 16.7), 0 before the first."""
         self._rang = 0
-        self._waiting: Leg | None = None
-        """A leg whose peer's offer waits for what the other leg's peer says."""
-        self._is_worked = False
-        """Whether a server has put the call on hold by NOTIFY."""
-        self._joined: set[tuple[int, int]] = set()
 
     @property
     def has_rung(self) -> bool:
         """Whether the callee's side has said anything but that it tries."""
         return bool(self._rang)
-
-    # What every kind of call has in common.
-
-    def legs(self) -> list[Leg]:
-        """The legs of the call as it is."""
-        return [self.caller, *([self.callee] if self.callee else self.rung)]
-
-    def other(self, leg: Leg) -> Leg | None:
-        """The leg across from this one, once it is known."""
-        return self.callee if leg is self.caller else self.caller
-
-    def named_for(self, leg: Leg) -> Formats | None:
-        """Which codecs may be said on a leg: those agreed across from it; None for all."""
-        across = self.other(leg)
-        return across.media.agreed if across is not None and across.media.agreed else None
 
     @property
     def can_be_answered(self) -> bool:
@@ -154,7 +113,6 @@ class Call:
             self._finish(status, reason, self.caller.kind, now)
 
     # What happens to a leg.
-
     def take(self, leg: Leg, event: UsageEvent, now: float) -> None:
         """Take what the user agent tells of one of the legs."""
         _TAKE[type(event)](self, leg, event, now)
@@ -176,7 +134,7 @@ class Call:
         if not self._rang:
             self.emit(CallRinging(self.id, status))
         self._rang = status
-        self.caller.ring(status, body, self._carried(event.response, leg, self.caller), now)
+        self.caller.ring(status, body, self.carried(event.response, leg, self.caller), now)
         if early:
             self._bridge(leg)
 
@@ -221,8 +179,8 @@ class Call:
         if self.state is CallState.RINGING and leg is not self.caller:
             self._answered(leg, event.message, now)
         else:
-            self._changed(leg, now)
-            self._answer_waiting(leg, now)
+            self.changed(leg, now)
+            self.answer_waiting(leg, now)
 
     def _answered(self, leg: Leg, message: Message, now: float) -> None:
         """A callee's side has answered: so does ours."""
@@ -239,7 +197,7 @@ class Call:
             self.caller.caller_usage.reject(488, now)
             self._end(self.caller, 488, "media", now)
             return
-        self.pick_up(body, self._carried(message, leg, self.caller), now)
+        self.pick_up(body, self.carried(message, leg, self.caller), now)
 
     def pick_up(self, body: bytes, headers: Headers, now: float) -> None:
         """Answer the caller."""
@@ -249,100 +207,6 @@ class Call:
         self.caller.answer(body, headers, now)
         self.emit(CallAnswered(self.id, now - self.started_at))
         self.bridge()
-
-    def _offer_received(self, leg: Leg, event: OfferReceived, now: float) -> None:
-        assert leg.usage is not None
-        self._note_party(leg, event.message, now)
-        try:
-            body = session_description(event.message)
-            leg.media.take_offer(body)
-        except NotAcceptable as refused:
-            leg.usage.refuse(refused.status, now, event.dialog)
-        except SdpError as error:
-            leg.usage.refuse(error.status, now, event.dialog)
-        else:
-            self._answer_offer(leg, now)
-
-    def _answer_offer(self, leg: Leg, now: float) -> None:
-        assert leg.usage is not None
-        named = self.named_for(leg)
-        try:
-            body = leg.media.answer(leg.media.offered if named is None else named)
-        except SdpError as error:
-            if not self._ask_across(leg, now):
-                leg.usage.refuse(error.status, now)
-        except MediaPortsExhausted:
-            leg.usage.refuse(500, now)
-        else:
-            leg.usage.accept(body, now)
-            self._changed(leg, now)
-
-    def _ask_across(self, leg: Leg, now: float) -> bool:
-        """Ask the other leg's peer whether it would take what this one's offers now."""
-        across = self.other(leg)
-        if across is None or not across.is_up or across.usage is None or not leg.media.offered:
-            return False
-        self._waiting = leg
-        across.usage.modify(self._offer_for(across), now)
-        return True
-
-    def _answer_waiting(self, across: Leg, now: float) -> None:
-        leg, self._waiting = self._waiting, None
-        if leg is None or leg is across or leg.usage is None:
-            self._waiting = leg if leg is across else None
-            return
-        try:
-            body = leg.media.answer(across.media.agreed)
-        except (SdpError, MediaPortsExhausted):
-            leg.usage.refuse(488, now)
-        else:
-            leg.usage.accept(body, now)
-            self._changed(leg, now)
-
-    def _offer_requested(self, leg: Leg, event: OfferRequested, now: float) -> None:
-        assert leg.usage is not None
-        self._note_party(leg, event.message, now)
-        try:
-            body = leg.media.solicited_offer(self.named_for(leg))
-        except (SdpError, MediaPortsExhausted):
-            leg.usage.refuse(488, now, event.dialog)
-        else:
-            leg.usage.accept(body, now, event.dialog)
-
-    def _note_party(self, leg: Leg, message: Message, now: float) -> None:
-        """Tell the other leg's peer whom it talks to from now on, as after a transfer."""
-        before = leg.asserted
-        leg.note(message)
-        across = self.other(leg)
-        if leg.asserted == before or across is None or across.usage is None or not across.is_up:
-            return
-        carried = self._carried(message, leg, across)
-        said = [pair for pair in carried if pair[0] in IDENTITY]
-        if any(name == "P-Asserted-Identity" for name, _ in said):
-            across.usage.tell(said, now)
-
-    def _modified(self, leg: Leg, event: Modified, now: float) -> None:
-        self.bridge()
-
-    def _modification_failed(self, leg: Leg, event: ModificationFailed, now: float) -> None:
-        leg.media.roll_back()
-        if event.is_ours:
-            self._hold_refused(leg, now)
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and waiting is not leg and waiting.usage is not None:
-            waiting.usage.refuse(causes.status_for_change(event.status), now)
-        self.bridge()
-
-    def _hold_refused(self, leg: Leg, now: float) -> None:
-        """Note that a leg's peer did not take what would have put it on hold, or off it."""
-        held = leg.media.session.hold.by_us
-        across = self.other(leg)
-        if leg.media.by_us == held:
-            return
-        leg.media.by_us = held
-        if leg.kind == "server" and not (across is not None and across.was_held):
-            # It asked for that itself, by NOTIFY, so the other leg is not to follow.
-            self.work(leg, held, now)
 
     def _unheard(self, leg: Leg, event: Unheard, now: float) -> None:
         leg.is_unheard = leg.kind == "server" and leg is not self.caller
@@ -372,7 +236,6 @@ class Call:
         """What became of an INFO or NOTIFY of ours changes nothing."""
 
     # The end.
-
     def _ended(self, leg: Leg, event: Ended, now: float) -> None:
         if self.state is CallState.RINGING and leg is not self.caller:
             self._callee_failed(leg, event, now)
@@ -396,7 +259,7 @@ class Call:
         elif not self.rung:
             status = causes.status_for_caller(self._failed or causes.Failure.INTERNAL)
             reason = (("Reason", causes.response_reason(status)),)
-            carried = self._carried(event.message, leg, self.caller) if event.message else ()
+            carried = self.carried(event.message, leg, self.caller) if event.message else ()
             self.caller.caller_usage.reject(status, now, (*reason, *carried))
             self._finish(status, event.cause.value, leg.kind, now)
 
@@ -452,7 +315,7 @@ class Call:
         for across in self.legs():
             if across is not leg and not across.has_ended:
                 message = event.message if event else None
-                carried = self._carried(message, leg, across) if message else ()
+                carried = self.carried(message, leg, across) if message else ()
                 across.hang_up((*carried, *headers), now)
         answered = self.state is CallState.UP
         self._finish(0 if answered and cause != "media" else status or 487, cause, leg.kind, now)
@@ -492,70 +355,6 @@ class Call:
         old.hang_up((), now)
         old.media.close()
 
-    # Media.
-
-    def bridge(self) -> None:
-        """Let the ends do what both legs have agreed on."""
-        if self.callee is not None:
-            self._bridge(self.callee)
-
-    def _bridge(self, callee: Leg) -> None:
-        caller = self.caller
-        caller.media.apply(callee.media)
-        callee.media.apply(caller.media)
-        for kind, end in caller.media.ends.items():
-            across = callee.media.ends.get(kind)
-            if across is not None and (end, across) not in self._joined:
-                self._plane.join(end, across)
-                self._joined.add((end, across))
-
-    def _changed(self, leg: Leg, now: float) -> None:
-        """A leg's peer has said something new: move media by it, and let the other leg follow."""
-        self.bridge()
-        held = leg.media.session.hold.by_them
-        if held == leg.was_held or self.state is not CallState.UP:
-            return
-        leg.was_held = held
-        self.emit(CallHeld(self.id, leg.kind, held))
-        across = self.other(leg)
-        if across is not None:
-            self.put_on_hold(across, held or self._is_worked, now)
-
-    def work(self, leg: Leg, held: bool, now: float) -> None:
-        """Hold the call, or retrieve it, as a leg's peer wants us to; its own hold is its own."""
-        self._is_worked = held
-        self.emit(CallHeld(self.id, leg.kind, held))
-        self.put_on_hold(leg, held, now)
-        across = self.other(leg)
-        if across is not None:
-            self.put_on_hold(across, held or leg.was_held, now)
-
-    def put_on_hold(self, leg: Leg, held: bool, now: float) -> None:
-        """Have a leg's peer be on hold, or not any more."""
-        if leg.media.by_us == held:
-            return
-        leg.media.by_us = held
-        if leg.usage is not None and leg.is_up:
-            leg.usage.modify(self._offer_for(leg), now)
-
-    def _offer_for(self, leg: Leg) -> Callable[[], bytes]:
-        def offer() -> bytes:
-            if self._waiting is not None and self._waiting is not leg:
-                return leg.media.offer(self._waiting.media.offered)
-            return leg.media.offer(self.named_for(leg))
-
-        return offer
-
-    # Small things.
-
-    def _carried(self, message: Message, source: Leg, target: Leg) -> Headers:
-        trust = Trust(source.kind == "server", target.kind == "server")
-        return carry(message, trust).headers
-
-    def emit(self, event: Event) -> None:
-        """Tell whoever is interested."""
-        self._calls.emit(event)
-
 
 def warning(error: SdpError) -> Headers:
     """The Warning beside a 488, which says what is not common."""
@@ -568,11 +367,11 @@ _TAKE: dict[type[UsageEvent], Callable[..., None]] = {
     Progress: Call._progress,
     Unheard: Call._unheard,
     Established: Call._established,
-    OfferReceived: Call._offer_received,
-    OfferRequested: Call._offer_requested,
+    OfferReceived: Call.offer_received,
+    OfferRequested: Call.offer_requested,
     AnswerReceived: Call._answer_received,
-    Modified: Call._modified,
-    ModificationFailed: Call._modification_failed,
+    Modified: Call.modified,
+    ModificationFailed: Call.modification_failed,
     RequestAnswered: Call._nothing,
     InDialogRequest: Call._in_dialog,
     Ended: Call._ended,

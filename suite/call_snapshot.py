@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import islice
 
-from b2bua.call import Call, CallState
+from b2bua.call import Call
+from b2bua.call_legs import CallState
 from b2bua.net.service import B2buaService
 from b2bua.servers import ServerState
 from b2bua.upstreams import State
