@@ -2,8 +2,8 @@
 A call: two legs that share nothing but this.
 
 The caller's leg is there from the beginning; the callee's is one of those that are rung, or none
-where the caller hears an echo. Here is how it begins and ends; what the legs say of media in between
-is the business of ``call_legs``.
+where the caller hears an echo. Here is how it begins and ends; what the legs say of media in
+between is the business of ``call_legs``.
 
 ::
 
