@@ -9,7 +9,7 @@ codecs: ports, addresses, ``o=`` line and directions are its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
@@ -33,10 +33,10 @@ from b2bua.sdp.negotiation import (
     PayloadTypes,
     answer_formats,
     full_offer_formats,
-    has_codec,
     offer_formats,
 )
 from b2bua.sdp.offer_answer import OfferAnswer, Turn
+from b2bua.sdp.once import Memory, of_shapes
 
 KINDS: Final = ("audio", "video")
 Sides = tuple[SessionDescription, SessionDescription]
@@ -47,30 +47,53 @@ _PLAIN: Final = frozenset({"RTP/AVP", "RTP/AVPF"})
 _SILENT: Final = {"pcmu": 0, "pcma": 8}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Agreed:
+    """What two descriptions have in common: of each kind the first medium that both use."""
+
+    slots: Mapping[str, int]
+    formats: Mapping[str, tuple[AgreedFormat, ...]]
+    named: Formats
+    """The same with the numbers that the peer wants, and nothing else."""
+    flows: Mapping[str, Direction]
+    clock_rates: Mapping[str, Mapping[int, int]]
+    is_known: bool
+    """Others are likely to agree on the same."""
+
+
+@of_shapes
+def _agree(local: SessionDescription, remote: SessionDescription) -> _Agreed:
+    """Compare two descriptions, slot by slot."""
+    slots: dict[str, int] = {}
+    flows: dict[str, Direction] = {}
+    formats: dict[str, tuple[AgreedFormat, ...]] = {}
+    for slot, (ours, theirs) in enumerate(zip(local.media, remote.media, strict=True)):
+        kind = ours.kind
+        if ours.rejected or theirs.rejected or kind not in KINDS or kind in slots:
+            continue
+        slots[kind] = slot
+        formats[kind] = agreed(formats_of(ours), formats_of(theirs))
+        flow = effective_direction(remote, theirs).reversed
+        flows[kind] = effective_direction(local, ours).within(flow)
+    return _Agreed(
+        slots,
+        formats,
+        {kind: tuple(each.format for each in common) for kind, common in formats.items()},
+        flows,
+        {
+            kind: {each.receive_type: each.format.clock_rate for each in common}
+            for kind, common in formats.items()
+        },
+        local.shape.is_known and remote.shape.is_known,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Common:
-    """What the two sides of a leg have in common: of each kind the first medium that both use."""
+    """Two descriptions and what they have in common."""
 
     sides: Sides
-    pairs: Mapping[str, tuple[MediaDescription, MediaDescription]]
-    formats: Mapping[str, tuple[AgreedFormat, ...]]
-
-    @classmethod
-    def of(cls, sides: Sides) -> _Common:
-        """Compare two descriptions, slot by slot."""
-        pairs: dict[str, tuple[MediaDescription, MediaDescription]] = {}
-        for ours, theirs in zip(sides[0].media, sides[1].media, strict=True):
-            if not ours.rejected and not theirs.rejected and ours.kind in KINDS:
-                pairs.setdefault(ours.kind, (ours, theirs))
-        formats = {
-            kind: agreed(formats_of(ours), formats_of(theirs))
-            for kind, (ours, theirs) in pairs.items()
-        }
-        return cls(sides, pairs, formats)
-
-    def is_of(self, sides: Sides) -> bool:
-        """Whether it is about these very descriptions."""
-        return self.sides[0] is sides[0] and self.sides[1] is sides[1]
+    agreed: _Agreed
 
 
 class LegMedia:
@@ -106,6 +129,8 @@ class LegMedia:
         self._branches: tuple[OfferAnswer, str] | None = None
         """Our first offer, as any branch may answer it, and which branch has done so."""
         self._common: _Common | None = None
+        self._applied: object = None
+        """What the terms of the ends were made from last."""
 
     # What is said.
 
@@ -177,8 +202,8 @@ class LegMedia:
         found: dict[str, tuple[Format, ...]] = {}
         for medium in offer.media:
             if medium.kind in KINDS and medium.kind not in found and self._takes(offer, medium):
-                formats = tuple(f for f in formats_of(medium) if self._rules.codec(f))
-                if has_codec(formats):
+                formats = self._rules.allowed(formats_of(medium))
+                if formats:
                     found[medium.kind] = formats
         return found
 
@@ -288,7 +313,8 @@ class LegMedia:
     @property
     def agreed(self) -> Formats:
         """What both sides named, by kind, with the numbers that the peer wants."""
-        return {kind: tuple(a.format for a in each) for kind, each in self._agreed().items()}
+        common = self._compared()
+        return {} if common is None else common.agreed.named
 
     def _sides(self) -> Sides | None:
         session = self.session
@@ -303,13 +329,10 @@ class LegMedia:
         sides = self._sides()
         if sides is None:
             return None
-        if self._common is None or not self._common.is_of(sides):
-            self._common = _Common.of(sides)
-        return self._common
-
-    def _agreed(self) -> Mapping[str, tuple[AgreedFormat, ...]]:
-        common = self._compared()
-        return {} if common is None else common.formats
+        known = self._common
+        if known is None or known.sides[0] is not sides[0] or known.sides[1] is not sides[1]:
+            known = self._common = _Common(sides, _agree(*sides))
+        return known
 
     # What the ends do.
 
@@ -320,24 +343,18 @@ class LegMedia:
 
     def apply(self, other: LegMedia) -> None:
         """Let this leg's ends do what was agreed, toward the ends of the other leg (or itself)."""
-        common, agreed_there = self._compared(), other._agreed()
+        common, across = self._compared(), other._compared()
+        speaks = self._is_heard_first and self.is_confirmed and self._early is None
+        made_from = common, across, speaks, self.seen_host, *self.ends.values()
+        if made_from == self._applied:
+            return
+        self._applied = made_from
         for kind, end in self.ends.items():
-            pair = None if common is None else common.pairs.get(kind)
-            if common is None or pair is None:
+            if common is None or kind not in common.agreed.slots:
                 self._plane.set_terms(end, StreamTerms(sends=False, receives=False))
                 continue
-            here = common.formats[kind]
-            there = agreed_there.get(kind, ())
-            speaks = self._is_heard_first and self.is_confirmed and self._early is None
-            terms = _terms(common.sides, pair, here, there, _silence(here) if speaks else None)
-            if terms.remote is not None and _is_behind_nat(terms.remote[0], self.seen_host):
-                rtcp = terms.remote_rtcp
-                terms = replace(
-                    terms,
-                    remote=(self.seen_host, terms.remote[1]),
-                    remote_rtcp=(self.seen_host, rtcp[1]) if rtcp else None,
-                )
-            self._plane.set_terms(end, terms)
+            there = None if across is None else across.agreed
+            self._plane.set_terms(end, _terms(kind, common, there, speaks, self.seen_host))
 
     def close(self) -> dict[str, StreamCounters]:
         """Give the ends back; tell what each has moved, by kind of medium."""
@@ -353,28 +370,27 @@ def _completed(answer: SessionDescription, offer: SessionDescription | None) -> 
 
 
 def _terms(
-    sides: Sides,
-    pair: tuple[MediaDescription, MediaDescription],
-    here: tuple[AgreedFormat, ...],
-    there: tuple[AgreedFormat, ...],
-    silence: int | None,
+    kind: str, common: _Common, there: _Agreed | None, speaks: bool, seen_host: str
 ) -> StreamTerms:
-    (local, remote), (ours, theirs) = sides, pair
-    flow = effective_direction(local, ours).within(effective_direction(remote, theirs).reversed)
+    remote, here = common.sides[1], common.agreed
+    theirs = remote.media[here.slots[kind]]
     connection = remote.connection_of(theirs)
     reachable = connection is not None and not connection.unspecified
     host = connection.address if connection is not None and reachable else ""
     rtcp = theirs.rtcp
     rtcp_port = rtcp.port if rtcp is not None else theirs.port + 1
     rtcp_host = (rtcp.connection.address if rtcp and rtcp.connection else "") or host
+    if host and _is_behind_nat(host, seen_host):
+        host = rtcp_host = seen_host
+    flow = here.flows[kind]
     return StreamTerms(
         remote=(host, theirs.port) if host else None,
         remote_rtcp=(rtcp_host, rtcp_port) if host and rtcp_port < 65536 else None,
         sends=flow.sends and bool(host),
         receives=flow.receives,
-        payload_types=_mapping(here, there),
-        clock_rates={each.receive_type: each.format.clock_rate for each in here},
-        silence=silence,
+        payload_types={} if there is None else _mapping(kind, here, there),
+        clock_rates=here.clock_rates[kind],
+        silence=_silence(here.formats[kind]) if speaks else None,
     )
 
 
@@ -388,8 +404,21 @@ def _is_behind_nat(host: str, seen_host: str) -> bool:
     return named.is_private and not seen.is_private
 
 
-def _mapping(here: tuple[AgreedFormat, ...], there: tuple[AgreedFormat, ...]) -> dict[int, int]:
+def _mapping(kind: str, here: _Agreed, there: _Agreed) -> Mapping[int, int]:
     """Return which number of this leg goes on under which number of the other leg."""
+    key = kind, here, there
+    known = _mappings.get(key)
+    if known is None:
+        known = _mapped(here.formats[kind], there.formats.get(kind, ()))
+        if here.is_known and there.is_known:
+            _mappings.keep(key, known)
+    return known
+
+
+_mappings: Final[Memory[tuple[str, _Agreed, _Agreed], Mapping[int, int]]] = Memory()
+
+
+def _mapped(here: tuple[AgreedFormat, ...], there: tuple[AgreedFormat, ...]) -> dict[int, int]:
     numbers = {each.format: each.send_type for each in there}
     found: dict[int, int] = {}
     for each in here:

@@ -12,15 +12,14 @@ an m= line belongs to it. Within a section lines may come in any order, as they 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 from b2bua.sdp.attributes import (
     Candidate,
     Crypto,
-    Extmap,
     Fingerprint,
     Fmtp,
     Group,
@@ -34,7 +33,16 @@ from b2bua.sdp.direction import Direction
 from b2bua.sdp.errors import SdpError
 from b2bua.sdp.grammar import number
 from b2bua.sdp.lines import Connection, MediaLine, Origin, Timing
-from b2bua.sdp.once import alike, once, remembering
+from b2bua.sdp.once import Shape, alike, once, remembering
+from b2bua.sdp.section import (
+    LONGEST_ALIKE,
+    SESSION_ORDER,
+    Section,
+    check_lines,
+    optional,
+    read_connection,
+    shared_readings,
+)
 
 MAX_BYTES: Final = 65_536
 MAX_LINES: Final = 2_000
@@ -43,156 +51,26 @@ MAX_CANDIDATES: Final = 100
 MIN_PTIME: Final = 10
 MAX_PTIME: Final = 60
 
-_ALIKE: Final = 512
-_LONGEST_ALIKE: Final = 2048
-"""Media whose readings are shared, and how long they may be: together they bound the memory."""
-
-_SESSION_ORDER: Final = "vosiuepcbtrzka"
 _MEDIA_ORDER: Final = "micbka"
 _ONCE: Final = "vosiuczk"
-_are_lines: Final = re.compile(r"(?:[a-z]=[^\r\n\0]*\n)*+").fullmatch
-_DIRECTIONS: Final = {f"a={way}": way for way in Direction}
 _has_broken_end: Final = re.compile(r"\r(?!\n)").search
 
-ValueT = TypeVar("ValueT")
+_KNOWN: Final = 256
+"""Descriptions that others are likely to be like."""
+_SOME_HOST: Final = "192.0.2.1"
+_SOME_ORIGIN: Final = f"- 0 0 IN IP4 {_SOME_HOST}"
+_SOME_PORT: Final = "9"
+# Whatever these let stand in the o= line, for a port and for the address of the session is valid.
+_usual_head: Final = re.compile(
+    r"v=0\r\no=([!-~]+ [0-9]{1,19} [0-9]{1,19} IN IP[46] [A-Za-z0-9.:_\-]{1,255})\r\n"
+    r"(s=[^\r\n]*\r\n)(?:c=IN IP4 ([1-9][0-9.]{6,14})\r\n)?(.*)",
+    re.DOTALL,
+).fullmatch
+_usual_medium: Final = re.compile(r"([^ \r\n]+ )(0|[1-9][0-9]{0,4})( .*)", re.DOTALL).fullmatch
 
-_connection: Final = remembering(Connection.parse)
 _timing: Final = remembering(Timing.parse)
 _rtpmap: Final = remembering(RtpMap.parse)
 _fmtp: Final = remembering(Fmtp.parse)
-
-
-@dataclass(frozen=True)
-class Section:
-    """Lines in order, each ``letter=value`` without its line end."""
-
-    lines: tuple[str, ...]
-    readings: dict[str, object] = field(init=False, repr=False, compare=False)
-    """See ``alike``."""
-
-    def __post_init__(self) -> None:
-        _check_lines(self.lines)
-        object.__setattr__(self, "readings", {})
-
-    @alike
-    def _values(self) -> Mapping[str, str]:
-        """The value of the first line of each kind, but for that of ``m=``."""
-        return {line[0]: line[2:] for line in reversed(self.lines) if line[0] != "m"}
-
-    @alike
-    def _attributes(self) -> Mapping[str, list[str]]:
-        """The values of each attribute, in order."""
-        found: dict[str, list[str]] = {}
-        for line in self.lines:
-            if line[0] == "a":
-                name, _, value = line[2:].partition(":")
-                found.setdefault(name, []).append(value)
-        return found
-
-    def value(self, kind: str) -> str | None:
-        """Return the value of the first line of a kind, or None."""
-        return self._values.get(kind)
-
-    def attributes(self, name: str) -> list[str]:
-        """Return the values of an attribute in order; that of a flag is ""."""
-        return self._attributes.get(name, [])[:]
-
-    def attribute(self, name: str) -> str | None:
-        """Return the first value of an attribute, or None."""
-        values = self._attributes.get(name)
-        return values[0] if values else None
-
-    def has(self, name: str) -> bool:
-        """Tell whether an attribute is there, with or without a value."""
-        return name in self._attributes
-
-    def with_value(self, kind: str, value: str | None) -> Self:
-        """Return the section with one line of a kind in its place, or with none."""
-        kept = [line for line in self.lines if line[0] != kind]
-        if value is None:
-            return replace(self, lines=tuple(kept))
-        order = self._order()
-        rank = order.index(kind)
-        place = next((at for at, line in enumerate(kept) if order.find(line[0]) > rank), len(kept))
-        return replace(self, lines=(*kept[:place], f"{kind}={value}", *kept[place:]))
-
-    def with_attributes(self, name: str, values: Iterable[str]) -> Self:
-        """Return the section with these values of an attribute where it stood, else at the end."""
-        found = [at for at, line in enumerate(self.lines) if _is_attribute(line, name)]
-        place = found[0] if found else len(self.lines)
-        added = [f"a={name}:{value}" if value else f"a={name}" for value in values]
-        before = self.lines[:place]
-        after = [line for line in self.lines[place:] if not _is_attribute(line, name)]
-        return replace(self, lines=(*before, *added, *after))
-
-    def without(self, *names: str) -> Self:
-        """Return the section without some attributes."""
-        kept = (line for line in self.lines if not any(_is_attribute(line, n) for n in names))
-        return replace(self, lines=tuple(kept))
-
-    def _order(self) -> str:
-        return _SESSION_ORDER
-
-    @alike
-    def direction(self) -> Direction | None:
-        """The direction that stands in this section, or None."""
-        found = {line for line in self.lines if line in _DIRECTIONS}
-        if len(found) > 1:
-            raise SdpError("duplicate", "direction")
-        return _DIRECTIONS[found.pop()] if found else None
-
-    @alike
-    def connection(self) -> Connection | None:
-        """The ``c=`` line of this section."""
-        return _optional(_connection, self.value("c"))
-
-    @alike
-    def fingerprints(self) -> tuple[Fingerprint, ...]:
-        """Every ``a=fingerprint`` of this section."""
-        return tuple(map(Fingerprint.parse, self.attributes("fingerprint")))
-
-    @alike
-    def setup(self) -> Setup | None:
-        """``a=setup`` of this section."""
-        return _optional(Setup.parse, self.attribute("setup"))
-
-    @alike
-    def extmaps(self) -> tuple[Extmap, ...]:
-        """Every ``a=extmap`` of this section."""
-        return tuple(map(Extmap.parse, self.attributes("extmap")))
-
-    @alike
-    def ice(self) -> IceCredentials | None:
-        """The ICE credentials of this section; SdpError where one stands without the other."""
-        ufrag, pwd = self.attribute("ice-ufrag"), self.attribute("ice-pwd")
-        if ufrag is None and pwd is None:
-            return None
-        return IceCredentials.parse(ufrag or "", pwd or "")
-
-
-def _check_lines(lines: tuple[str, ...]) -> None:
-    text = "".join([f"{line}\n" for line in lines])
-    if not _are_lines(text) or text.count("\n") != len(lines):
-        raise SdpError("line")
-
-
-@lru_cache(_ALIKE)
-def _readings(lines: tuple[str, ...]) -> dict[str, object]:
-    """
-    What was read of a medium that says this after its ``m=`` line.
-
-    Phones say the same in each call, but for the port.
-    """
-    _check_lines(lines)
-    return {}
-
-
-def _is_attribute(line: str, name: str) -> bool:
-    return line.startswith(f"a={name}") and line[2 + len(name) :][:1] in ("", ":")
-
-
-def _optional(parse: Callable[[str], ValueT], value: str | None) -> ValueT | None:
-    return None if value is None else parse(value)
 
 
 @dataclass(frozen=True)
@@ -202,14 +80,26 @@ class MediaDescription(Section):
     line: MediaLine = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_lines(self.lines[:1])
+        check_lines(self.lines[:1])
         if not self.lines or not self.lines[0].startswith("m="):
             raise SdpError("order", "m=")
-        rest = self.lines[1:]
-        is_short = sum(map(len, rest)) <= _LONGEST_ALIKE
-        readings = _readings(rest) if is_short else _readings.__wrapped__(rest)
-        object.__setattr__(self, "readings", readings)
-        object.__setattr__(self, "line", MediaLine.parse(self.lines[0][2:]))
+        line = MediaLine.parse(self.lines[0][2:])
+        heading, rest = (line.kind, line.protocol, line.formats), self.lines[1:]
+        is_short = sum(map(len, self.lines)) <= LONGEST_ALIKE
+        share = shared_readings if is_short else shared_readings.__wrapped__
+        object.__setattr__(self, "readings", share(heading, rest))
+        object.__setattr__(self, "line", line)
+
+    def at_port(self, port: int) -> MediaDescription:
+        """Return a medium that is in use at another port, unchecked: all else was checked here."""
+        before = self.line
+        line = MediaLine(before.kind, port, before.protocol, before.formats, before.ports)
+        said = self.lines[0].replace(f" {before.port}", f" {port}", 1)
+        made = object.__new__(MediaDescription)
+        made.__dict__.update(
+            lines=(said, *self.lines[1:]), readings=self.readings, line=line, rejected=False
+        )
+        return made
 
     def _order(self) -> str:
         return _MEDIA_ORDER
@@ -274,7 +164,7 @@ class MediaDescription(Section):
     @alike
     def rtcp(self) -> Rtcp | None:
         """``a=rtcp``."""
-        return _optional(Rtcp.parse, self.attribute("rtcp"))
+        return optional(Rtcp.parse, self.attribute("rtcp"))
 
     @alike
     def candidates(self) -> tuple[Candidate, ...]:
@@ -307,6 +197,12 @@ class SessionDescription(Section):
     """The lines of the session, then the media in the order of their slots."""
 
     media: tuple[MediaDescription, ...] = ()
+    shape: Shape = field(init=False, repr=False, compare=False)
+    """The same object in descriptions that differ in ``o=``, ports and address at most."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "shape", Shape())
 
     @once
     def origin(self) -> Origin:
@@ -319,7 +215,7 @@ class SessionDescription(Section):
     @once
     def timing(self) -> Timing | None:
         """The first ``t=`` line."""
-        return _optional(_timing, self.value("t"))
+        return optional(_timing, self.value("t"))
 
     @once
     def groups(self) -> tuple[Group, ...]:
@@ -328,7 +224,45 @@ class SessionDescription(Section):
 
     def with_origin(self, origin: Origin) -> SessionDescription:
         """Return the description with another ``o=`` line."""
-        return self.with_value("o", str(origin))
+        if not any(line.startswith("o=") for line in self.lines[1:2]):
+            return self.with_value("o", str(origin))
+        lines = (self.lines[0], f"o={origin}", *self.lines[2:])
+        made = self._alike(lines, self.media)
+        made.__dict__["origin"] = origin
+        return made
+
+    def is_alike(self, other: SessionDescription) -> bool:
+        """Whether both say the same, but for the ``o=`` line in second place."""
+        if self.media != other.media:
+            return False
+        return self.lines[:1] + self.lines[2:] == other.lines[:1] + other.lines[2:]
+
+    def at_ports(self, ports: Iterable[int]) -> SessionDescription:
+        """Return the description with the ports of its media in use replaced, in order."""
+        left = iter(ports)
+        media = [medium.at_port(next(left)) if medium.port else medium for medium in self.media]
+        return self._alike(self.lines, tuple(media))
+
+    def like(self, origin: str, host: str | None, ports: Iterable[int]) -> SessionDescription:
+        """Return one with another ``o=`` line and other ports, and another address after it."""
+        lines = [*self.lines]
+        lines[1] = f"o={origin}"
+        if host:
+            lines[3] = f"c=IN IP4 {host}"
+        made = self._alike(tuple(lines), self.at_ports(ports).media)
+        if host:
+            made.__dict__["connection"] = read_connection(lines[3][2:])
+        return made
+
+    def _alike(
+        self, lines: tuple[str, ...], media: tuple[MediaDescription, ...]
+    ) -> SessionDescription:
+        """Return one that needs no check: it differs in what has been checked before."""
+        made = object.__new__(SessionDescription)
+        made.__dict__.update(lines=lines, media=media, readings=self.readings, shape=self.shape)
+        if "connection" in self.__dict__:
+            made.__dict__["connection"] = self.__dict__["connection"]
+        return made
 
     def with_media(self, media: Iterable[MediaDescription]) -> SessionDescription:
         """Return the description with other media."""
@@ -370,7 +304,38 @@ def parse(data: bytes | str) -> SessionDescription:
     Lines end in CRLF, or all of them in LF. The last one may lack its end, and empty lines after
     it are dropped.
     """
-    sections = _sections(_lines(_text(data)))
+    text = _text(data)
+    return _read_like(text) or _read(text)
+
+
+def _read_like(text: str) -> SessionDescription | None:
+    """
+    Read what says the same as another one did, but for ``o=``, ports and the session's address.
+
+    None where that is not easy to see; what is wrong is always left to ``_read``.
+    """
+    if len(text) > LONGEST_ALIKE:
+        return None
+    session, *media = text.split("\r\nm=")
+    head = _usual_head(session)
+    found = [match for medium in media if (match := _usual_medium(medium))]
+    if head is None or len(found) < len(media):
+        return None
+    origin, name, host, after = head.groups()
+    ports: list[int] = []
+    address = f"c=IN IP4 {_SOME_HOST}\r\n" if host else ""
+    key = f"v=0\r\no={_SOME_ORIGIN}\r\n{name}{address}{after}"
+    for match in found:
+        kind, port, rest = match.groups()
+        if port != "0":
+            ports.append(int(port))
+            port = _SOME_PORT
+        key += f"\r\nm={kind}{port}{rest}"
+    return _known(key).like(origin, host, ports) if max(ports, default=0) < 65_536 else None
+
+
+def _read(text: str) -> SessionDescription:
+    sections = _sections(_lines(text))
     if len(sections) > MAX_MEDIA + 1:
         raise SdpError("count", "media")
     _check_session_lines(sections[0])
@@ -380,6 +345,13 @@ def parse(data: bytes | str) -> SessionDescription:
     for medium in media:
         _check_medium(description, medium)
     _check_whole(description)
+    return description
+
+
+@lru_cache(_KNOWN)
+def _known(text: str) -> SessionDescription:
+    description = _read(text)
+    description.shape.is_known = True
     return description
 
 
@@ -442,7 +414,7 @@ def _check_letters(section: Section, allowed: str) -> None:
 
 
 def _check_session(description: SessionDescription) -> None:
-    _check_letters(description, _SESSION_ORDER)
+    _check_letters(description, SESSION_ORDER)
     if description.timing is None:
         raise SdpError("missing", "t=")
     for value in (line[2:] for line in description.lines if line[0] == "t"):

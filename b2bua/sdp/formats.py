@@ -7,10 +7,9 @@ packetization mode as well (RFC 6184, section 8.2.2). A level is no difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 from b2bua.sdp.description import MediaDescription
 from b2bua.sdp.once import once
@@ -32,6 +31,8 @@ STATIC: Final[dict[int, tuple[str, int]]] = {
 """Payload types whose meaning needs no rtpmap (RFC 3551, section 6), as far as they are met."""
 
 _COMPANIONS: Final = frozenset({"telephone-event", "cn", "red", "rtx", "ulpfec", "flexfec-03"})
+_SHORT: Final = 200
+_FEW: Final = 24
 _DEFAULT_PROFILE: Final = "420010"
 
 # RFC 6184, table 5: profile_idc, the bits of profile_iop that count, their value, the profile.
@@ -58,6 +59,13 @@ class Format:
     channels: int = 1
     fmtp: str = ""
     feedback: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @once
+    def _hash(self) -> int:
+        return hash((self.payload_type, self.encoding, self.fmtp))
 
     @once
     def name(self) -> str:
@@ -123,11 +131,6 @@ def _packetization_mode(h264: Format) -> str:
     return h264.parameters.get("packetization-mode", "0")
 
 
-_REMEMBERED: Final = 256
-"""Media whose formats are kept: each description of a call is asked for them many times."""
-
-
-@lru_cache(_REMEMBERED)
 def formats_of(medium: MediaDescription) -> tuple[Format, ...]:
     """
     Return the formats of an RTP medium in its order, each number once.
@@ -135,6 +138,13 @@ def formats_of(medium: MediaDescription) -> tuple[Format, ...]:
     A dynamic number without an rtpmap means nothing and is left out: some clients cut such lines
     away and leave the number. So is a number whose rtpmap has no clock rate.
     """
+    readings = medium.readings
+    if "formats" not in readings:
+        readings["formats"] = _formats_of(medium)
+    return cast(tuple[Format, ...], readings["formats"])
+
+
+def _formats_of(medium: MediaDescription) -> tuple[Format, ...]:
     if not medium.line.is_rtp:
         return ()
     rtpmaps, fmtps, feedback = medium.rtpmaps, medium.fmtps, medium.feedback
@@ -163,6 +173,14 @@ def _as_registered(name: str, clock: int, channels: int) -> tuple[int, int]:
         return 8000, 1
     # Opus is always written with two channels (RFC 7587, section 7); some leave them out.
     return (clock, 2) if name == "opus" else (clock, channels)
+
+
+def are_short(formats: Sequence[Format]) -> bool:
+    """Tell whether formats may be remembered, whoever chose their words."""
+    return len(formats) <= _FEW and all(
+        len(each.encoding) + len(each.fmtp) + sum(map(len, each.feedback)) <= _SHORT
+        for each in formats
+    )
 
 
 def find(wanted: Format, formats: Iterable[Format]) -> Format | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from b2bua.sdp.description import MediaDescription, SessionDescription
 from b2bua.sdp.direction import Direction
+from b2bua.sdp.once import of_shape, of_shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,7 @@ class Hold:
 
     def after_offer(self, offer: SessionDescription) -> Hold:
         """Return the facts after an offer of theirs: it always tells whether they hold."""
-        live = [medium for medium in offer.media if not medium.rejected]
-        if not live:
-            return self
-        takes = any(effective_direction(offer, medium).receives for medium in live)
-        return replace(self, by_them=not takes)
+        return self._told(_takes(offer))
 
     def after_answer(self, offer: SessionDescription, answer: SessionDescription) -> Hold:
         """
@@ -64,14 +61,29 @@ class Hold:
         An answer tells nothing of a medium on which we did not offer to send; where all are so,
         what was known of their hold stays.
         """
-        told = [
-            effective_direction(answer, theirs)
-            for ours, theirs in zip(offer.media, answer.media, strict=True)
-            if not theirs.rejected and effective_direction(offer, ours).sends
-        ]
-        if not told:
-            return self
-        return replace(self, by_them=not any(way.receives for way in told))
+        return self._told(_takes_ours(offer, answer))
+
+    def _told(self, takes: bool | None) -> Hold:
+        by_them = self.by_them if takes is None else not takes
+        return self if by_them == self.by_them else replace(self, by_them=by_them)
+
+
+@of_shape
+def _takes(offer: SessionDescription) -> bool | None:
+    """Whether an offer takes media at all; None where it has none."""
+    live = [medium for medium in offer.media if not medium.rejected]
+    return any(effective_direction(offer, medium).receives for medium in live) if live else None
+
+
+@of_shapes
+def _takes_ours(offer: SessionDescription, answer: SessionDescription) -> bool | None:
+    """Whether an answer takes any media that we offered to send; None where we did not."""
+    told = [
+        effective_direction(answer, theirs)
+        for ours, theirs in zip(offer.media, answer.media, strict=True)
+        if not theirs.rejected and effective_direction(offer, ours).sends
+    ]
+    return any(way.receives for way in told) if told else None
 
 
 def effective_direction(description: SessionDescription, medium: MediaDescription) -> Direction:

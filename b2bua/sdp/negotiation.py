@@ -8,12 +8,13 @@ was offered. Digits are offered for each clock rate that audio has, and only for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from b2bua.sdp.codecs import Codec
-from b2bua.sdp.formats import STATIC, Format, find
+from b2bua.sdp.formats import STATIC, Format, are_short, find
+from b2bua.sdp.once import Memory
 
 # Dynamic numbers in the order of use; 64 to 95 look like RTCP where both share a port (RFC 5761).
 _DYNAMIC: Final[tuple[int, ...]] = (*range(96, 128), *range(35, 64))
@@ -32,6 +33,21 @@ class PayloadTypes:
     def __init__(self) -> None:
         self._meaning: dict[int, tuple[str, ...]] = {}
         self._chosen: dict[tuple[str, ...], int] = {}
+
+    @property
+    def is_fresh(self) -> bool:
+        """No number has been used yet."""
+        return not self._meaning
+
+    def copy(self) -> PayloadTypes:
+        """Return the same numbers, which go their own way from here."""
+        copied = PayloadTypes()
+        copied.take_over(self)
+        return copied
+
+    def take_over(self, other: PayloadTypes) -> None:
+        """Use the numbers that others have used, and no more."""
+        self._meaning, self._chosen = dict(other._meaning), dict(other._chosen)
 
     def learn(self, formats: Iterable[Format]) -> None:
         """Take over the numbers of an offer that we answer, of one codec twice the first."""
@@ -65,6 +81,9 @@ def _may_mean(number: int, wanted: Format) -> bool:
     return number not in STATIC or STATIC[number][0].lower() == wanted.name
 
 
+_Formats = tuple[Format, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecRules:
     """What one side of a call may be offered and answered, from the configuration."""
@@ -78,6 +97,56 @@ class CodecRules:
     """Without it nothing is added: nobody could translate."""
     feedback: tuple[str, ...] = ()
     """RTCP feedback for video that this side does, as ``a=rtcp-fb`` has it; none without AVPF."""
+    _offers: Memory[tuple[str, _Formats | None], tuple[_Formats, PayloadTypes]] = field(
+        default_factory=Memory, init=False, repr=False, compare=False
+    )
+    _answers: Memory[tuple[str, _Formats, _Formats], _Formats] = field(
+        default_factory=Memory, init=False, repr=False, compare=False
+    )
+    _allowed: Memory[_Formats, _Formats] = field(
+        default_factory=Memory, init=False, repr=False, compare=False
+    )
+
+    def allowed(self, formats: _Formats) -> _Formats:
+        """Return those of a peer's formats that it may use; none if no codec is among them."""
+        known = self._allowed.get(formats)
+        if known is None:
+            usable = tuple(item for item in formats if self.codec(item))
+            known = usable if has_codec(usable) else ()
+            if are_short(formats):
+                self._allowed.keep(formats, known)
+        return known
+
+    def offers(
+        self,
+        kind: str,
+        named: _Formats | None,
+        numbers: PayloadTypes,
+        make: Callable[[], _Formats],
+    ) -> _Formats:
+        """Return what ``make`` gives for the formats named, and the numbers that it leaves."""
+        if not numbers.is_fresh:
+            return make()
+        known = self._offers.get((kind, named))
+        if known is not None:
+            numbers.take_over(known[1])
+            return known[0]
+        made = make()
+        if are_short(named or ()):
+            self._offers.keep((kind, named), (made, numbers.copy()))
+        return made
+
+    def answers(
+        self, kind: str, offered: _Formats, named: _Formats, make: Callable[[], _Formats]
+    ) -> _Formats:
+        """Return what ``make`` gives for the formats offered and named."""
+        key = kind, offered, named
+        known = self._answers.get(key)
+        if known is None:
+            known = make()
+            if are_short(offered) and are_short(named):
+                self._answers.keep(key, known)
+        return known
 
     def codec(self, format: Format) -> Codec | None:
         """Return the entry that allows a format on this side, or None."""
@@ -107,6 +176,11 @@ def offer_formats(
 
     Empty when there is nothing that this side may use: then the medium is not offered.
     """
+    listed = tuple(named)
+    return rules.offers(kind, listed, numbers, lambda: _offered(kind, listed, rules, numbers))
+
+
+def _offered(kind: str, named: _Formats, rules: CodecRules, numbers: PayloadTypes) -> _Formats:
     wanted = [(item, codec) for item in named if (codec := rules.codec(item))]
     for codec in rules.added_codecs(kind):
         item = codec.format(codec.payload_type or 0, codec.offered_fmtp())
@@ -124,12 +198,16 @@ def offer_formats(
 
 def full_offer_formats(kind: str, rules: CodecRules, numbers: PayloadTypes) -> tuple[Format, ...]:
     """Return the formats for an offer that nobody else's stands behind: all of ``codecs``."""
-    named = [
+    return rules.offers(kind, None, numbers, lambda: _full(kind, rules, numbers))
+
+
+def _full(kind: str, rules: CodecRules, numbers: PayloadTypes) -> _Formats:
+    named = tuple(
         codec.format(codec.payload_type or 0, codec.offered_fmtp())
         for codec in rules.codecs
         if codec.kind == kind
-    ]
-    return offer_formats(kind, named, replace(rules, transcoding=False), numbers)
+    )
+    return _offered(kind, named, replace(rules, transcoding=False), numbers)
 
 
 def answer_formats(
@@ -144,6 +222,11 @@ def answer_formats(
     Each has the number it was offered under. Empty when nothing is common: then the medium is
     answered with port 0, and with 488 where no medium is left.
     """
+    theirs, across = tuple(offered), tuple(named)
+    return rules.answers(kind, theirs, across, lambda: _answered(kind, theirs, across, rules))
+
+
+def _answered(kind: str, offered: _Formats, named: _Formats, rules: CodecRules) -> _Formats:
     answered: list[Format] = []
     for item in named:
         theirs = find(item, offered)

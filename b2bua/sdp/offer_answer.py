@@ -25,6 +25,7 @@ from b2bua.sdp.errors import SdpError, SdpFault
 from b2bua.sdp.formats import agreed, formats_of
 from b2bua.sdp.hold import Hold, effective_direction
 from b2bua.sdp.lines import Origin
+from b2bua.sdp.once import of_shapes
 
 
 class Turn(IntEnum):
@@ -268,7 +269,7 @@ class OfferAnswer:
     def _stamp(self, description: SessionDescription) -> SessionDescription:
         # After a failure the peer is back at what was agreed, so that version means it again.
         for said in (self.local, self._last_sent):
-            if said is not None and description.with_origin(said.origin) == said:
+            if said is not None and description.is_alike(said):
                 return said
         if self._last_sent is not None:
             version = self._origin.session_version + 1
@@ -277,7 +278,9 @@ class OfferAnswer:
         return self._last_sent
 
 
+@of_shapes
 def _check_answer(offer: SessionDescription, answer: SessionDescription) -> None:
+    """Raise SdpError unless an answer of theirs is one to our offer."""
     if len(answer.media) != len(offer.media):
         raise SdpError("mismatch", "number of media")
     for ours, theirs in zip(offer.media, answer.media, strict=True):
@@ -296,7 +299,9 @@ def _encrypted(medium: MediaDescription) -> bool:
     return "SAVP" in medium.line.protocol.upper()
 
 
+@of_shapes
 def _check_within(offer: SessionDescription, answer: SessionDescription) -> None:
+    """Raise ValueError unless an answer of ours is within their offer."""
     if len(answer.media) != len(offer.media):
         raise ValueError("an answer has as many slots as its offer")
     for theirs, ours in zip(offer.media, answer.media, strict=True):

@@ -10,10 +10,12 @@ from typing import Final, Generic, Protocol, Self, TypeVar, cast, overload
 
 OwnerT = TypeVar("OwnerT")
 ValueT = TypeVar("ValueT")
+KeyT = TypeVar("KeyT")
 
 _REMEMBERED: Final = 1024
 _LONGEST_REMEMBERED: Final = 160
 """Together they bound what remembered values may take, whoever chose their text."""
+_KEPT: Final = 256
 
 
 class once(Generic[OwnerT, ValueT]):
@@ -86,3 +88,67 @@ def remembering(parse: Callable[[str], ValueT]) -> Callable[[str], ValueT]:
         return remembered(text) if len(text) <= _LONGEST_REMEMBERED else parse(text)
 
     return read
+
+
+class Memory(dict[KeyT, ValueT]):
+    """What was worked out before, for so many keys at most; then it starts anew."""
+
+    def keep(self, key: KeyT, value: ValueT) -> ValueT:
+        """Remember a value, and return it."""
+        if len(self) >= _KEPT:
+            self.clear()
+        self[key] = value
+        return value
+
+
+class Shape:
+    """
+    Stands for all descriptions that differ in their ``o=`` line, ports and address at most.
+
+    A port is in use in all of them or in none, and so is an address.
+    """
+
+    __slots__ = ("is_known", "readings")
+
+    def __init__(self) -> None:
+        self.is_known = False
+        """Others are likely to have it, and it is short: what is read of it may be kept."""
+        self.readings: dict[object, object] = {}
+        """What ``of_shape`` has kept."""
+
+
+class Shaped(Protocol):
+    """What has a shape."""
+
+    @property
+    def shape(self) -> Shape:
+        """The same object in all that are alike."""
+
+
+ShapedT = TypeVar("ShapedT", bound=Shaped)
+
+
+def of_shape(read: Callable[[ShapedT], ValueT]) -> Callable[[ShapedT], ValueT]:
+    """Let a function of a description's shape, and nothing else, read each shape once."""
+
+    def remembered(description: ShapedT) -> ValueT:
+        readings = description.shape.readings
+        if read not in readings:
+            readings[read] = read(description)
+        return cast(ValueT, readings[read])
+
+    return remembered
+
+
+def of_shapes(read: Callable[[ShapedT, ShapedT], ValueT]) -> Callable[[ShapedT, ShapedT], ValueT]:
+    """Let a function of two descriptions' shapes read each pair once; what raises is not kept."""
+    known: Memory[tuple[Shape, Shape], ValueT] = Memory()
+
+    def remembered(one: ShapedT, other: ShapedT) -> ValueT:
+        key = one.shape, other.shape
+        if key in known:
+            return known[key]
+        value = read(one, other)
+        return known.keep(key, value) if one.shape.is_known and other.shape.is_known else value
+
+    return remembered

@@ -8,10 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.sdp.description import MAX_BYTES, MediaDescription, Section, parse
+from b2bua.sdp.description import MAX_BYTES, MediaDescription, parse
 from b2bua.sdp.direction import Direction
 from b2bua.sdp.errors import SDP_FAULTS, SdpError
 from b2bua.sdp.formats import formats_of
+from b2bua.sdp.section import Section
 from tests.sdp import samples
 from tests.sdp.samples import sdp
 
