@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from b2bua.sdp.description import MediaDescription
-from b2bua.sdp.once import once
+from b2bua.sdp.once import Memory, once
 
 STATIC: Final[dict[int, tuple[str, int]]] = {
     0: ("PCMU", 8000),
@@ -213,10 +213,18 @@ class AgreedFormat:
 
 def agreed(local: Iterable[Format], remote: Iterable[Format]) -> tuple[AgreedFormat, ...]:
     """Return the codecs of both descriptions in the remote's order (RFC 3264, section 6.1)."""
-    ours = tuple(local)
-    found = []
-    for theirs in remote:
-        mine = find(theirs, ours)
-        if mine:
-            found.append(AgreedFormat(theirs, theirs.payload_type, mine.payload_type))
-    return tuple(found)
+    ours, theirs = tuple(local), tuple(remote)
+    known = _agreements.get((ours, theirs))
+    if known is None:
+        pairs = ((each, find(each, ours)) for each in theirs)
+        known = tuple(
+            AgreedFormat(each, each.payload_type, mine.payload_type) for each, mine in pairs if mine
+        )
+        if are_short(ours) and are_short(theirs):
+            _agreements.keep((ours, theirs), known)
+    return known
+
+
+_agreements: Final[
+    Memory[tuple[tuple[Format, ...], tuple[Format, ...]], tuple[AgreedFormat, ...]]
+] = Memory()

@@ -39,7 +39,7 @@ class Hold:
         Asking is how some end their hold, so theirs is not held against them: if it still
         stands, their answer says so.
         """
-        return replace(self, by_them=False).offered(wanted)
+        return Direction.of(sends=wanted.sends, receives=wanted.receives and not self.by_us)
 
     def answered(self, offered: Direction, wanted: Direction = Direction.SENDRECV) -> Direction:
         """

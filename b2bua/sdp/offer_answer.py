@@ -264,7 +264,7 @@ class OfferAnswer:
 
     @staticmethod
     def _with_ours(hold: Hold, holding: bool | None) -> Hold:
-        return hold if holding is None else replace(hold, by_us=holding)
+        return hold if holding in (None, hold.by_us) else Hold(bool(holding), hold.by_them)
 
     def _stamp(self, description: SessionDescription) -> SessionDescription:
         # After a failure the peer is back at what was agreed, so that version means it again.
