@@ -48,7 +48,7 @@ class StreamTerms:
     """
     The number under which silence is sent from now on until the joined end brings something: 0
     (PCMU) or 8 (PCMA), or 13 for comfort noise; ten minutes at most. The first packet goes out at
-    once, the next nine 20 ms apart (comfort noise: 200 ms), and from then on one each 200 ms. None
+    once, the next four 20 ms apart (comfort noise: 200 ms), and from then on one each 200 ms. None
     sends nothing of its own. Servers that latch need to hear us first.
     """
 

@@ -17,7 +17,7 @@ INTERVAL: Final = 0.02
 RATE: Final = 8000
 SAMPLES: Final = 160
 """In one interval."""
-SOON: Final = 10
+SOON: Final = 5
 """So many packets come an interval apart: some learn an end from more than its first packet."""
 SELDOM: Final = 10
 """So many intervals lie between those after them."""
