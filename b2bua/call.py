@@ -193,11 +193,17 @@ class Call(BridgedLegs):
                 body = self.caller.media.offer(leg.media.agreed)
             else:
                 body = self.caller.answer_body or self.caller.media.answer(leg.media.agreed)
-        except (SdpError, MediaPortsExhausted):
-            self.caller.caller_usage.reject(488, now)
-            self._end(self.caller, 488, "media", now)
-            return
-        self.pick_up(body, self.carried(message, leg, self.caller), now)
+        except SdpError:
+            self._undo(488, "media", (), now)
+        except MediaPortsExhausted:
+            self._undo(503, "media-ports", (("Retry-After", "10"),), now)
+        else:
+            self.pick_up(body, self.carried(message, leg, self.caller), now)
+
+    def _undo(self, status: int, cause: str, headers: Headers, now: float) -> None:
+        """Refuse the caller although a callee has answered, who is let go."""
+        self.caller.caller_usage.reject(status, now, headers)
+        self._end(self.caller, status, cause, now)
 
     def pick_up(self, body: bytes, headers: Headers, now: float) -> None:
         """Answer the caller."""

@@ -55,6 +55,11 @@ class BridgedLegs:
         """Whether a server has put the call on hold by NOTIFY."""
         self._joined: set[tuple[int, int]] = set()
 
+    @property
+    def is_worked(self) -> bool:
+        """Whether a server has put the call on hold by NOTIFY."""
+        return self._is_worked
+
     def legs(self) -> list[Leg]:
         """The legs of the call as it is."""
         return [self.caller, *([self.callee] if self.callee else self.rung)]

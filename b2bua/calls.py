@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from b2bua.attached_data import PREFIX, SERVICE_TYPE
@@ -44,8 +45,8 @@ from b2bua.sip.user_agent import UserAgent
 Headers = tuple[tuple[str, str], ...]
 _SERVICE_HEADER = PREFIX + SERVICE_TYPE
 _LONGEST_NUMBER = 128
-_MOST_SERVERS = 3
-"""To how many servers one INVITE goes, one after the other."""
+_LEAST_ATTEMPTS = 3
+"""How often one INVITE may be sent, one server after the other; with more servers, once each."""
 
 _WAIT_FOR_SERVER = 2.0
 """Seconds: a server that was only suspected answers its probe at once."""
@@ -107,7 +108,7 @@ class Calls:
         self._legs: dict[InviteUsage, tuple[Call, Leg]] = {}
         self._busy: Counter[str] = Counter()
         self._counted: dict[Call, str] = {}
-        self._origins: dict[str, Uri] = {}
+        self._origins: dict[str, tuple[Uri, LegKind]] = {}
         self._branches: dict[Call, list[str]] = {}
         self._deadlines: Deadlines[Call] = Deadlines()
 
@@ -152,7 +153,7 @@ class Calls:
         if not isinstance(usage, InviteServerUsage):
             raise TypeError("an invitation to our own INVITE")
         request, hop = event.request, usage.invite.hop
-        refusal = self._refusal(request)
+        refusal = self._refusal(request, now)
         if refusal is None:
             refusal = self._start(usage, request, hop, now)
         if refusal is not None:
@@ -160,12 +161,12 @@ class Calls:
             usage.reject(status, now, headers)
             self.emit(CallRefused(hop, status, reason))
 
-    def _refusal(self, request: Request) -> tuple[int, str, Headers] | None:
+    def _refusal(self, request: Request, now: float) -> tuple[int, str, Headers] | None:
         if len(self._calls) >= self._settings.limits.calls:
             return 503, "too-many-calls", (("Retry-After", "10"),)
-        if is_loop(request, self._around.sent_by(), self._origins.get):
-            return 482, "loop", ()
         number = number_of(request.uri)
+        if is_loop(request, self._around.sent_by(), partial(self._origin, number, now)):
+            return 482, "loop", ()
         if not 0 < len(number) <= _LONGEST_NUMBER or not number.isprintable():
             return 484, "no-number", ()
         return None
@@ -323,19 +324,31 @@ class Calls:
     def _credentials(self, leg: Leg, target: Target) -> DigestClient | None:
         return self._around.credentials(number_of(target.from_.uri)) if not target.hop else None
 
+    def _origin(self, number: str, now: float, branch: str) -> Uri | None:
+        """
+        The Request-URI that led to a branch of ours.
+
+        What a phone has called comes back from the server where it is for another phone of ours,
+        and goes there: that is no loop, though the URI may be the same.
+        """
+        found = self._origins.get(branch)
+        if found is None:
+            return None
+        uri, caller = found
+        is_ours = bool(self._around.contacts(number, now)) or self._settings.echo.matches(number)
+        return None if caller == "phone" and is_ours else uri
+
     def _note_origin(self, call: Call, usage: InviteClientUsage) -> None:
-        self._origins[usage.branch] = call.caller.caller_usage.invite.request.uri
+        caller = call.caller
+        self._origins[usage.branch] = caller.caller_usage.invite.request.uri, caller.kind
         self._branches.setdefault(call, []).append(usage.branch)
 
     def place_again(self, call: Call, leg: Leg, now: float) -> bool:
         """Send the INVITE of a leg to the SIP Server that is in use by now, if it is another."""
         hop = self._around.place(now)
         old = leg.usage
-        if (
-            hop is None
-            or hop == leg.hop
-            or leg.attempts > len(self._settings.servers.addresses) + 2
-        ):
+        most = max(_LEAST_ATTEMPTS, len(self._settings.servers.addresses))
+        if hop is None or hop == leg.hop or leg.attempts >= most:
             return False
         offer = leg.media.session.offer
         if old is not None:

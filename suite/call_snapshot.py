@@ -57,6 +57,7 @@ def _words(state: ServerState) -> str:
 
 def _call(call: Call, now: float) -> GatewayCall:
     held: list[str] = [leg.kind for leg in call.legs() if leg.media.session.hold.by_them]
+    held += ["server"] if not held and call.is_worked else []
     held += ["gateway"] if not held and any(leg.media.by_us for leg in call.legs()) else []
     if call.state is not CallState.UP:
         state = "ringing" if call.has_rung else "calling"

@@ -65,9 +65,9 @@ CERTIFICATE_REMEDY = (
 )
 
 
-def printable(text: str) -> str:
+def printable(text: str, longest: int = 200) -> str:
     """Give ``text`` without what could steer a terminal, and not endlessly."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:200])
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:longest])
 
 
 def explain(error: Exception, stage: Stage, transport: Transport, server: Address) -> str:

@@ -54,6 +54,10 @@ class CannotAsk(Exception):
     """Nobody to ask, or no sense in the answer; says what to do about it."""
 
 
+_LONGEST_LINE = 1000
+"""Characters: a refusal may list every command."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came back."""
@@ -221,4 +225,4 @@ def _complain(text: str, code: int) -> int:
 
 
 def _shown(text: str) -> str:
-    return "\n".join(printable(line) for line in text.splitlines())
+    return "\n".join(printable(line, _LONGEST_LINE) for line in text.splitlines())

@@ -400,7 +400,7 @@ class RefusalTests(CallCase):
         self.a.call("1001", sdp())
         self.phone.called.answer(self.now, sdp(PHONE, 5000))
         self.settle()
-        self.assertEqual(self.final(self.a), 488)
+        self.assertEqual(self.final(self.a), 503)
         self.assert_clean()
 
     def test_too_many_calls(self) -> None:

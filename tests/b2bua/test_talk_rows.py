@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from b2bua.sip.message import Request
 from b2bua.sip.parser import parse_datagram
-from tests.b2bua.network import OURS, PHONE, SERVER_A, described, sdp
+from b2bua.sip.usage_events import Invited
+from tests.b2bua.network import OURS, PHONE, SERVER_A, Peer, described, sdp
 from tests.b2bua.test_server_dialogs import WireCase
 
 
@@ -129,6 +130,18 @@ class LoopTests(WireCase):
         self.wire.send(back)
         self.assertEqual(self.wire.answers("INVITE")[-1].status, 482)
         self.assertEqual(len(self.network.core.calls), 1)
+
+    def test_call_between_two_phones(self) -> None:
+        """What a phone calls comes back for another phone of ours, by the same URI: no loop."""
+        other = Peer(self.network, "1002", "198.51.100.8", None)
+        self.network.peers[other.hop.host] = other
+        self.assertEqual(other.register("1002").status, 200)
+        self.phone.call("1002", sdp(PHONE, 5000), caller="1001")
+        invite = self.wire.asked("INVITE")[-1]
+        back = Request("INVITE", f"sip:1002@{OURS}:5066", invite.headers, invite.body)
+        back.prepend("Via", f"SIP/2.0/UDP {SERVER_A};branch=z9hG4bKproxy")
+        self.wire.send(back)
+        self.assertTrue(other.has(Invited))
 
     def test_last_hop(self) -> None:
         """Every turn costs one of Max-Forwards, and the last is 483."""

@@ -37,7 +37,7 @@ class SilenceTests(MediaTestCase):
         self.assertFalse(self.plane._silence.is_running)
 
     def test_seldom_after_a_while(self) -> None:
-        """Five packets are enough for whoever waits for us; then five a second keep the way open."""
+        """Five packets are enough for who waits for us; then five a second keep the way open."""
         one, _ = self.bridge()
         self.plane.set_terms(one, self.terms(self.near, silence=0))
         self.quiet(1.2)
