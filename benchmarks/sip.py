@@ -70,7 +70,7 @@ FULL = Extent(
     outage=160.0,
     abandoned=10_000,
     vanished=300,
-    limit=420,
+    limit=700,
 )
 QUICK = Extent(
     repetitions=2,
