@@ -306,11 +306,6 @@ class LegMedia:
     # What is agreed.
 
     @property
-    def is_open(self) -> bool:
-        """Whether an offer waits for its answer."""
-        return self.session.turn in (Turn.OFFERED, Turn.ASKED)
-
-    @property
     def agreed(self) -> Formats:
         """What both sides named, by kind, with the numbers that the peer wants."""
         common = self._compared()

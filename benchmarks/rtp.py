@@ -87,6 +87,7 @@ def measure(seconds: float, train: int, size: int) -> tuple[float, int, int]:
         host=HOST, first_port=20000, last_port=21999, rules=CodecRules(codecs=())
     )
     clock = Clock()
+    # Of a reactor the plane only wants its descriptor watched, and here it is read by hand.
     plane = TwinMediaPlane(NoReactor(), clock, settings)  # type: ignore[arg-type]
     phones = [Phone(plane, ssrc + 1) for ssrc in range(2 * CALLS)]
     for first, second in zip(phones[::2], phones[1::2], strict=True):
