@@ -343,7 +343,8 @@ def _registers(stage: Stage) -> Result:
         stage.fail()
     said = stage.register()
     if stage.case.moment is Moment.REGISTER:
-        began = said.received("200 REGISTER")[0].at
+        # Not from the 200 on: ours may have gone out before the phone has read that.
+        began = said.sent("REGISTER")[-1].at
     else:
         stage.second_saw("REGISTER")
         began = stage.first.conversation.sent("401 REGISTER")[0].at
