@@ -9,8 +9,9 @@ Nothing is decided here: whom an end believes, what it sends and under which num
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
 Address = tuple[str, int]
@@ -18,6 +19,18 @@ Address = tuple[str, int]
 
 class MediaPortsExhausted(Exception):
     """No pair of ports is free, or none can be bound; the text names the range and the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SrtpKeys:
+    """Keys of SRTP and SRTCP (RFC 3711, RFC 7714) for both ways, each with its salt behind it."""
+
+    profile: str
+    """As RFC 4568 names it: AES_CM_128_HMAC_SHA1_80, AES_CM_128_HMAC_SHA1_32, AEAD_AES_128_GCM or
+    AEAD_AES_256_GCM (RFC 7714)."""
+    sends: bytes = field(repr=False)
+    """What we send is encrypted with it."""
+    receives: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +64,19 @@ class StreamTerms:
     once, the next four 20 ms apart (comfort noise: 200 ms), and from then on one each 200 ms. None
     sends nothing of its own. Servers that latch need to hear us first.
     """
+    event_rates: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """Of telephone-events (RFC 4733) whose clock differs on the joined end, by the numbers that
+    this end receives: its ticks per second here and there. Their durations are converted."""
+    keys: SrtpKeys | None = None
+    """Encrypts the media of an end with sockets of its own (SDES, RFC 4568); other keys than
+    before begin anew. What is not authentic is counted as ``srtp``. None: in the clear."""
+    takes_feedback: bool = True
+    """Whether the peer may be sent NACK, PLI and FIR (RFC 4585, RFC 5104)."""
+    picture_interval: float | None = None
+    """Seconds after which the peer is asked for a whole picture (PLI) again and again; None: only
+    when the joined end's peer asks."""
+    nack_interval: float | None = None
+    """Least seconds between two NACKs of our own for what is missing; None: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +139,99 @@ class MediaPlane(Protocol):
     @property
     def free_pairs(self) -> int:
         """Pairs of ports that nobody holds."""
+
+
+# Browsers: ends that share a transport with ICE and DTLS.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalTransport:
+    """What SDP says of a transport of ours."""
+
+    ufrag: str
+    password: str = field(repr=False)
+    candidates: tuple[str, ...]
+    """Values of a=candidate without the name (RFC 8839): those that are known at once, which are
+    the addresses of this machine. Reflexive and relayed ones follow, see ``when_gathered``."""
+    default: Address
+    """For c= and m=: one of the candidates."""
+    fingerprint: tuple[str, str] = ("", "")
+    """Hash function and colon-separated upper-case hexadecimal of our certificate (RFC 8122)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteTransport:
+    """What the peer's SDP says of its side of a transport."""
+
+    ufrag: str
+    password: str = field(repr=False)
+    candidates: tuple[str, ...] = ()
+    """As in ``LocalTransport``; those that lead nowhere, or are not allowed, are passed over."""
+    is_lite: bool = False
+    fingerprints: tuple[tuple[str, str], ...] = ()
+    """Any of them may be that of the peer's certificate. None: ``keys`` are used, without DTLS."""
+    begins_handshake: bool = True
+    """Whether the peer is the DTLS client: a=setup:active (RFC 5763). Of no meaning where the
+    association stands already."""
+    keys: SrtpKeys | None = None
+
+
+class TransportEvent(Enum):
+    """What becomes of a transport."""
+
+    CONNECTED = "connected"
+    """Media can flow, for the first time or again."""
+    LOST = "lost"
+    """The peer's consent has expired (RFC 7675): nothing is sent until a restart revives it."""
+    FAILED = "failed"
+    """It was never connected, or the handshake failed: it never will be."""
+
+
+class WebMediaPlane(MediaPlane, Protocol):
+    """
+    A media plane with transports for browsers: ICE (RFC 8445), DTLS-SRTP (RFC 5764), one port.
+
+    Ends on a transport have handles like others. Of their terms, addresses, ``rtcp_mux`` and
+    ``keys`` mean nothing. A packet goes to the end whose ``clock_rates`` list its number; ends
+    of one transport have no number in common.
+    """
+
+    def open_transport(self, tell: Callable[[TransportEvent], None], *, controlling: bool) -> int:
+        """
+        Bind a port on each address for browsers, and begin to gather.
+
+        ``controlling``: we made the offer (RFC 8445, section 6.1.1). ``tell`` is never called from
+        within a method. Raises MediaPortsExhausted.
+        """
+
+    def describe_transport(self, transport: int) -> LocalTransport:
+        """Say what our SDP has of it."""
+
+    def set_remote(self, transport: int, remote: RemoteTransport) -> None:
+        """
+        Take what the peer says; the first time this begins checks and handshake.
+
+        The same credentials again add candidates. Others are an ICE restart of the peer: media
+        go on over the old pair until the new one is there, and the DTLS association stays, unless
+        the fingerprints are others.
+        """
+
+    def restart(self, transport: int) -> None:
+        """Take new credentials of our own, because a peer restarts, or to revive what is lost."""
+
+    def close_transport(self, transport: int) -> None:
+        """Give the ports back; its ends must be closed before."""
+
+    def open_on(self, transport: int) -> int:
+        """Open an end on it; one for audio, one for video."""
+
+    def source_of(self, end: int) -> tuple[int, str]:
+        """SSRC and CNAME of what this end sends, for a=ssrc (RFC 5576)."""
+
+    def when_gathered(self, ufrag: str, then: Callable[[tuple[str, ...]], None]) -> None:
+        """
+        Call with the candidates that are not in ``describe_transport``'s, when they are known.
+
+        At once where there are none to wait for, or no transport has this ``ufrag``; after a
+        second at the latest, with what there is.
+        """

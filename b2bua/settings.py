@@ -6,7 +6,7 @@ Whoever reads configuration makes these values; nothing in this package knows an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
@@ -26,6 +26,16 @@ class EchoAnswer(StrEnum):
     AT_ONCE = "at-once"
     ON_TALK = "on-talk"
     """It rings until the SIP Server sends NOTIFY talk."""
+
+
+class SrtpMode(StrEnum):
+    """SRTP on the SIP side, by keys in SDP (RFC 4568)."""
+
+    NONE = "none"
+    OPTIONAL = "optional"
+    """Two m-lines for each medium are offered, with and without; either is accepted."""
+    STRICT = "strict"
+    """Nothing else is offered or accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +131,94 @@ class CallLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DtlsSettings:
+    """How browsers' media are encrypted."""
+
+    certificate: Path | None = None
+    """PEM, with or without its key; None: one of this install, made at first start."""
+    key: Path | None = None
+    key_password: str | None = field(default=None, repr=False)
+    state_directory: Path | None = None
+    """Where the certificate of this install is kept."""
+    ciphers: str = ""
+    """OpenSSL's cipher list; "": AEAD with forward secrecy."""
+    enabled: bool = True
+    """Off: SDES only (RFC 4568), which browsers of today do not take."""
+    offers_sdes: bool = False
+    """Our first offers have keys of SDES beside the fingerprint."""
+    accepts_sdes: bool = True
+    """An offer with nothing but keys of SDES is answered; off: 488."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnAccess:
+    """The TURN server that candidates of ours are relayed by."""
+
+    host: str
+    port: int = 3478
+    user: str
+    password: str = field(repr=False)
+    over_tcp: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebMediaSettings:
+    """Media of browsers: ICE, DTLS-SRTP, SDP."""
+
+    addresses: tuple[str, ...]
+    """Local addresses, IPv4 and IPv6, of host candidates."""
+    external: Mapping[str, str] = field(default_factory=dict)
+    """What a local address is known as outside (1:1 NAT); told in place of the local one."""
+    first_port: int = 36000
+    last_port: int = 36999
+    rest: float = 30.0
+    """Seconds that a freed port is not used again."""
+    stun_server: tuple[str, int] | None = None
+    turn_server: TurnAccess | None = None
+    dtls: DtlsSettings = field(default_factory=DtlsSettings)
+    rules: CodecRules
+    """Codecs toward browsers."""
+    bundle: bool = True
+    """One transport for all media (RFC 9143) where the browser can; else one each."""
+    bundle_only: bool = True
+    """Media after the first are offered as bundle-only."""
+    nack: bool = True
+    """NACK, ours included, at most one a second."""
+    picture_interval: float | None = 1.0
+    """Seconds after which a browser is asked for a whole picture again; None: only on demand."""
+    allows_peer: Callable[[str, int], bool] = lambda host, port: True
+    """Whether we may send checks to a candidate of a browser (host, port)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """The HTTP interface of browsers: sessions, and who may have one."""
+
+    allow_anonymous: bool = True
+    sid_from_url: bool = True
+    """The session may stand in the URL; off: in the cookie only."""
+    networks: tuple[Network, ...] = ()
+    """Where clients may be; empty: anywhere."""
+    proxies: tuple[Network, ...] = ()
+    """Whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    poll_seconds: float = 120.0
+    """How long a poll is held before it is closed without an answer."""
+    reap_seconds: float = 60.0
+    """A session without a poll for so long has ended."""
+    sessions: int = 5000
+    strangers_per_address: int = 50
+    """Connections of one address whose clients have not signed in."""
+    sessions_per_user: int = 4
+    """Of one DN; the oldest without a call gives way."""
+    anonymous_calls_per_minute: int = 6
+    """Of one address."""
+    anonymous_destinations: DialNumbers | None = None
+    """Whom anonymous users may call; None: anybody."""
+    trace: bool = False
+    """Log requests and answers, without secrets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class B2buaSettings:
     """Everything that the B2BUA is told."""
 
@@ -147,3 +245,13 @@ class B2buaSettings:
     """DNs of our own that send a caller's media back; registered from the start if listed."""
     echo_answer: EchoAnswer = EchoAnswer.AT_ONCE
     limits: CallLimits = field(default_factory=CallLimits)
+    web: WebMediaSettings | None = None
+    """Media of browsers; None: none are served."""
+    gateway: GatewaySettings | None = None
+    """The HTTP interface of browsers; None: off. Needs ``web``."""
+    srtp: SrtpMode = SrtpMode.NONE
+    """SRTP of SIP phones and SIP Servers."""
+    avpf: bool = False
+    """Whether AVPF may be negotiated there (RFC 4585)."""
+    feedback: bool = True
+    """Whether RTCP feedback of browsers goes on to them."""

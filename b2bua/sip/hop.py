@@ -7,6 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DATAGRAM = "UDP"
+BROWSER = "WEB"
+"""No transport on any wire: the gateway's sessions of browsers, in this process. The host is that
+of the browser, the flow numbers the session."""
 
 
 @dataclass(frozen=True, slots=True)
