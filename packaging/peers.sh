@@ -54,6 +54,7 @@ sipsak sipsak
 tshark tshark
 dumpcap wireshark-common
 ip iproute2
+openssl openssl
 node nodejs
 npm npm
 PROGRAMS

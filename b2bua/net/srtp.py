@@ -2,8 +2,8 @@
 SRTP and SRTCP (RFC 3711; RFC 7714 for AES-GCM) of one peer, by libsrtp.
 
 Bytes go in and come out; whatever cannot be, comes out as None. The keys are those of DTLS or of
-SDP, and hold for all SSRCs of each way. Absent: MKI, new keys within a session, unauthenticated
-or unencrypted profiles.
+SDP, and hold for all SSRCs of each way; other keys are another session. Absent: MKI, profiles
+that do not encrypt or do not authenticate.
 """
 
 from __future__ import annotations
@@ -39,18 +39,30 @@ class SrtpSession:
     SSRC must never be: it would give both away.
     """
 
-    __slots__ = ("_inbound", "_outbound", "_sources")
+    __slots__ = ("_inbound", "_keys", "_outbound", "_sources")
 
-    def __init__(self, keys: SrtpKeys) -> None:
-        """ValueError for a profile that is unknown, or keys of the wrong length."""
-        outbound = _policy(keys.profile, keys.sends, Policy.SSRC_ANY_OUTBOUND)
-        outbound.window_size = RESEND_WINDOW
-        outbound.allow_repeat_tx = True
-        inbound = _policy(keys.profile, keys.receives, Policy.SSRC_ANY_INBOUND)
-        inbound.window_size = REPLAY_WINDOW
-        self._outbound = Session(policy=outbound)
-        self._inbound = Session(policy=inbound)
-        self._sources: set[bytes] = set()
+    _outbound: Session
+    _inbound: Session
+    _sources: set[bytes]
+    """SSRCs of the peer that have sent something authentic."""
+
+    def __init__(self, keys: SrtpKeys, before: SrtpSession | None = None) -> None:
+        """
+        ValueError for a profile that is unknown, or keys of the wrong length.
+
+        ``before`` is the session that this one takes the place of: a way whose key is the same
+        goes on counting where it was. To begin anew there would be to encrypt two packets alike.
+        """
+        self._keys = keys
+        same = before is not None and before._keys.profile == keys.profile
+        if before is not None and same and before._keys.sends == keys.sends:
+            self._outbound = before._outbound
+        else:
+            self._outbound = _outbound(keys)
+        if before is not None and same and before._keys.receives == keys.receives:
+            self._inbound, self._sources = before._inbound, before._sources
+        else:
+            self._inbound, self._sources = _inbound(keys), set()
 
     # Once per packet: the cost is in benchmarks/srtp.py.
 
@@ -91,6 +103,19 @@ class SrtpSession:
             return None
         self._sources.add(source)
         return plain
+
+
+def _outbound(keys: SrtpKeys) -> Session:
+    policy = _policy(keys.profile, keys.sends, Policy.SSRC_ANY_OUTBOUND)
+    policy.window_size = RESEND_WINDOW
+    policy.allow_repeat_tx = True
+    return Session(policy=policy)
+
+
+def _inbound(keys: SrtpKeys) -> Session:
+    policy = _policy(keys.profile, keys.receives, Policy.SSRC_ANY_INBOUND)
+    policy.window_size = REPLAY_WINDOW
+    return Session(policy=policy)
 
 
 def _policy(profile: str, key: bytes, direction: int) -> Policy:

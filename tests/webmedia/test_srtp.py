@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -187,6 +188,30 @@ class SessionTests(SynchronousTestCase):
                 ours.protect(rtp(sequence))
             self.assertEqual(ours.protect(rtp(1)), first)
             self.assertEqual(theirs.unprotect(first), rtp(1))
+
+    def test_new_key_one_way(self) -> None:
+        """A way whose key is the same goes on; the other one begins anew."""
+        for profile, size in SIZES.items():
+            keys = keys_of(profile)
+            ours, theirs = pair(profile)
+            for sequence in (65000, 65535, 65540):
+                self.assertIsNotNone(theirs.unprotect(must(ours.protect(rtp(sequence)))))
+            self.assertIsNotNone(ours.unprotect(must(theirs.protect(rtp(9)))))
+            fresh = bytes(range(200, 200 + size))
+            ours = SrtpSession(replace(keys, receives=fresh), ours)
+            sealed = must(ours.protect(rtp(65541)))
+            theirs = SrtpSession(
+                SrtpKeys(profile=profile, sends=fresh, receives=keys.sends), theirs
+            )
+            self.assertEqual(theirs.unprotect(sealed), rtp(65541))
+            self.assertIsNone(theirs.unprotect(sealed))
+            self.assertEqual(ours.unprotect(must(theirs.protect(rtp(9)))), rtp(9))
+
+    def test_other_profile(self) -> None:
+        """Under another profile both ways begin anew, even with the same bytes."""
+        ours, _ = pair("AES_CM_128_HMAC_SHA1_80")
+        keys = replace(keys_of("AES_CM_128_HMAC_SHA1_80"), profile="AES_CM_128_HMAC_SHA1_32")
+        self.assertEqual(len(must(SrtpSession(keys, ours).protect(rtp(1)))), len(rtp(1)) + 4)
 
     def test_many_sources(self) -> None:
         """SSRCs change as they like, up to what a peer may cost; forged ones do not count."""
