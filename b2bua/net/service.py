@@ -82,6 +82,7 @@ class B2buaService:
             own_names=self._own_names,
             emit=self._tell,
             now=loop.clock.seconds(),
+            wake=self._wake,
         )
         self.transports = SipTransports(
             [SipListen(a.transport, a.host, a.port, a.advertised) for a in settings.listens],
@@ -219,6 +220,10 @@ class B2buaService:
             self._delayed = self._clock.callLater(
                 max(0.0, due - self._clock.seconds()), self._time_out
             )
+
+    def _wake(self) -> None:
+        if self._is_running:
+            self._clock.callLater(0, self._set_timer)
 
     def _time_out(self) -> None:
         self._delayed = None
