@@ -14,7 +14,8 @@ from b2bua.media_plane import StreamCounters
 from b2bua.sip.hop import Hop
 from b2bua.sip.message import Request, Response
 
-LegKind = Literal["server", "phone", "echo"]
+LegKind = Literal["server", "phone", "browser", "echo"]
+"""A browser's leg has ICE and DTLS-SRTP, however it is signalled; a phone's has plain RTP."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ One change goes in, then all outputs are taken, in the order in which they came 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -21,7 +21,7 @@ from ipaddress import ip_address
 from b2bua.call_events import Event, MessagePassed, ServerChanged, ServersDown, Subscriber
 from b2bua.calls import Calls, PhoneContact
 from b2bua.gate import Answer, Gate, Pass
-from b2bua.media_plane import MediaPlane
+from b2bua.media_plane import MediaPlane, StreamCounters
 from b2bua.registrar import Registrar, SignIn
 from b2bua.server_requests import retry_after
 from b2bua.servers import Servers
@@ -82,7 +82,8 @@ class B2bua:
     """
     Everything between transports and media plane.
 
-    ``sent_by`` is what a Via shows toward a hop, ``own_names`` all that it may ever show.
+    ``sent_by`` is what a Via shows toward a hop, ``own_names`` all that it may ever show. ``wake``
+    is called, from outside any method, when ``next_timeout`` is another without any of them.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class B2bua:
         own_names: Callable[[], frozenset[str]],
         emit: Subscriber,
         now: float,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
         self.emit = emit
@@ -152,6 +154,7 @@ class B2bua:
             session_id=lambda: 1 + random.below(2**62),
             call_id=lambda: random.token()[:16],
             emit=emit,
+            wake=wake,
         )
 
     # What the shell tells.
@@ -217,6 +220,13 @@ class B2bua:
     def is_closed(self) -> bool:
         """Whether a shut-down has done what it could."""
         return self.servers.is_closed and self.agent.is_idle
+
+    def media_counters(self, hop: Hop, call_id: str) -> Mapping[str, StreamCounters]:
+        """What the leg of a dialog has moved so far, by kind of medium; empty if there is none."""
+        leg = self.calls.at(hop, call_id)
+        if leg is None:
+            return {}
+        return {kind: self.calls.plane.counters(end) for kind, end in leg.media.ends.items()}
 
     # Time.
 

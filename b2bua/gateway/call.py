@@ -22,7 +22,6 @@ which has 491, offers again. Pages that spell ``tieBreaker`` as the draft has it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from b2bua.gateway import texts
@@ -36,6 +35,7 @@ from b2bua.gateway.roap import (
     SessionId,
     write,
 )
+from b2bua.gateway.roap_states import RoapInput, RoapState, complete
 from b2bua.sip.dialog import Dialog
 from b2bua.sip.invite_server import InviteServerUsage
 from b2bua.sip.invite_usage import InviteUsage
@@ -54,45 +54,6 @@ _KEPT: Final = 32
 Gathered = Callable[[str, Callable[[tuple[str, ...]], None]], None]
 """Calls back with the candidates of an ``ice-ufrag`` that are not in our description."""
 Key = tuple[MessageType, int, SessionId, str]
-
-
-class RoapState(IntEnum):
-    """Whose message is awaited."""
-
-    NEW = 0
-    OFFER_IN = 1
-    """The page's offer has no answer yet."""
-    ANSWERED = 2
-    """It has one, which the page has not confirmed."""
-    OFFER_OUT = 3
-    CONFIRMING = 4
-    """The page has answered; the B2BUA has not acknowledged it."""
-    STABLE = 5
-    SOLICITED = 6
-    """The page has been asked for an offer."""
-    OVER = 7
-
-
-class RoapInput(IntEnum):
-    """What happens to the exchange."""
-
-    PAGE_OFFER = 0
-    PAGE_ANSWER = 1
-    PAGE_OK = 2
-    PAGE_ERROR = 3
-    OFFER = 4
-    """The B2BUA offers."""
-    ANSWER = 5
-    """It answers."""
-    ACK = 6
-    """The page's answer is in force."""
-    SOLICIT = 7
-    FAILED = 8
-    """The page's offer was refused."""
-    RETRACTED = 9
-    """The B2BUA has taken its own back, or has had our refusal of it."""
-    LATE = 10
-    """The deadline of the state is over."""
 
 
 class _Waiting:
@@ -268,7 +229,10 @@ class Call:
     # Effects.
 
     def _take(self, given: RoapInput, now: float, argument: object = None) -> None:
-        effect, state = TABLE[self.state][given]
+        row = TABLE[self.state].get(given)
+        if row is None:
+            return
+        effect, state = row
         if state is not self.state:
             self.deadline = None
             self.state = state
@@ -575,7 +539,7 @@ _OF_PAGE: Final[Mapping[MessageType, RoapInput]] = {
 
 Effect = Callable[[Call, float, object], None]
 _S, _I, _C = RoapState, RoapInput, Call
-_ROWS: Final[dict[RoapState, dict[RoapInput, tuple[Effect, RoapState]]]] = {
+_ROWS: Final[Mapping[RoapState, Mapping[RoapInput, tuple[Effect, RoapState]]]] = {
     _S.NEW: {
         _I.OFFER: (_C._send_offer, _S.OFFER_OUT),
         _I.SOLICIT: (_C._send_invite, _S.SOLICITED),
@@ -623,81 +587,5 @@ _ROWS: Final[dict[RoapState, dict[RoapInput, tuple[Effect, RoapState]]]] = {
     },
     _S.OVER: {},
 }
-IGNORED: Final[dict[RoapState, dict[RoapInput, str]]] = {
-    _S.NEW: {
-        _I.PAGE_OFFER: "the OFFER that begins a call is taken by begin",
-        _I.PAGE_ANSWER: "nothing was offered",
-        _I.PAGE_OK: "nothing was answered",
-        _I.PAGE_ERROR: "nothing was sent",
-        _I.ANSWER: "nothing was offered",
-        _I.ACK: "nothing was answered",
-        _I.FAILED: "nothing was offered",
-        _I.RETRACTED: "nothing was offered",
-        _I.LATE: "it has no deadline",
-    },
-    _S.OFFER_IN: {
-        _I.PAGE_ANSWER: "late: its own offer took our offer's place",
-        _I.PAGE_OK: "a copy",
-        _I.PAGE_ERROR: "late: about what its own offer took the place of",
-        _I.ACK: "of the exchange before",
-        _I.RETRACTED: "our own refusal of it",
-        _I.LATE: "it has no deadline: the B2BUA answers or refuses",
-    },
-    _S.ANSWERED: {
-        _I.PAGE_ANSWER: "a copy, or late",
-        _I.ANSWER: "it has been given: this one confirms it",
-        _I.ACK: "it is the page's offer that is in force",
-        _I.FAILED: "the page has no offer out",
-    },
-    _S.OFFER_OUT: {
-        _I.PAGE_OK: "a copy",
-        _I.OFFER: "the user agent lets one offer in at a time",
-        _I.ANSWER: "the page has not offered",
-        _I.ACK: "of the exchange before",
-        _I.SOLICIT: "the user agent lets one offer in at a time",
-        _I.FAILED: "the page has no offer out",
-    },
-    _S.CONFIRMING: {
-        _I.PAGE_ANSWER: "a copy",
-        _I.PAGE_OK: "a copy",
-        _I.PAGE_ERROR: "it has answered; its BYE would end the call",
-        _I.ANSWER: "the page has not offered",
-        _I.FAILED: "the page has no offer out",
-        _I.LATE: "it has no deadline: the user agent waits for the ACK",
-    },
-    _S.STABLE: {
-        _I.PAGE_ANSWER: "a copy, or to what was taken back",
-        _I.PAGE_OK: "a copy",
-        _I.PAGE_ERROR: "about what is over",
-        _I.ANSWER: "it has been given: this one confirms it",
-        _I.ACK: "it is in force",
-        _I.FAILED: "the page has no offer out",
-        _I.RETRACTED: "our own refusal of it",
-        _I.LATE: "it has no deadline",
-    },
-    _S.SOLICITED: {
-        _I.PAGE_ANSWER: "nothing was offered to it",
-        _I.PAGE_OK: "a copy",
-        _I.OFFER: "the user agent lets one offer in at a time",
-        _I.ANSWER: "nothing was offered to the B2BUA",
-        _I.ACK: "of the exchange before",
-        _I.SOLICIT: "the user agent lets one offer in at a time",
-        _I.FAILED: "the page has no offer out",
-    },
-    _S.OVER: dict.fromkeys(RoapInput, "it is over"),
-}
-"""Why a pair has no row: nothing happens."""
-
-
-def _complete() -> dict[RoapState, dict[RoapInput, tuple[Effect, RoapState]]]:
-    table = {}
-    for state in RoapState:
-        rows, ignored = _ROWS[state], IGNORED[state]
-        if rows.keys() & ignored.keys() or len(rows) + len(ignored) != len(RoapInput):
-            raise ValueError(f"{state.name} is not complete")
-        table[state] = {**{given: (_C.nothing, state) for given in ignored}, **rows}
-    return table
-
-
-TABLE: Final = _complete()
-"""In this state, on that input: the effect, and the state that it then is in."""
+TABLE: Final = complete(_ROWS)
+"""In this state, on that input: the effect, and the state that the call then is in."""
