@@ -22,7 +22,7 @@ from b2bua.bodies import NotAcceptable, session_description
 from b2bua.calls import SELF, number_of
 from b2bua.core import Randomness
 from b2bua.gateway import texts
-from b2bua.gateway.call import Call, Gathered, key_of
+from b2bua.gateway.call import Call, key_of
 from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.roap import HIGHEST_TIE_BREAKER, ErrorType, MessageType, RoapMessage
 from b2bua.gateway.roap_states import RoapState
@@ -30,6 +30,7 @@ from b2bua.gateway.session import Session
 from b2bua.gateway.sessions import Sessions
 from b2bua.gateway.statistics import describe
 from b2bua.gateway.texts import Bye, GetStats, Info, Posted
+from b2bua.gateway.to_page import Gathered
 from b2bua.media_plane import StreamCounters
 from b2bua.settings import B2buaSettings
 from b2bua.sip.headers import CSeq, NameAddr
