@@ -83,6 +83,8 @@ class PastedFileTests(WebTestCase):
         self.said(loaded, "notice", "enable-transcoding", "common codec")
         self.said(loaded, "notice", "'turn'", "no relay is started")
         self.said(loaded, "notice", "network", "no Message Server")
+        self.said(loaded, "notice", "../logs/rsmplog", "go to stdout")
+        self.assertEqual(["stdout"], [each.target for each in self.settings(loaded).log.outputs])
         self.said(loaded, "warning", "sip-register", "no passwords")
         self.assertIsNone(self.web(loaded).dtls.certificate)
 
