@@ -631,8 +631,8 @@ class Connection {
     }
     this.#options = { ...CONNECTION_DEFAULTS, ...options };
     this.pc = new RTCPeerConnection(configuration);
-    /** What is wished of each kind: `{send, receive}`. */
-    this.wanted = { audio: { send: false, receive: false }, video: { send: false, receive: false } };
+    /** What is wished of each kind: `{send, receive, open}`; open is not asked for, but taken if they send it. */
+    this.wanted = { audio: { send: false, receive: false, open: true }, video: { send: false, receive: false, open: true } };
     /** The local tracks; one that is not sent stays here. */
     this.tracks = { audio: null, video: null };
     /** The local stream that the tracks belong to, as the far end is told. */
@@ -705,8 +705,18 @@ class Connection {
     await this.#addCandidates(message);
   }
 
+  #takeUp() {
+    for (const { kind, direction } of mediaLines(this.pc.remoteDescription.sdp)) {
+      const wanted = this.wanted[kind];
+      if (wanted?.open && direction.startsWith("send")) {
+        wanted.receive = true;
+      }
+    }
+  }
+
   /** Make the answer to the offer that was taken. */
   async answer({ signal } = {}) {
+    this.#takeUp();
     await this.#apply(false);
     await this.pc.setLocalDescription(await this.pc.createAnswer());
     return this.#described(false, signal);
@@ -1148,7 +1158,7 @@ class Call extends Emitter {
     return (this.connection?.hold ?? null) !== null;
   }
 
-  /** Ring the other side; `media` is `{audio, video, stream}`, each kind true, false, "send" or "receive". */
+  /** Ring the other side; `media` is `{audio, video, stream}`, each kind true, false, "send", "receive" or "accept". */
   start(media) {
     return this.negotiation.offer((connection) => choose(connection, media));
   }
@@ -1219,11 +1229,11 @@ class Call extends Emitter {
     return this.change({ video: true, stream });
   }
 
-  /** Send video no more; with `receive` the other side's stays. */
-  removeVideo({ receive = false } = {}) {
+  /** Send video no more; the other side's stays unless `receive` is false. */
+  removeVideo({ receive = true } = {}) {
     this.#must();
     return this.negotiation.offer((connection) => {
-      connection.wanted.video = { send: false, receive };
+      connection.wanted.video = wishOf(receive && connection.wanted.video.receive ? "receive" : "accept");
       connection.tracks.video = null;
     });
   }
@@ -1488,7 +1498,7 @@ function choose(connection, { stream, hold, ...kinds }) {
   for (const kind of KINDS) {
     const wish = kinds[kind];
     if (wish !== undefined) {
-      connection.wanted[kind] = { send: wish === true || wish === "send", receive: wish === true || wish === "receive" };
+      connection.wanted[kind] = wishOf(wish);
     }
     if (stream) {
       connection.tracks[kind] = stream.getTracks().find((track) => track.kind === kind) ?? connection.tracks[kind];
@@ -1496,6 +1506,11 @@ function choose(connection, { stream, hold, ...kinds }) {
   }
   connection.stream = stream ?? connection.stream;
   connection.hold = hold ? "inactive" : connection.hold;
+}
+
+// "accept" is not to ask for it, but to take it if the other side sends it; so is what nobody said.
+function wishOf(wish) {
+  return { send: wish === true || wish === "send", receive: wish === true || wish === "receive", open: wish !== false && wish !== "send" };
 }
 
 // The module's client: one place at the gateway, one call at a time.
@@ -1630,7 +1645,7 @@ class Client extends Emitter {
 
   /**
    * Call somebody; "self" is a call to oneself. `media` is `{audio, video, stream, hold}`: each kind true,
-   * constraints, "send", "receive" or false, and a stream of one's own in place of the one that is opened for the
+   * constraints, "send", "receive", "accept" or false, and a stream of one's own in place of the one that is opened for the
    * call. Gives the call while it rings there, see `answered` of it.
    */
   async dial(to, media = { audio: true }, { data = [] } = {}) {
@@ -2527,21 +2542,28 @@ class ClassicClient {
   }
 
   #offerAgain(call, { audio, video, hold }) {
-    const iceRestart = this.iceFailed === true;
+    const { iceFailed: iceRestart } = this;
     this.iceFailed = false;
-    const media = audio === undefined && video === undefined ? {} : this.#kinds({ audio, video }, this.#offerMedia);
+    const media = this.#kinds({ audio, video }, this.#offerMedia);
+    for (const [kind, wish] of [["audio", audio], ["video", video]]) {
+      media[kind] = wish === undefined && !this.#has(kind) ? undefined : media[kind];
+    }
     call.change({ ...media, stream: this.localStream ?? undefined, hold }, { iceRestart })
       .catch((error) => this.#failed("The call cannot be changed", error));
   }
 
-  // A kind that is sent is also received if the flags say so; one that is not wished at all is not offered.
+  #has(kind) {
+    return this.localStream?.getTracks().some((track) => track.kind === kind && track.readyState === "live") ?? false;
+  }
+
+  // A kind that is sent is also received if the flags say so; one that is not wished is not asked for, but taken
+  // from the other side where the flags for answers allow it.
   #kinds({ audio, video }, receive) {
-    const has = (kind) => this.localStream?.getTracks().some((track) => track.kind === kind) ?? false;
     const kind = (name, wish) => {
-      if (!(wish ?? (name === "audio" || has(name)))) {
-        return false;
+      if (!(wish ?? (name === "audio" || this.#has(name)))) {
+        return this.#answerMedia[name] ? "accept" : false;
       }
-      return has(name) ? (receive[name] ? true : "send") : receive[name] ? "receive" : false;
+      return this.#has(name) ? (receive[name] ? true : "send") : receive[name] ? "receive" : false;
     };
     return { audio: kind("audio", audio), video: kind("video", video) };
   }
@@ -2556,11 +2578,7 @@ class ClassicClient {
     }
     call.peer = remoteId || call.peer;
     this.callState = ACCEPTED;
-    const receiving = this.#answerMedia;
-    const media = this.#kinds({ audio, video }, receiving);
-    if (media.video === false && receiving.video) {
-      media.video = "receive";
-    }
+    const media = this.#kinds({ audio, video }, this.#answerMedia);
     this.#core.accept({ ...media, stream: this.localStream ?? new MediaStream(), hold })
       .catch((error) => this.#failed("The call cannot be accepted", error));
   }

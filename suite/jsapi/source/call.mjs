@@ -83,7 +83,7 @@ export class Call extends Emitter {
     return (this.connection?.hold ?? null) !== null;
   }
 
-  /** Ring the other side; `media` is `{audio, video, stream}`, each kind true, false, "send" or "receive". */
+  /** Ring the other side; `media` is `{audio, video, stream}`, each kind true, false, "send", "receive" or "accept". */
   start(media) {
     return this.negotiation.offer((connection) => choose(connection, media));
   }
@@ -154,11 +154,11 @@ export class Call extends Emitter {
     return this.change({ video: true, stream });
   }
 
-  /** Send video no more; with `receive` the other side's stays. */
-  removeVideo({ receive = false } = {}) {
+  /** Send video no more; the other side's stays unless `receive` is false. */
+  removeVideo({ receive = true } = {}) {
     this.#must();
     return this.negotiation.offer((connection) => {
-      connection.wanted.video = { send: false, receive };
+      connection.wanted.video = wishOf(receive && connection.wanted.video.receive ? "receive" : "accept");
       connection.tracks.video = null;
     });
   }
@@ -423,7 +423,7 @@ function choose(connection, { stream, hold, ...kinds }) {
   for (const kind of KINDS) {
     const wish = kinds[kind];
     if (wish !== undefined) {
-      connection.wanted[kind] = { send: wish === true || wish === "send", receive: wish === true || wish === "receive" };
+      connection.wanted[kind] = wishOf(wish);
     }
     if (stream) {
       connection.tracks[kind] = stream.getTracks().find((track) => track.kind === kind) ?? connection.tracks[kind];
@@ -431,4 +431,9 @@ function choose(connection, { stream, hold, ...kinds }) {
   }
   connection.stream = stream ?? connection.stream;
   connection.hold = hold ? "inactive" : connection.hold;
+}
+
+// "accept" is not to ask for it, but to take it if the other side sends it; so is what nobody said.
+function wishOf(wish) {
+  return { send: wish === true || wish === "send", receive: wish === true || wish === "receive", open: wish !== false && wish !== "send" };
 }

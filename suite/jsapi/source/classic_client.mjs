@@ -285,21 +285,28 @@ export class ClassicClient {
   }
 
   #offerAgain(call, { audio, video, hold }) {
-    const iceRestart = this.iceFailed === true;
+    const { iceFailed: iceRestart } = this;
     this.iceFailed = false;
-    const media = audio === undefined && video === undefined ? {} : this.#kinds({ audio, video }, this.#offerMedia);
+    const media = this.#kinds({ audio, video }, this.#offerMedia);
+    for (const [kind, wish] of [["audio", audio], ["video", video]]) {
+      media[kind] = wish === undefined && !this.#has(kind) ? undefined : media[kind];
+    }
     call.change({ ...media, stream: this.localStream ?? undefined, hold }, { iceRestart })
       .catch((error) => this.#failed("The call cannot be changed", error));
   }
 
-  // A kind that is sent is also received if the flags say so; one that is not wished at all is not offered.
+  #has(kind) {
+    return this.localStream?.getTracks().some((track) => track.kind === kind && track.readyState === "live") ?? false;
+  }
+
+  // A kind that is sent is also received if the flags say so; one that is not wished is not asked for, but taken
+  // from the other side where the flags for answers allow it.
   #kinds({ audio, video }, receive) {
-    const has = (kind) => this.localStream?.getTracks().some((track) => track.kind === kind) ?? false;
     const kind = (name, wish) => {
-      if (!(wish ?? (name === "audio" || has(name)))) {
-        return false;
+      if (!(wish ?? (name === "audio" || this.#has(name)))) {
+        return this.#answerMedia[name] ? "accept" : false;
       }
-      return has(name) ? (receive[name] ? true : "send") : receive[name] ? "receive" : false;
+      return this.#has(name) ? (receive[name] ? true : "send") : receive[name] ? "receive" : false;
     };
     return { audio: kind("audio", audio), video: kind("video", video) };
   }
@@ -314,11 +321,7 @@ export class ClassicClient {
     }
     call.peer = remoteId || call.peer;
     this.callState = ACCEPTED;
-    const receiving = this.#answerMedia;
-    const media = this.#kinds({ audio, video }, receiving);
-    if (media.video === false && receiving.video) {
-      media.video = "receive";
-    }
+    const media = this.#kinds({ audio, video }, this.#answerMedia);
     this.#core.accept({ ...media, stream: this.localStream ?? new MediaStream(), hold })
       .catch((error) => this.#failed("The call cannot be accepted", error));
   }

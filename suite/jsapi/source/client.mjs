@@ -138,7 +138,7 @@ export class Client extends Emitter {
 
   /**
    * Call somebody; "self" is a call to oneself. `media` is `{audio, video, stream, hold}`: each kind true,
-   * constraints, "send", "receive" or false, and a stream of one's own in place of the one that is opened for the
+   * constraints, "send", "receive", "accept" or false, and a stream of one's own in place of the one that is opened for the
    * call. Gives the call while it rings there, see `answered` of it.
    */
   async dial(to, media = { audio: true }, { data = [] } = {}) {

@@ -20,8 +20,8 @@ export class Connection {
     }
     this.#options = { ...CONNECTION_DEFAULTS, ...options };
     this.pc = new RTCPeerConnection(configuration);
-    /** What is wished of each kind: `{send, receive}`. */
-    this.wanted = { audio: { send: false, receive: false }, video: { send: false, receive: false } };
+    /** What is wished of each kind: `{send, receive, open}`; open is not asked for, but taken if they send it. */
+    this.wanted = { audio: { send: false, receive: false, open: true }, video: { send: false, receive: false, open: true } };
     /** The local tracks; one that is not sent stays here. */
     this.tracks = { audio: null, video: null };
     /** The local stream that the tracks belong to, as the far end is told. */
@@ -94,8 +94,18 @@ export class Connection {
     await this.#addCandidates(message);
   }
 
+  #takeUp() {
+    for (const { kind, direction } of mediaLines(this.pc.remoteDescription.sdp)) {
+      const wanted = this.wanted[kind];
+      if (wanted?.open && direction.startsWith("send")) {
+        wanted.receive = true;
+      }
+    }
+  }
+
   /** Make the answer to the offer that was taken. */
   async answer({ signal } = {}) {
+    this.#takeUp();
     await this.#apply(false);
     await this.pc.setLocalDescription(await this.pc.createAnswer());
     return this.#described(false, signal);
