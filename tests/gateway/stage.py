@@ -13,7 +13,6 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.web.resource import Resource
 
 from b2bua.core import Randomness, Vouched
 from b2bua.gateway.gateway import Gateway, HopClosed, Ready
@@ -21,7 +20,7 @@ from b2bua.net.web import FLUSHED_AFTER, WebInterface
 from b2bua.settings import GatewaySettings, MediaSettings, WebMediaSettings
 from b2bua.sip.hop import BROWSER
 from b2bua.sip.outputs import Send
-from suite.web.site import PageSite
+from suite.web.site import build_gateway_root, site_of
 from tests.b2bua.browsers import RULES, web_sdp
 from tests.b2bua.network import OURS, Network
 from tests.b2bua.web_plane import FakeWebPlane
@@ -126,10 +125,7 @@ class Stage(Network):
             self.clock,
             self.settle,
         )
-        root = Resource()
-        for name, page in self.web.pages().items():
-            root.putChild(name, page)
-        self.site = PageSite(root, timeout=30, reactor=self.clock)
+        self.site = site_of(build_gateway_root(self.web.pages), self.clock)
 
     def _gathered(self, fragment: str, then: Any) -> None:
         if self.gathering is None:
