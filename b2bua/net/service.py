@@ -148,13 +148,13 @@ class B2buaService:
         """End calls and registrations within ``limit`` seconds, then close every address."""
         if not self._is_running:
             return self._close(None)
-        if self.gateway is not None:
+        self.core.shut_down(self._clock.seconds(), limit)
+        # Pages hear of the end of their calls by the polls that they have.
+        self._pump()
+        if self.gateway is not None and self.web is not None:
             self.gateway.end_all(self._clock.seconds())
             self._pump()
-        if self.web is not None:
             self.web.stop()
-        self.core.shut_down(self._clock.seconds(), limit)
-        self._pump()
         ended: Deferred[None] = Deferred()
         self._wait_for_end(ended, self._clock.seconds() + limit)
         return ended.addCallback(self._close)
