@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from contextlib import suppress
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -170,7 +170,7 @@ class ReadingTests(SynchronousTestCase):
     @given(st.text())
     def test_any_text(self, text: str) -> None:
         """Any text is a message, or Malformed."""
-        with suppress(Malformed):
+        with contextlib.suppress(Malformed):
             read_posted(text)
 
     @given(
