@@ -82,7 +82,11 @@ class BrowserCase(CallCase):
 
     def said_to_browser(self) -> SessionDescription:
         """The last description that went to the browser."""
+        return self.said_to(PAGE)
+
+    def said_to(self, host: str) -> SessionDescription:
+        """The last description that went to an address."""
         for _, to, message in reversed(self.network.trace):
-            if to == PAGE and message.body:
+            if to == host and message.body:
                 return parse(message.body)
         raise AssertionError("nothing was said")
