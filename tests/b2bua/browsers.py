@@ -66,6 +66,12 @@ _MAPS = {
 }
 
 
+def page_answer(*kinds: str, version: int) -> bytes:
+    """What a page answers to an offer of ours, with our numbers."""
+    answer = web_sdp(*kinds, version=version, setup="active", codecs="0 8")
+    return answer.replace(b" 96 97\r\n", b" 100\r\n").replace(b":96", b":100")
+
+
 class BrowserCase(CallCase):
     """Two servers, a phone, and a browser signed in as 1009."""
 

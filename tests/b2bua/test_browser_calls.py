@@ -5,17 +5,11 @@ from __future__ import annotations
 from b2bua.call_events import CallEnded, CallStarted
 from b2bua.media_plane import TransportEvent
 from b2bua.sip.usage_events import Invited, OfferReceived
-from tests.b2bua.browsers import PAGE, BrowserCase, web_sdp
+from tests.b2bua.browsers import PAGE, BrowserCase, page_answer, web_sdp
 from tests.b2bua.network import PHONE, SERVER_A, Ended, Established, described, sdp
 from tests.b2bua.web_plane import FakeTransport
 
 VIDEO = "m=video 41000 RTP/AVP 100\r\na=rtpmap:100 VP8/90000\r\n"
-
-
-def page_answer(*kinds: str, version: int) -> bytes:
-    """What a page answers to an offer of ours, with our numbers."""
-    answer = web_sdp(*kinds, version=version, setup="active", codecs="0 8")
-    return answer.replace(b" 96 97\r\n", b" 100\r\n").replace(b":96", b":100")
 
 
 class TwoPartyCase(BrowserCase):
