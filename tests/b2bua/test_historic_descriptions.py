@@ -159,7 +159,7 @@ class HistoricTests(SessionCase):
         self.assertEqual(self.plane.only.remote.ufrag, ice.ufrag)
 
     def test_new_certificate(self) -> None:
-        """A browser that begins anew in the same call is another party, with another fingerprint."""
+        """A browser that begins anew in the same call has another fingerprint."""
         self.take(said("firefox", "audio"))
         first = self.plane.only.remote
         answer = self.take(said("chromium", "video"))
