@@ -26,7 +26,10 @@ _FEEDBACK = ("nack", *PICTURES)
 
 
 class NewLegs:
-    """``session_id`` gives a number for each ``o=`` line, ``tell`` hears of browsers' media."""
+    """
+    ``session_id`` gives a number for each ``o=`` line, ``random`` bytes of keys; ``tell`` hears of
+    browsers' media.
+    """
 
     def __init__(
         self,
@@ -34,11 +37,13 @@ class NewLegs:
         plane: MediaPlane,
         *,
         session_id: Callable[[], int],
+        random: Callable[[int], bytes],
         tell: Callable[[Leg, TransportEvent], None],
     ) -> None:
         self._settings = settings
         self._plane = plane
         self._session_id = session_id
+        self._random = random
         self._tell = tell
         rules = settings.media.rules
         self._rules = replace(rules, feedback=_FEEDBACK) if settings.avpf else rules
@@ -85,7 +90,7 @@ class NewLegs:
         web = self._settings.web
         if web is None or self._web_plane is None:
             raise RuntimeError("a browser's leg without settings for it")
-        media = WebLegMedia(self._web_plane, web, self._web_rules, self._session_id())
+        media = WebLegMedia(self._web_plane, web, self._web_rules, self._session_id(), self._random)
         leg = Leg("browser", number, media)
         media.on_change(partial(self._tell, leg))
         return leg
