@@ -32,7 +32,7 @@ from b2bua.new_legs import NewLegs
 from b2bua.settings import B2buaSettings, EchoAnswer
 from b2bua.sip.digest import DigestClient
 from b2bua.sip.headers import NameAddr
-from b2bua.sip.hop import Hop
+from b2bua.sip.hop import BROWSER, Hop
 from b2bua.sip.invite_client import InviteClientUsage
 from b2bua.sip.invite_server import InviteServerUsage
 from b2bua.sip.invite_usage import InviteUsage
@@ -191,7 +191,7 @@ class Calls:
             return error.status, "max-forwards", ()
         if request.has("Replaces"):
             return self._replace(usage, request, hop, now)
-        is_server = self._around.is_server(hop.host)
+        is_server = hop.transport != BROWSER and self._around.is_server(hop.host)
         kind = self._new.kind_of_caller(hop, request, is_server=is_server)
         number = number_of(request.uri)
         own = number if kind == "server" else number_of(request.from_.uri)
@@ -275,7 +275,8 @@ class Calls:
         replaces = request.replaces
         dialog = self._agent.dialogs.of_replaces(replaces) if replaces is not None else None
         replaced = next((u for u in self._legs if dialog is not None and dialog in u.dialogs), None)
-        if replaced is None or not self._around.is_server(hop.host) or replaces is None:
+        is_server = hop.transport != BROWSER and self._around.is_server(hop.host)
+        if replaced is None or not is_server or replaces is None:
             return 481, "replaces", ()
         call, leg = self._legs[replaced]
         if leg.has_ended:

@@ -29,7 +29,7 @@ from b2bua.settings import B2buaSettings
 from b2bua.sip.client_transaction import ClientTransaction
 from b2bua.sip.digest import DigestClient
 from b2bua.sip.headers import NameAddr
-from b2bua.sip.hop import Hop
+from b2bua.sip.hop import BROWSER, Hop
 from b2bua.sip.message import Message, Request, Response
 from b2bua.sip.outputs import (
     Ignored,
@@ -106,6 +106,8 @@ class B2bua:
         self.traces = False
         """Whether each message is told as an event."""
         self._sent_by = sent_by
+        self._lent: dict[str, str] = {}
+        """Passwords of DNs at the SIP Server, as their pages have given them."""
         self._outputs: list[Output] = []
         profile = Profile(allow_events=TALK_HOLD if settings.talk_hold else ())
         timers = Timers(failover=settings.servers.times.failover)
@@ -128,7 +130,7 @@ class B2bua:
             random=random.fraction,
             token=random.token,
             contact=self._contact,
-            passwords=settings.phones.users.get,
+            passwords=self._password_of,
             emit=self._tell_of_servers,
             now=now,
         )
@@ -197,6 +199,17 @@ class B2bua:
         for number in numbers:
             self.servers.sign_in(number, now)
         self._pump(now)
+
+    def lend(self, dn: str, password: str | None) -> None:
+        """Answer the SIP Servers' challenges for a DN with this, unless it has one here."""
+        if password is None:
+            self._lent.pop(dn, None)
+        else:
+            self._lent[dn] = password
+
+    def _password_of(self, dn: str) -> str | None:
+        own = self.settings.phones.users.get(dn)
+        return self._lent.get(dn) if own is None else own
 
     def shut_down(self, now: float, limit: float) -> None:
         """End every call, and unregister within ``limit`` seconds; see ``is_closed``."""
@@ -336,7 +349,7 @@ class B2bua:
         """Where a request inside a dialog goes; ``hop`` is where its peer's latest came from."""
         if not isinstance(uri, SipUri):
             return hop
-        if self.servers.is_server(hop.host):
+        if self._is_server(hop):
             transport = uri.transport if uri.transport in TRANSPORTS else hop.transport
             mapped = self.servers.next_hop(uri.host, uri.port, transport)
             if mapped is not None:
@@ -347,7 +360,11 @@ class B2bua:
 
     def _sharer_of(self, hop: Hop) -> str:
         """Who shares the room for transactions: everybody but the servers, whose calls are it."""
-        return "" if self.servers.is_server(hop.host) else source_of(hop.host)
+        return "" if self._is_server(hop) else source_of(hop.host)
+
+    def _is_server(self, hop: Hop) -> bool:
+        """Whether this is one of the SIP Servers. A page may be on the same machine."""
+        return hop.transport != BROWSER and self.servers.is_server(hop.host)
 
     def _knows(self, request: Request, hop: Hop) -> bool:
         """Whether a request belongs to something that is there."""
