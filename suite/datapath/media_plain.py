@@ -57,7 +57,7 @@ class PlainEnd(MediaEnd):
         self.mux = terms.rtcp_mux
         if terms.keys != self._keys:
             self._keys = terms.keys
-            self._srtp = None if terms.keys is None else SrtpSession(terms.keys)
+            self._srtp = None if terms.keys is None else SrtpSession(terms.keys, self._srtp)
             self._send = self.sock.sendto if self._srtp is None else self._send_protected
 
     def receive(self) -> int:
