@@ -104,27 +104,27 @@ class OfferTests(LegCase):
         self.assertEqual(
             self.slots(offer),
             [
-                ("audio", "RTP/SAVP", True, 3),
+                ("audio", "RTP/SAVP", True, 2),
                 ("audio", "RTP/AVP", True, 0),
-                ("video", "RTP/SAVP", True, 3),
+                ("video", "RTP/SAVP", True, 2),
                 ("video", "RTP/AVP", True, 0),
             ],
         )
         ports = [each.port for each in offer.media]
         self.assertEqual((ports[0], ports[2]), (ports[1], ports[3]))
         said = [key_of(line) for each in offer.media for line in each.cryptos]
-        self.assertEqual(len(set(said)), 6)
+        self.assertEqual(len(set(said)), 4)
 
     def test_strict(self) -> None:
         """One slot for each medium, encrypted."""
         self.begin(is_strict=True)
-        wanted = [("audio", "RTP/SAVP", True, 3), ("video", "RTP/SAVP", True, 3)]
+        wanted = [("audio", "RTP/SAVP", True, 2), ("video", "RTP/SAVP", True, 2)]
         self.assertEqual(self.slots(self.offer()), wanted)
 
     def test_encrypted_answer(self) -> None:
         """The keys are ours of the line that was taken, and theirs."""
-        ours = self.offer().media[0].cryptos[2]
-        more = crypto(3, LONG, 7)
+        ours = self.offer().media[0].cryptos[1]
+        more = crypto(2, LONG, 7)
         self.leg.take_answer(
             described(audio(4000, "RTP/SAVP", more), audio(0), "m=video 0 RTP/SAVP 0\r\n")
         )
@@ -238,7 +238,7 @@ class AnswerTests(LegCase):
 class LaterTests(LegCase):
     """What comes after the first exchange."""
 
-    def agree(self, suite: str = LONG, tag: int = 3) -> None:
+    def agree(self, suite: str = LONG, tag: int = 2) -> None:
         """Our offer, answered with encryption."""
         self.offer()
         self.leg.take_answer(described(audio(4000, "RTP/SAVP", crypto(tag, suite, 7)), REFUSED))
@@ -319,9 +319,9 @@ class LaterTests(LegCase):
         """A session refresh of the peer is answered with the line that was taken, no other."""
         self.agree()
         keys = self.terms().keys
-        answer = self.answer(described(audio(4000, "RTP/SAVP", crypto(3, LONG, 7)), REFUSED))
+        answer = self.answer(described(audio(4000, "RTP/SAVP", crypto(2, LONG, 7)), REFUSED))
         self.assertEqual([len(each.cryptos) for each in answer.media], [1, 0, 0, 0])
-        self.assertEqual(answer.media[0].cryptos[0].tag, 3)
+        self.assertEqual(answer.media[0].cryptos[0].tag, 2)
         self.assertEqual(self.terms().keys, keys)
 
     def test_asked_for_an_offer(self) -> None:
@@ -331,7 +331,7 @@ class LaterTests(LegCase):
         assert before is not None
         offer = parse(self.leg.solicited_offer(None))
         self.assertEqual(
-            self.slots(offer)[:2], [("audio", "RTP/SAVP", True, 3), ("audio", "RTP/AVP", True, 0)]
+            self.slots(offer)[:2], [("audio", "RTP/SAVP", True, 2), ("audio", "RTP/AVP", True, 0)]
         )
         self.assertNotIn(before.sends, [key_of(line) for line in offer.media[0].cryptos])
         self.leg.take_answer(described(audio(0, "RTP/SAVP"), audio(4000), version=2))
