@@ -10,7 +10,7 @@ from b2bua.net.location import dns_from
 from b2bua.net.randomness import Randomness
 from b2bua.net.service import B2buaService
 from b2bua.net.transport import EventLoop
-from b2bua.settings import B2buaSettings
+from b2bua.settings import B2buaSettings, GatewaySettings, WebMediaSettings
 from suite.b2bua_unit import B2buaUnit, MediaUnit, listened
 from suite.call_log import CallLog
 from suite.call_metrics import CallCounts, b2bua_metrics
@@ -22,6 +22,7 @@ from suite.log_records import LogEvent
 from suite.metrics import Metrics
 from suite.service import SuiteService
 from suite.unit import Unit
+from turn.five_tuple import joined
 
 
 def build_b2bua(
@@ -69,9 +70,43 @@ def describe(settings: B2buaSettings, kind: str, *, with_pages: bool = False) ->
     phones = settings.phones
     media = settings.media
     beside = f"; over WebSocket where the pages are, at {settings.web_socket_path}"
-    return (
+    lines: tuple[str, ...] = (
         f"SIP on {', '.join(listened(settings))}{beside if with_pages else ''}",
         f"SIP Servers: {named}; talk and hold: {'on' if settings.talk_hold else 'off'}",
         f"phones: {len(phones.users)} with passwords, {len(phones.networks)} networks without",
         f"RTP on {media.host} ports {media.first_port} to {media.last_port}, {kind}",
     )
+    if settings.web is not None:
+        lines += (describe_ice(settings.web),)
+    if settings.gateway is not None:
+        lines += (describe_gateway(settings, settings.gateway),)
+    return lines
+
+
+def describe_ice(web: WebMediaSettings) -> str:
+    """What the start log says of browsers' media."""
+    hosts = [
+        f"{host} (outside {web.external[host]})" if host in web.external else host
+        for host in web.addresses
+    ]
+    helpers = "; STUN " + joined(web.stun_server) if web.stun_server else ""
+    if web.turn_server is not None:
+        server = web.turn_server
+        over = "TCP" if server.over_tcp else "UDP"
+        helpers += f"; TURN {joined((server.host, server.port))} over {over}"
+    keys = "DTLS" if web.dtls.enabled else "SDES only"
+    if web.dtls.enabled and web.dtls.accepts_sdes:
+        keys += ", SDES where a browser offers nothing else"
+    ports = f"ports {web.first_port} to {web.last_port}"
+    return f"ICE on {', '.join(hosts)} {ports}{helpers}; keys by {keys}"
+
+
+def describe_gateway(settings: B2buaSettings, gateway: GatewaySettings) -> str:
+    """What the start log says of who may sign in."""
+    who = "DNs and anonymous users" if gateway.allow_anonymous else "DNs"
+    origins = settings.allowed_origins
+    where = f"pages of {len(origins)} patterns" if origins else "pages of every site"
+    networks = gateway.networks
+    within = f", from {len(networks)} networks" if networks else ""
+    proxies = f"; {len(gateway.proxies)} networks of proxies" if gateway.proxies else ""
+    return f"gateway: {who} sign in, on {where}{within}{proxies}"
