@@ -4,16 +4,18 @@ Makes the B2BUA, its media plane, and what tells of both.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
+from b2bua.net.dtls_identity import DtlsIdentityError
 from b2bua.net.location import dns_from
 from b2bua.net.randomness import Randomness
 from b2bua.net.service import B2buaService
 from b2bua.net.transport import EventLoop
 from b2bua.settings import B2buaSettings, GatewaySettings, WebMediaSettings
 from suite.b2bua_unit import B2buaUnit, MediaUnit, listened
-from suite.call_log import CallLog
-from suite.call_metrics import CallCounts, b2bua_metrics
+from suite.call_log import CallLog, TransportLog
+from suite.call_metrics import CallCounts, b2bua_metrics, gateway_metrics
 from suite.datapath.media import TwinMediaPlane
 from suite.lab.lab import Lab
 from suite.lab.settings import LabSettings
@@ -30,14 +32,7 @@ def build_b2bua(
     service: SuiteService, settings: B2buaSettings, metrics: Metrics
 ) -> tuple[list[Unit], B2buaUnit]:
     """Give the units in the order of starting, and the B2BUA among them."""
-    plane = TwinMediaPlane(
-        service.reactor,
-        service.clocks.monotonic,
-        settings.media,
-        Randomness().below,
-        web=settings.web,
-        loop=None if settings.web is None else get_loop(),
-    )
+    settings, plane = make_plane(service, settings)
     subscribers = (CallLog(service.log), CallCounts(metrics))
 
     def make() -> B2buaService:
@@ -54,9 +49,39 @@ def build_b2bua(
 
     unit = B2buaUnit(settings, make)
     b2bua_metrics(metrics, lambda: unit.service, plane)
+    if settings.web is not None:
+        gateway_metrics(metrics, lambda: unit.service, plane)
     for line in describe(settings, plane.kind, with_pages=service.settings.web):
         service.log.standard(LogEvent.SIP, line)
     return [MediaUnit(plane), unit], unit
+
+
+def make_plane(
+    service: SuiteService, settings: B2buaSettings
+) -> tuple[B2buaSettings, TwinMediaPlane]:
+    """
+    Make the media plane, and give the settings that it can serve.
+
+    What keeps browsers from being served keeps nobody else: phones call, and the relay relays.
+    """
+    log = service.log
+
+    def plane(web: WebMediaSettings | None) -> TwinMediaPlane:
+        return TwinMediaPlane(
+            service.reactor,
+            service.clocks.monotonic,
+            settings.media,
+            Randomness().below,
+            web=web,
+            loop=None if web is None else get_loop(),
+            tell_of=TransportLog(log),
+        )
+
+    try:
+        return settings, plane(settings.web)
+    except (DtlsIdentityError, OSError, RuntimeError) as error:
+        log.standard(LogEvent.ICE, f"Browsers are not served, they can have no media: {error}")
+        return replace(settings, web=None, gateway=None), plane(None)
 
 
 def build_lab(service: SuiteService, settings: LabSettings) -> LabUnit:

@@ -198,7 +198,8 @@ def _tcp_words(listen: TcpListen, settings: SuiteSettings) -> str:
         "TURN over TLS": listen.secures_turn,
         "TURN": listen.turn and listen.plain,
         "pages": listen.web and settings.web,
-        "gateway": listen.web and has_gateway,
+        "gateway": listen.web and has_gateway and not listen.http_port,
+        "gateway (http-port)": listen.http_port,
         "redirect to HTTPS": listen.redirect_to,
         "SIP over WebSocket": listen.web and has_sip,
     }

@@ -65,6 +65,10 @@ class MediaTotals:
         self.dropped.update(counters.dropped)
 
 
+TellOf = Callable[[TransportEvent, int, str], None]
+"""Hears what becomes of which transport, and what keeps media from flowing."""
+
+
 class TwinMediaPlane(PolledSockets):
     """
     The media plane of ``b2bua.media_plane`` without native code.
@@ -85,6 +89,7 @@ class TwinMediaPlane(PolledSockets):
         web: WebMediaSettings | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         times: IceTimes | None = None,
+        tell_of: TellOf = lambda event, transport, trouble: None,
     ) -> None:
         super().__init__(reactor)
         self.seconds = clock.seconds
@@ -103,6 +108,9 @@ class TwinMediaPlane(PolledSockets):
         self._reports = ReportTimer(clock, self._report, lambda: interval(randbelow))
         self._pictures = PictureTimer(clock)
         self._transports: dict[int, WebTransport] = {}
+        self.transport_events: Counter[str] = Counter()
+        """What became of transports, by the words of TransportEvent."""
+        self._tell_of = tell_of
         self._web: WebTransports | None = None
         if web is not None:
             if loop is None:
@@ -181,10 +189,16 @@ class TwinMediaPlane(PolledSockets):
         """See b2bua.media_plane.WebMediaPlane."""
         if self._web is None:
             raise MediaPortsExhausted("no media of browsers: there are no ports for them")
-        transport = self._web.open(self, tell, controlling=controlling)
+        handle = next(self._numbers)
+
+        def told(event: TransportEvent) -> None:
+            self.transport_events[event.value] += 1
+            self._tell_of(event, handle, self._transports[handle].trouble)
+            tell(event)
+
+        transport = self._web.open(self, told, controlling=controlling)
         for sock in transport.sockets:
             self._watch(sock)
-        handle = next(self._numbers)
         self._transports[handle] = transport
         return handle
 
@@ -231,6 +245,16 @@ class TwinMediaPlane(PolledSockets):
                 transport.ice.when_gathered(then)
                 return
         then(())
+
+    @property
+    def transports(self) -> int:
+        """Transports of browsers that are open."""
+        return len(self._transports)
+
+    @property
+    def handshakes(self) -> Counter[str]:
+        """DTLS handshakes, by how they ended."""
+        return Counter() if self._web is None else self._web.handshakes
 
     @property
     def free_web_ports(self) -> int:
