@@ -226,8 +226,6 @@ class Calls:
         if kind == "server" and self._settings.echo.matches(number):
             on_talk = self._settings.echo_answer is EchoAnswer.ON_TALK
             return EchoCall(self, call_id, caller, number, max_forwards, now, on_talk=on_talk)
-        if usage.hop.transport == BROWSER and number == SELF:
-            return EchoCall(self, call_id, caller, number, max_forwards, now, on_talk=False)
         call = Call(self, call_id, caller, number, max_forwards, now)
         call.rung = (
             self._to_phones(request, number, now)

@@ -43,7 +43,11 @@ turnutils_uclient coturn
 turnutils_stunclient coturn
 turnutils_peer coturn
 chromium chromium
+firefox-esr firefox-esr
+pulseaudio pulseaudio
 certutil libnss3-tools
+squid squid
+nft nftables
 haproxy haproxy
 dnsmasq dnsmasq-base
 sipp sip-tester
@@ -86,7 +90,12 @@ forbid_service_starts() {
 disable_services() {
     command -v systemctl >/dev/null || return 0
     for package in "$@"; do
-        case $package in coturn | haproxy | kamailio | rtpengine-daemon) as_root systemctl --quiet disable "$package" ;; esac
+        case $package in
+            coturn | haproxy | kamailio | rtpengine-daemon | squid)
+                as_root systemctl --quiet disable "$package"
+                ;;
+            pulseaudio) as_root systemctl --quiet --global disable pulseaudio.service pulseaudio.socket ;;
+        esac
     done
 }
 
