@@ -17,6 +17,7 @@ from suite.b2bua_unit import B2buaUnit, MediaUnit, listened
 from suite.call_log import CallLog, TransportLog
 from suite.call_metrics import CallCounts, b2bua_metrics, gateway_metrics
 from suite.datapath.media import TwinMediaPlane
+from suite.datapath.media_trace import MediaTrace
 from suite.lab.lab import Lab
 from suite.lab.settings import LabSettings
 from suite.lab_unit import LabUnit
@@ -24,6 +25,7 @@ from suite.log_records import LogEvent
 from suite.metrics import Metrics
 from suite.reactor import get_loop
 from suite.service import SuiteService
+from suite.settings import LogLevel
 from suite.unit import Unit
 from turn.five_tuple import joined
 
@@ -74,6 +76,7 @@ def make_plane(
             Randomness().below,
             web=web,
             loop=None if web is None else get_loop(),
+            trace=_media_trace(service, settings.media.trace_level),
             tell_of=TransportLog(log),
         )
 
@@ -82,6 +85,16 @@ def make_plane(
     except (DtlsIdentityError, OSError, RuntimeError) as error:
         log.standard(LogEvent.ICE, f"Browsers are not served, they can have no media: {error}")
         return replace(settings, web=None, gateway=None), plane(None)
+
+
+def _media_trace(service: SuiteService, level: int) -> MediaTrace:
+    log = service.log
+    return MediaTrace(
+        level,
+        lambda text: log.write(LogLevel.DEBUG, LogEvent.MEDIA_TRACE, text),
+        lambda: log.enabled(LogLevel.DEBUG),
+        service.clocks.monotonic.seconds,
+    )
 
 
 def build_lab(service: SuiteService, settings: LabSettings) -> LabUnit:

@@ -39,6 +39,7 @@ from suite.datapath.media_pictures import PictureTimer
 from suite.datapath.media_plain import PlainEnd
 from suite.datapath.media_reports import ReportTimer
 from suite.datapath.media_silence import SilenceTimer
+from suite.datapath.media_trace import MediaTrace
 from suite.datapath.polled import PolledSockets
 from suite.datapath.sockets import udp_socket
 from suite.datapath.web_end import WebEnd
@@ -89,6 +90,7 @@ class TwinMediaPlane(PolledSockets):
         web: WebMediaSettings | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         times: IceTimes | None = None,
+        trace: MediaTrace | None = None,
         tell_of: TellOf = lambda event, transport, trouble: None,
     ) -> None:
         super().__init__(reactor)
@@ -111,6 +113,7 @@ class TwinMediaPlane(PolledSockets):
         self.transport_events: Counter[str] = Counter()
         """What became of transports, by the words of TransportEvent."""
         self._tell_of = tell_of
+        self._trace = trace
         self._web: WebTransports | None = None
         if web is not None:
             if loop is None:
@@ -179,6 +182,8 @@ class TwinMediaPlane(PolledSockets):
             self._ports.give_back(self._held.pop(end), now)
         elif isinstance(found, WebEnd):
             found.transport.remove(found)
+        if found.trace is not None:
+            found.trace.ended()
         counters = found.counters()
         self._moved.add(counters)
         return counters
@@ -280,6 +285,7 @@ class TwinMediaPlane(PolledSockets):
     def _add(self, end: MediaEnd) -> int:
         handle = next(self._numbers)
         self._ends[handle] = end
+        end.trace = None if self._trace is None else self._trace.of(handle)
         self._reports.add(handle, interval(self._randbelow, first=True))
         return handle
 

@@ -219,6 +219,9 @@ class WebTransport:
         except MalformedRtp:
             self.drop("malformed")
             return
+        if self.ends and self.ends[0].trace is not None:
+            # Which end it is about is told within; the first one stands for all.
+            self.ends[0].trace.rtcp("in", plain)
         for end in self.ends:
             end.heard_reports(packets, now)
 
