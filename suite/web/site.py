@@ -23,7 +23,7 @@ from twisted.web import http, server
 from twisted.web.resource import Resource
 
 from suite.http_deadline import HttpDeadline
-from suite.web.gateway_pages import Pages, put_gateway
+from suite.web.gateway_pages import GatewayDoor, put_gateway
 from suite.web.ice_servers import IceServers
 
 MAX_BODY = 64 * 1024
@@ -263,6 +263,11 @@ class PageChannel(http.HTTPChannel):
         if self.deadline is not None:
             self.deadline.asked()
 
+    def known(self) -> None:
+        """Its client has signed in."""
+        if self.deadline is not None:
+            self.deadline.known()
+
     def held(self) -> None:
         """Its client, who has signed in, waits for something to be told."""
         self._is_known = True
@@ -375,7 +380,7 @@ def static_files() -> dict[str, StaticFile]:
 def build_root(
     ice_servers: Callable[[str], IceServers],
     lab: LabPages | None = None,
-    gateway: Pages | None = None,
+    gateway: GatewayDoor | None = None,
 ) -> Page:
     """
     Make the tree of pages; other parts of the suite may put their own children on it.
@@ -402,7 +407,7 @@ def build_root(
     return root
 
 
-def build_gateway_root(gateway: Pages) -> Page:
+def build_gateway_root(gateway: GatewayDoor) -> Page:
     """Make the tree where the pages are off: the gateway's addresses and nothing else."""
     root = Page()
     put_gateway(root, gateway)
@@ -413,7 +418,7 @@ def build_site(
     ice_servers: Callable[[str], IceServers],
     reactor: IReactorTime | None = None,
     lab: LabPages | None = None,
-    gateway: Pages | None = None,
+    gateway: GatewayDoor | None = None,
 ) -> server.Site:
     """Make the factory that speaks HTTP with whoever the listener says is a web client."""
     return site_of(build_root(ice_servers, lab, gateway), reactor)
