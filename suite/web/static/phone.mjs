@@ -89,6 +89,7 @@ function showState(state) {
   document.body.classList.toggle("signed-in", inside);
   const hadFocus = byId("sign-in").contains(document.activeElement);
   show(byId("sign-in-form"), !inside);
+  show(byId("elsewhere"), !inside);
   show(byId("signed-in"), inside);
   say(byId("signed-in-words"), `${name} at ${new URL(client.options.gateway).host}`);
   for (const button of byId("sign-in-form").querySelectorAll("button")) {
@@ -97,7 +98,9 @@ function showState(state) {
   if (state === "signed-in") {
     trouble(null);
   }
+  arrange();
   if (hadFocus && state === "signed-in") {
+    arrange();
     (stream === null ? byId("allow-audio") : byId("to")).focus();
   } else if (hadFocus && state === "signed-out") {
     byId("dn").focus();
@@ -166,8 +169,23 @@ async function showMedia() {
   levels.watch(byId("microphone-level"), stream);
   play(byId("preview"), picture === undefined ? null : new MediaStream([picture]));
   show(byId("close-media"), stream !== null);
+  show(byId("allow-audio"), stream === null || picture !== undefined);
+  show(byId("allow-video"), picture === undefined);
   say(byId("allow-audio"), stream === null ? "Allow microphone" : "Microphone only");
+  byId("allow-audio").classList.toggle("primary", stream === null);
+  say(byId("allow-video"), stream === null ? "Allow microphone and camera" : "Allow the camera too");
+  arrange();
   show(byId("devices"), stream !== null && await listDevices({ audio: byId("microphones"), video: byId("cameras") }, stream));
+}
+
+// Who is ready to call finds that first.
+function arrange() {
+  const main = document.querySelector("main");
+  const [dialing, signing] = [byId("dial"), byId("sign-in")];
+  const first = stream !== null && client?.state === "signed-in" ? dialing : signing;
+  if (byId("call").nextElementSibling !== first && !dialing.contains(document.activeElement)) {
+    main.insertBefore(dialing, first === dialing ? signing : byId("log-section"));
+  }
 }
 
 function play(element, source) {
@@ -213,7 +231,7 @@ async function dial(to, video) {
   trouble(null);
   levels.wake();
   try {
-    await client.dial(to, { audio: true, video });
+    await client.dial(to, { audio: true, video: video || "accept" });
   } catch (error) {
     trouble(troubleWords("The call cannot be made", error));
   }
@@ -222,7 +240,7 @@ async function dial(to, video) {
 async function take(video) {
   levels.wake();
   try {
-    await client.accept({ audio: true, video });
+    await client.accept({ audio: true, video: video || "accept" });
   } catch (error) {
     trouble(troubleWords("The call cannot be taken", error));
   }
@@ -409,6 +427,7 @@ function newRow() {
 function refresh() {
   const call = mine();
   const ready = client?.state === "signed-in" && call === null;
+  show(byId("dial-hint"), client?.state !== "signed-in");
   for (const id of ["dial-audio", "dial-video"]) {
     byId(id).disabled = !ready;
   }
@@ -416,6 +435,8 @@ function refresh() {
     chip.disabled = !ready;
   }
   const ringing = call?.ringing === true;
+  document.body.classList.toggle("in-call", call !== null);
+  document.body.classList.toggle("held", call !== null && (call.held || call.heldByPeer));
   show(byId("ringing"), ringing);
   show(byId("call"), call !== null && !ringing);
   if (ringing) {
@@ -438,6 +459,11 @@ function showCall(call) {
   const talking = call.established;
   say(byId("call-who"), call.peer);
   say(byId("call-state"), callWords(call, path));
+  const now = `${talking ? "In a call with" : "Calling"} ${call.peer}`;
+  if (!byId("news").textContent.startsWith(now)) {
+    news(talking ? `${now}.` : `${now}…`);
+    byId("hang-up").focus({ preventScroll: true });
+  }
   for (const id of ["hold", "mute", "video", "show-keypad", "show-data", "show-numbers"]) {
     byId(id).disabled = !talking;
   }

@@ -114,7 +114,7 @@ export function troubleWords(what, error) {
   return error.name in MEDIA ? mediaWords(error) : `${what}: ${error.message}`;
 }
 
-const number = (value, unit = "") => (value === null || value === undefined ? "–" : `${value}${unit}`);
+const number = (value, unit = "") => (typeof value === "number" ? `${Math.round(value * 10) / 10}${unit}` : value ?? "–");
 
 /** Rows of the statistics' table: [name, browser's value, gateway's value]. */
 export function numberRows(browser, gateway) {
@@ -131,7 +131,7 @@ export function numberRows(browser, gateway) {
       [`${name}: packets received`, number(ours?.rx?.packets), number(theirs?.rx?.packets)],
       [`${name}: packets sent`, number(ours?.tx?.packets), number(theirs?.tx?.packets)],
       [`${name}: packets lost`, number(ours?.rx?.lost), number(theirs?.rx?.lost)],
-      [`${name}: jitter`, number(ours?.rx?.jitter, " ms"), number(theirs?.rx?.jitter)],
+      [`${name}: jitter`, number(ours?.rx?.jitter, " ms"), number(theirs?.rx?.jitter, " ms")],
     );
   }
   return rows;
