@@ -85,8 +85,9 @@ class Surroundings(Protocol):
 
 class Calls:
     """
-    The calls. ``session_id`` gives a new number for each ``o=`` line, ``call_id`` an id for logs;
-    ``wake`` asks for a call of ``handle_timeout`` soon, as something has happened to media.
+    The calls. ``session_id`` gives a new number for each ``o=`` line, ``call_id`` an id for logs,
+    ``random`` the bytes of keys; ``wake`` asks for a call of ``handle_timeout`` soon, as something
+    has happened to media.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Calls:
         *,
         session_id: Callable[[], int],
         call_id: Callable[[], str],
+        random: Callable[[int], bytes],
         emit: Subscriber,
         wake: Callable[[], None],
     ) -> None:
@@ -108,7 +110,9 @@ class Calls:
         self._agent = agent
         self._around = around
         self._watch = MediaWatch(wake)
-        self._new = NewLegs(settings, plane, session_id=session_id, tell=self._watch.tell)
+        self._new = NewLegs(
+            settings, plane, session_id=session_id, random=random, tell=self._watch.tell
+        )
         self._call_id = call_id
         self._calls: dict[str, Call] = {}
         self._legs: dict[InviteUsage, tuple[Call, Leg]] = {}
