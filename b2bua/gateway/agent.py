@@ -330,8 +330,7 @@ class Agent:
             call.answer(event.response.body, now)
 
     def _established(self, call: Call, event: Established, now: float) -> None:
-        call.is_established = True
-        call.established_at = now
+        call.established(now)
         if isinstance(event.usage, InviteServerUsage):
             call.acknowledged(now)
 
@@ -386,7 +385,7 @@ class Agent:
 
     def _over(self, call: Call, status: int) -> None:
         """Tell a page that a call is over, and forget it."""
-        error = None if call.is_established else _SAID.get(status)
+        error = None if call.established_at is not None else _SAID.get(status)
         call.end(error, f"{status} {REASONS.get(status, '')}" if error is not None else "")
         call.session.remove(call, is_told=True)
         self._deadlines.set(call, None)
