@@ -96,7 +96,7 @@ class NewLegs:
         web = self._settings.web
         if web is None or self._web_plane is None:
             raise RuntimeError("a browser's leg without settings for it")
-        media = WebLegMedia(self._web_plane, web, self._web_rules, self._session_id())
+        media = WebLegMedia(self._web_plane, web, self._web_rules, self._session_id(), self._random)
         leg = Leg("browser", number, media)
         media.on_change(partial(self._tell, leg))
         return leg

@@ -58,6 +58,10 @@ class HttpDeadline:
     def held(self) -> None:
         """It waits for something to tell, which only a client that has signed in may do."""
         self.stop()
+        self.known()
+
+    def known(self) -> None:
+        """Its client has signed in."""
         if not self._is_known:
             self._is_known = True
             self._signed_in()
