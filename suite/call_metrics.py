@@ -150,6 +150,11 @@ def b2bua_metrics(metrics: Metrics, service: Service, plane: TwinMediaPlane) -> 
     readings.gauge(
         "sgw_media_pairs_free", "Pairs of RTP ports that nobody holds", lambda: plane.free_pairs
     )
+    readings.gauge(
+        "sgw_media_web_ports_free",
+        "Ports of browsers' media that nobody holds",
+        lambda: plane.free_web_ports,
+    )
 
 
 def _active(service: B2buaService) -> Mapping[str, float]:

@@ -209,6 +209,7 @@ class TwinMediaPlane(PolledSockets):
         found.close()
         for sock in found.sockets:
             self._forget(sock)
+        self._moved.dropped.update(found.dropped)
         if self._web is not None:
             self._web.give_back(found.port, self.seconds())
 
@@ -236,6 +237,11 @@ class TwinMediaPlane(PolledSockets):
     def free_web_ports(self) -> int:
         """Ports for transports of browsers that nobody holds."""
         return 0 if self._web is None else self._web.free(self.seconds())
+
+    @property
+    def web_fault(self) -> str:
+        """Why no browser is served though they should be; "" if they are."""
+        return "" if self._web is None else self._web.fault
 
     def totals(self) -> MediaTotals:
         """What all ends have moved, those that are closed included."""

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from b2bua.media_plane import MediaPortsExhausted, TransportEvent
-from b2bua.net.dtls_identity import DtlsIdentity
+from b2bua.net.dtls_identity import DtlsIdentity, DtlsIdentityError
 from b2bua.net.ice_agent import IceTerms
 from b2bua.net.ice_candidates import HIGHEST_PREFERENCE
 from b2bua.net.ice_consent import IceTimes
@@ -24,7 +24,6 @@ from suite.datapath.web_socket import WebSocket
 from suite.datapath.web_transport import WebTerms, WebTransport
 
 _HELD_BY_OTHERS = frozenset({errno.EADDRINUSE, errno.EACCES})
-_NOT_OURS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 class WebTransports:
@@ -47,10 +46,20 @@ class WebTransports:
         self._settings = settings
         self._clock = clock
         self._ports = Ports(settings.first_port, settings.last_port, randbelow, settings.rest)
-        self._addresses = list(settings.addresses)
+        self._unbound: set[str] = set()
+        self.fault = ""
+        """Why no transport can be opened at all; "" if they can."""
+        self._terms: WebTerms | None = None
+        try:
+            identity = DtlsIdentity.load(settings.dtls)
+        except DtlsIdentityError as error:
+            # Phones need no certificate: they go on.
+            self.fault = f"no media of browsers: {error}"
+            self._log.error("{fault}", fault=self.fault)
+            return
         self._terms = WebTerms(
             clock=clock,
-            identity=DtlsIdentity.load(settings.dtls),
+            identity=identity,
             ice=IceTerms(loop=loop, times=times, allows_peer=settings.allows_peer),
             servers=IceServers(stun=settings.stun_server, turn=settings.turn_server),
             external=dict(settings.external),
@@ -68,6 +77,8 @@ class WebTransports:
         controlling: bool,
     ) -> WebTransport:
         """Bind a port on each address. Raises MediaPortsExhausted."""
+        if self._terms is None:
+            raise MediaPortsExhausted(self.fault)
         sockets = self._bind(around)
         return WebTransport(sockets, self._terms, around, tell, controlling=controlling)
 
@@ -92,18 +103,20 @@ class WebTransports:
                 raise MediaPortsExhausted(f"{self._range}: {error.strerror}") from error
 
     def _bind_each(self, port: int, around: Surroundings) -> list[WebSocket]:
-        """Bind it on every address that this machine has. Raises OSError."""
+        """Bind it on every address that can be bound. Raises OSError."""
         sockets: list[WebSocket] = []
         missing: OSError | None = None
-        for place, host in enumerate(self._addresses):
+        for place, host in enumerate(self._settings.addresses):
             try:
                 sockets.append(WebSocket((host, port), HIGHEST_PREFERENCE - place, around))
             except OSError as error:
-                if error.errno not in _NOT_OURS:
+                if error.errno in _HELD_BY_OTHERS:
                     _close(sockets)
                     raise
-                self._log.warn("no media of browsers on {host}: {error}", host=host, error=error)
                 missing = error
+                if host not in self._unbound:
+                    self._unbound.add(host)
+                    self._log.warn("no media of browsers on {host}: {why}", host=host, why=error)
         if not sockets:
             raise missing or OSError(errno.EADDRNOTAVAIL, "there is no address for them")
         return sockets
