@@ -69,7 +69,7 @@ class WebTransports:
     @property
     def handshakes(self) -> Counter[str]:
         """DTLS handshakes, by how they ended."""
-        return self._terms.handshakes
+        return Counter() if self._terms is None else self._terms.handshakes
 
     def free(self, now: float) -> int:
         """Ports that nobody holds."""
