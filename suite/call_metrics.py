@@ -169,11 +169,6 @@ def b2bua_metrics(metrics: Metrics, service: Service, plane: TwinMediaPlane) -> 
     readings.gauge(
         "sgw_media_pairs_free", "Pairs of RTP ports that nobody holds", lambda: plane.free_pairs
     )
-    readings.gauge(
-        "sgw_media_web_ports_free",
-        "Ports of browsers' media that nobody holds",
-        lambda: plane.free_web_ports,
-    )
 
 
 def gateway_metrics(metrics: Metrics, service: Service, plane: TwinMediaPlane) -> None:

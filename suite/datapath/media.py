@@ -75,7 +75,8 @@ class TwinMediaPlane(PolledSockets):
     The media plane of ``b2bua.media_plane`` without native code.
 
     ``randbelow`` chooses ports, SSRCs, first numbers and names, and must be unpredictable. Without
-    ``web`` there are no transports for browsers; with it ``loop`` is the one under the reactor.
+    ``web`` there are no transports for browsers; with it ``loop`` is the one under the reactor, and
+    making one raises DtlsIdentityError.
     """
 
     kind = "pure Python"
@@ -266,11 +267,6 @@ class TwinMediaPlane(PolledSockets):
     def free_web_ports(self) -> int:
         """Ports for transports of browsers that nobody holds."""
         return 0 if self._web is None else self._web.free(self.seconds())
-
-    @property
-    def web_fault(self) -> str:
-        """Why no browser is served though they should be; "" if they are."""
-        return "" if self._web is None else self._web.fault
 
     def totals(self) -> MediaTotals:
         """What all ends have moved, those that are closed included."""

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from b2bua.media_plane import MediaPortsExhausted, TransportEvent
-from b2bua.net.dtls_identity import DtlsIdentity, DtlsIdentityError
+from b2bua.net.dtls_identity import DtlsIdentity
 from b2bua.net.ice_agent import IceTerms
 from b2bua.net.ice_candidates import HIGHEST_PREFERENCE
 from b2bua.net.ice_consent import IceTimes
@@ -31,7 +31,7 @@ class WebTransports:
     """
     Opens transports: one port of the range, the same on every address.
 
-    ``randbelow`` chooses ports and must be unpredictable.
+    ``randbelow`` chooses ports and must be unpredictable. Making one raises DtlsIdentityError.
     """
 
     _log = Logger(namespace="datapath")
@@ -48,19 +48,9 @@ class WebTransports:
         self._clock = clock
         self._ports = Ports(settings.first_port, settings.last_port, randbelow, settings.rest)
         self._unbound: set[str] = set()
-        self.fault = ""
-        """Why no transport can be opened at all; "" if they can."""
-        self._terms: WebTerms | None = None
-        try:
-            identity = DtlsIdentity.load(settings.dtls)
-        except DtlsIdentityError as error:
-            # Phones need no certificate: they go on.
-            self.fault = f"no media of browsers: {error}"
-            self._log.error("{fault}", fault=self.fault)
-            return
         self._terms = WebTerms(
             clock=clock,
-            identity=identity,
+            identity=DtlsIdentity.load(settings.dtls),
             ice=IceTerms(loop=loop, times=times, allows_peer=settings.allows_peer),
             servers=IceServers(stun=settings.stun_server, turn=settings.turn_server),
             external=dict(settings.external),
@@ -69,7 +59,7 @@ class WebTransports:
     @property
     def handshakes(self) -> Counter[str]:
         """DTLS handshakes, by how they ended."""
-        return Counter() if self._terms is None else self._terms.handshakes
+        return self._terms.handshakes
 
     def free(self, now: float) -> int:
         """Ports that nobody holds."""
@@ -83,8 +73,6 @@ class WebTransports:
         controlling: bool,
     ) -> WebTransport:
         """Bind a port on each address. Raises MediaPortsExhausted."""
-        if self._terms is None:
-            raise MediaPortsExhausted(self.fault)
         sockets = self._bind(around)
         return WebTransport(sockets, self._terms, around, tell, controlling=controlling)
 

@@ -11,12 +11,11 @@ from aioice.candidate import Candidate
 
 from b2bua.media_plane import MediaPortsExhausted, TransportEvent
 from b2bua.sdp.negotiation import CodecRules
-from b2bua.settings import DtlsSettings, MediaSettings, TurnAccess
+from b2bua.settings import MediaSettings, TurnAccess
 from suite.datapath.media import TwinMediaPlane
 from suite.datapath.web_socket import WebSocket
 from tests.datapath.test_twin import ReactorStandIn
 from tests.peers import PASSWORD, USER, Coturn
-from tests.webmedia.folders import temporary_folder
 from tests.webmedia.loops import LoopReactor, until
 from tests.webmedia.peers import LOOPBACK, Peer
 from tests.webmedia.planes import HOST, PCMU, WebPlaneTestCase
@@ -73,21 +72,6 @@ class PortTests(WebPlaneTestCase):
             self.plane = self.make_plane(addresses=("192.0.2.77",))
             self.assertRaises(MediaPortsExhausted, self.open)
             self.assertEqual(self.plane.free_web_ports, 100)
-
-        self.run_loop(scenario())
-
-    def test_no_identity(self) -> None:
-        """Without a certificate nobody is served, and it is said why; phones go on."""
-
-        async def scenario() -> None:
-            self.plane.shut_down()
-            missing = temporary_folder(self) / "missing.pem"
-            self.plane = self.make_plane(dtls=DtlsSettings(certificate=missing))
-            with self.assertRaises(MediaPortsExhausted) as caught:
-                self.open()
-            self.assertIn("missing.pem", str(caught.exception))
-            self.assertIn("missing.pem", self.plane.web_fault)
-            self.plane.close(self.plane.open())
 
         self.run_loop(scenario())
 
