@@ -55,7 +55,7 @@ class HttpDeadline:
         self._is_answering = True
 
     def known(self) -> None:
-        """It is of a client that has signed in."""
+        """Its client has signed in."""
         if not self._is_known:
             self._is_known = True
             self._signed_in()

@@ -14,12 +14,19 @@ from typing import Protocol
 
 from b2bua.media_plane import StreamCounters, StreamTerms
 from b2bua.rtp.event import rescale
+from b2bua.rtp.kept import Kept
 from b2bua.rtp.latch import Latch, Source
 from b2bua.rtp.missing import Missing
 from b2bua.rtp.packet import HEADER, HEADER_SIZE, MARKER, PADDING, VERSION_2
-from b2bua.rtp.reports import Reports, lost_packets, picture_loss, translate
+from b2bua.rtp.reports import (
+    Reports,
+    lost_packets,
+    missed_packets,
+    picture_loss,
+    translate,
+)
 from b2bua.rtp.rtcp import Feedback, Goodbye, RtcpPacket
-from b2bua.rtp.stream import IncomingStream, OutgoingStream
+from b2bua.rtp.stream import VIDEO_RATE, IncomingStream, OutgoingStream
 from suite.datapath.media_trace import EndTrace
 
 PACKETS_PER_SOCKET = 32
@@ -60,6 +67,7 @@ class MediaEnd(ABC):
     __slots__ = (
         "_around",
         "_events",
+        "_kept",
         "_missing",
         "_second",
         "_send",
@@ -83,9 +91,7 @@ class MediaEnd(ABC):
         "types",
     )
 
-    def __init__(
-        self, around: Surroundings, outgoing: OutgoingStream, name: bytes, send: Send
-    ) -> None:
+    def __init__(self, around: Surroundings, outgoing: OutgoingStream, name: bytes) -> None:
         self.peer: MediaEnd | None = None
         self.latch = Latch()
         self.incoming = IncomingStream()
@@ -108,10 +114,12 @@ class MediaEnd(ABC):
         self._around = around
         self._events: dict[int, tuple[int, int]] = {}
         self._missing: Missing | None = None
+        self._kept: Kept | None = None
+        """What may be sent again; only of video, whose peers ask for it."""
         self._second = 0.0
         """When the second ends in which ``_taken`` packets came."""
         self._taken = 0
-        self._send: Send = send
+        self._send: Send = self._send_sealed
 
     def apply(self, terms: StreamTerms) -> None:
         """Take over what holds from now on; see b2bua.media_plane.StreamTerms."""
@@ -127,6 +135,11 @@ class MediaEnd(ABC):
             self._missing = None
         elif self._missing is None:
             self._missing = Missing(terms.nack_interval)
+        if not terms.takes_feedback or VIDEO_RATE not in self.rates.values():
+            self._kept = None
+        elif self._kept is None:
+            self._kept = Kept()
+        self._send = self._choose_send()
 
     # Receiving
 
@@ -195,8 +208,23 @@ class MediaEnd(ABC):
     def heard_reports(self, packets: Iterable[RtcpPacket], now: float) -> None:
         """Take what the peer says in its RTCP; feedback goes on."""
         feedback = self.reports.read(packets, now)
+        if self._kept is not None:
+            feedback = [left for item in feedback if (left := self._resend(item, now)) is not None]
         if feedback and self.peer is not None:
             self.peer.pass_on(feedback, self.outgoing, now)
+
+    def _resend(self, feedback: Feedback, now: float) -> Feedback | None:
+        """Send again what the peer misses and is still here; return what is for the source."""
+        missed = missed_packets(feedback, self.outgoing.ssrc)
+        kept, target = self._kept, self.latch.target
+        if missed is None or kept is None or target is None:
+            return feedback
+        for sequence in missed:
+            packet = kept.again(sequence, now)
+            if packet is not None:
+                self.put(packet, target)
+        gone = [sequence for sequence in missed if not kept.has(sequence)]
+        return lost_packets(feedback.sender, feedback.media, gone) if gone else None
 
     def pass_on(self, feedback: list[Feedback], stream: OutgoingStream, now: float) -> None:
         """Send feedback on ``stream``, which our peer feeds, to our peer."""
@@ -240,6 +268,29 @@ class MediaEnd(ABC):
         if self.trace is not None:
             self.trace.rtp("out", packet)
         return True
+
+    def _choose_send(self) -> Send:
+        """Return the shortest way that does all that has to be done."""
+        return self._send_sealed if self._kept is None else self._send_kept
+
+    def _send_sealed(self, packet: bytes | memoryview, target: Source) -> None:
+        """Per packet, where packets are encrypted."""
+        self.put(self.seal(packet), target)
+
+    def _send_kept(self, packet: bytes | memoryview, target: Source) -> None:
+        """Per packet of video."""
+        assert self._kept is not None
+        data = self.seal(packet)
+        self._kept.keep(packet[2] << 8 | packet[3], data)
+        self.put(data, target)
+
+    @abstractmethod
+    def seal(self, packet: bytes | memoryview) -> bytes:
+        """Return a packet as it goes over the wire. Raises OSError for what cannot."""
+
+    @abstractmethod
+    def put(self, data: bytes, target: Source) -> object:
+        """Send what was sealed. Raises OSError."""
 
     def send_own(self, number: int, payload: bytes, advance: int, now: float, rate: int) -> None:
         """Send a packet of our own, if this end may send and knows where to."""

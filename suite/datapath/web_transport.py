@@ -92,8 +92,8 @@ class WebTransport:
         self._dtls_timer: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
         self._telling: set[IDelayedCall] = set()
-        self._put: Callable[[bytes, Address], None] | None = None
-        """Sends from the selected base."""
+        self._base: IceBase | None = None
+        """The one of the selected pair."""
         self.ice = Ice(
             sockets,
             terms.ice,
@@ -257,21 +257,26 @@ class WebTransport:
 
     # Datagrams out
 
-    def send_media(self, packet: bytes | memoryview, target: Source) -> None:
-        """Per packet: encrypt and send. Raises OSError."""
-        srtp, put = self._srtp, self._put
-        data = None if srtp is None else srtp.protect(bytes(packet))
-        if data is None or put is None:
+    def seal(self, packet: bytes | memoryview) -> bytes:
+        """Per packet: encrypt it. Raises OSError."""
+        data = None if self._srtp is None else self._srtp.protect(bytes(packet))
+        if data is None:
             raise OSError(errno.EMSGSIZE, "no packet for SRTP")
-        put(data, (target[0], target[1]))
+        return data
+
+    def put(self, data: bytes, target: Source) -> None:
+        """Per packet: send what was encrypted, from the selected base. Raises OSError."""
+        if self._base is None:
+            raise OSError(errno.ENOTCONN, "nowhere to send")
+        self._base.send(data, (target[0], target[1]))
 
     def send_control(self, datagram: bytes) -> bool:
         """Encrypt RTCP and send it; tell whether it left."""
-        srtp, put, target = self._srtp, self._put, self.route.target
-        data = None if srtp is None else srtp.protect_rtcp(datagram)
-        if data is None or put is None or target is None:
+        target = self.route.target
+        data = None if self._srtp is None else self._srtp.protect_rtcp(datagram)
+        if data is None or target is None:
             return False
-        put(data, (target[0], target[1]))
+        self.put(data, target)
         return True
 
     # Handshake
@@ -346,10 +351,10 @@ class WebTransport:
         """Let media flow where they may, and tell when that is news."""
         selected = None if self._srtp is None else self.ice.selected
         if self._state is _State.FAILED or selected is None:
-            self.route.source = self.route.target = self._put = None
+            self.route.source = self.route.target = self._base = None
         else:
-            base, target = selected
-            self._put, self.route.target, self.route.source = base.send, target, target
+            self._base, target = selected
+            self.route.source = self.route.target = target
         if selected is not None and self._state in (_State.NEW, _State.LOST):
             self._become(_State.CONNECTED, TransportEvent.CONNECTED)
         elif selected is None and self._state is _State.CONNECTED:
