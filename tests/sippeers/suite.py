@@ -95,7 +95,7 @@ class Suite:
         """Of the certificate that the pages show, where there are pages."""
         self.program = program
         self.is_stopping = False
-        self._status_port = status_port
+        self.status_port = status_port
 
     def begin_to_stop(self) -> None:
         """Ask it to end, without waiting."""
@@ -110,7 +110,7 @@ class Suite:
         """Ask the status pages; code 0 where nobody answers."""
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{self._status_port}{path}", timeout=5
+                f"http://127.0.0.1:{self.status_port}{path}", timeout=5
             ) as got:
                 return got.status, got.read().decode()
         except urllib.error.HTTPError as error:

@@ -1,0 +1,1 @@
+"""What browsers use the gateway with: an ES module, the historic global, their types."""

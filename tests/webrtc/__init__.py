@@ -1,0 +1,1 @@
+"""Real browsers in calls through the suite: Debian's Chromium and Firefox, as users have them."""

@@ -1,0 +1,49 @@
+"""
+A data centre and a desk for all tests of a class, with the suite in the one and browsers at the
+other.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import ClassVar
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.webrtc.browsers import Browser, Desk, Page, desk
+from tests.webrtc.installation import Installation, Installed, installed
+from tests.webrtc.network import Network, network
+
+
+class StageTestCase(SynchronousTestCase):
+    """Tests that share one suite, one lab, and a browser of each kind that they use."""
+
+    installation: ClassVar[Installation] = Installation()
+    network: ClassVar[Network]
+    installed: ClassVar[Installed]
+    desk: ClassVar[Desk]
+    _stack: ClassVar[ExitStack]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Start the suite; browsers follow when they are asked for."""
+        cls._stack = ExitStack()
+        with ExitStack() as stack:
+            cls.network = stack.enter_context(network())
+            cls.installed = stack.enter_context(installed(cls.installation))
+            cls.desk = stack.enter_context(desk(cls.network, [cls.installed.authority]))
+            cls._stack = stack.pop_all()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        """End all of it; a traceback in the suite's log fails the class."""
+        cls._stack.close()
+
+    def setUp(self) -> None:
+        """Have something that ends with the test."""
+        self.stack = ExitStack()
+        self.addCleanup(self.stack.close)
+
+    def page(self, browser: Browser, tone: int = 440, url: str = "", **rig: object) -> Page:
+        """Open a page until the end of the test."""
+        return self.stack.enter_context(browser.page(url, tone=tone, **rig))
