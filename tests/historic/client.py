@@ -119,7 +119,7 @@ class HistoricClient:
         # Every "=" cuts; the second piece is all that counts.
         self.ssid = reply.text.split("\n")[0].split("=")[1]
         self._fire(event, reply.text)
-        self._poll = self._start(self._keep_polling())
+        self.begin_polling()
 
     async def disconnect(self, *, out_first: bool = True) -> None:
         """Sign out; with a call, BYE and sign_out go at once, in no sure order."""
@@ -133,8 +133,7 @@ class HistoricClient:
 
     async def _sign_out(self) -> None:
         ssid, self.ssid = self.ssid, None
-        if self._poll is not None:
-            self._poll.cancel()
+        self.stop_polling()
         try:
             await self.browser.get(f"/sign_out?id={ssid}")
         except NetworkFailure as failure:
@@ -158,6 +157,15 @@ class HistoricClient:
         await self.close_tab()
 
     # The poll.
+
+    def begin_polling(self) -> None:
+        """Ask for texts from now on."""
+        self._poll = self._start(self._keep_polling())
+
+    def stop_polling(self) -> None:
+        """Abort the poll, and make no other."""
+        if self._poll is not None:
+            self._poll.cancel()
 
     async def _keep_polling(self) -> None:
         while self.ssid is not None:

@@ -14,7 +14,7 @@ from itertools import count
 
 from tests.historic.listening import Ear
 from tests.historic.remote_sdp import Description, Section, read_sdp
-from tests.historic.rtp import Packet, parse
+from tests.historic.rtp import Packet, parse, rtcp_parts
 from tests.historic.sip_message import SipMessage, rendered, uri_of
 from tests.historic.speaking import Mouth
 from tests.historic.waiting import until
@@ -48,6 +48,7 @@ class Medium:
 
     kind: str
     transport: asyncio.DatagramTransport
+    control: asyncio.DatagramTransport
     ear: Ear
     mouth: Mouth
     target: tuple[str, int] | None = None
@@ -73,6 +74,8 @@ class SipPhone:
         self.media: dict[str, Medium] = {}
         self.messages: list[SipMessage] = []
         self.is_up = False
+        self.pictures_wanted = 0
+        """PLI and FIR that came."""
         self.remote: Description | None = None
         self.direction = "sendrecv"
         self._tag = f"t{random.getrandbits(32):x}"
@@ -94,7 +97,10 @@ class SipPhone:
         self._transport = await _bind(self._received)
         for kind in kinds:
             ear = Ear(kind)
-            transport = await _bind(lambda data, _, kind=kind: self._take_rtp(kind, data))
+            transport, control = await _bind_pair(
+                lambda data, _, kind=kind: self._take_rtp(kind, data),
+                lambda data, _, kind=kind: self._take_rtcp(kind, data),
+            )
             mouth = Mouth(
                 kind,
                 random.getrandbits(31),
@@ -102,7 +108,7 @@ class SipPhone:
                 self.tone,
                 lambda: True,
             )
-            self.media[kind] = Medium(kind, transport, ear, mouth)
+            self.media[kind] = Medium(kind, transport, control, ear, mouth)
         await self.register()
         return self
 
@@ -125,6 +131,7 @@ class SipPhone:
         for medium in self.media.values():
             medium.mouth.stop()
             medium.transport.abort()
+            medium.control.abort()
         if self._transport is not None:
             self._transport.abort()
 
@@ -380,7 +387,7 @@ class SipPhone:
             if chosen is None or not sends or medium.echoes:
                 medium.mouth.stop()
                 continue
-            event = next((n for n in section.types if "telephone" in section.codec(n)), None)
+            event = next((n for n in section.types if section.codec(n) == _EVENT), None)
             medium.mouth.speak(*chosen, None if event is None else (event, 8000))
 
     def _stop(self) -> None:
@@ -391,6 +398,11 @@ class SipPhone:
         medium = self.media[kind]
         if medium.target is not None:
             medium.transport.sendto(packet.render(), medium.target)
+
+    def _take_rtcp(self, kind: str, data: bytes) -> None:
+        if any(part[0] == 206 and part[1] in (1, 4) for part in rtcp_parts(data)):
+            self.pictures_wanted += 1
+            self.media[kind].mouth.wants_picture = True
 
     def _take_rtp(self, kind: str, data: bytes) -> None:
         if len(data) > 1 and 192 <= data[1] <= 223:
@@ -408,12 +420,13 @@ class SipPhone:
             self.media[kind].ear.take(packet, key)
 
 
+_EVENT = "telephone-event/8000"
 _CODECS = ("pcmu/8000", "pcma/8000", "vp8/90000")
 
 
 def _answered(section: Section) -> tuple[str, list[str]]:
     """Of the offered formats those that the phone has, under the offerer's numbers."""
-    able = (*_CODECS, "telephone-event/8000")
+    able = (*_CODECS, _EVENT)
     kept = [number for number in section.types if section.codec(number) in able]
     names = {n: section.codec(n) for n in kept}
     return " ".join(str(n) for n in kept), [f"rtpmap:{n} {name}" for n, name in names.items()]
@@ -430,3 +443,26 @@ async def _bind(take: object) -> asyncio.DatagramTransport:
         lambda: _Datagrams(take), local_addr=(HOST, 0)
     )
     return transport
+
+
+async def _bind_pair(
+    rtp: object, rtcp: object
+) -> tuple[asyncio.DatagramTransport, asyncio.DatagramTransport]:
+    """An even port and the one after it."""
+    loop = asyncio.get_running_loop()
+    while True:
+        port = random.randrange(40_000, 48_000, 2)
+        try:
+            first, _ = await loop.create_datagram_endpoint(
+                lambda: _Datagrams(rtp), local_addr=(HOST, port)
+            )
+        except OSError:
+            continue
+        try:
+            second, _ = await loop.create_datagram_endpoint(
+                lambda: _Datagrams(rtcp), local_addr=(HOST, port + 1)
+            )
+        except OSError:
+            first.abort()
+            continue
+        return first, second

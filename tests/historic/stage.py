@@ -55,7 +55,7 @@ _SECTIONS: Mapping[str, Sequence[str]] = {
         f"web-ice-addresses = {HOST}",
     ),
     "b2bua": (f"echo = {OWN_ECHO}",),
-    "users": (f"1005 = {PASSWORD}",),
+    "users": (f"1950 = {PASSWORD}",),
     "lab": ("enabled = true",),
     "log": ("verbose = debug", "all = stdout"),
 }

@@ -6,7 +6,7 @@ import asyncio
 import time
 from urllib.parse import parse_qs
 
-from tests.historic.client import HistoricClient
+from tests.historic.client import ESTABLISHED, HistoricClient
 from tests.historic.loop_thread import on_loop
 from tests.historic.peer import Kind
 from tests.historic.sip_phone import SipPhone
@@ -72,7 +72,7 @@ class TellingTests(StageTestCase):
     @on_loop
     async def test_statistics(self) -> None:
         """The numbers that a page shows are those of the call."""
-        client, phone = await self.talk("1005", "1105")
+        client, _ = await self.talk("1005", "1105")
         media = client.media
         await until(lambda: media.reports > 1, "reports", 8)
         stats = await client.get_server_stats()
@@ -122,6 +122,7 @@ class TwiceTests(StageTestCase):
         await client.make_offer("1101")
         await client.connected()
         await client.hold_call()
+        await until(lambda: client.call.state == ESTABLISHED, "held")
         await until(lambda: client.media.ear().quiet_for() > 0.3, "silence")
         await client.resume_call()
         await until(lambda: client.media.ear().tone(phone.tone) > 0.8, "the phone's tone")
