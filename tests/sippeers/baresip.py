@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.programs import RunningProgram, require_program, running
-from tests.sippeers.addresses import SIP_PORT, Endpoint, own_address
+from tests.sippeers.addresses import Endpoint, own_address
 
 _MODULES = Path("/usr/lib/baresip/modules")
-_CONTROL = 4444
+_CONTROL = -616
+"""Of the port of SIP."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_RATES = re.compile(r" audio=\d+/(\d+) \(bit/s\)")
 _REGISTERED = re.compile(r"\} 200 OK .*\[\d+ binding")
 Event = dict[str, object]
 
@@ -42,6 +44,8 @@ class Account:
     answer_mode: str = "manual"
     """manual or auto."""
     interval: int = 120
+    encryption: str = ""
+    """srtp: keys beside RTP/AVP; srtp-mand: RTP/SAVP or nothing."""
 
     def line(self) -> str:
         """Its line in baresip's file of accounts."""
@@ -53,6 +57,8 @@ class Account:
             "audio_codecs": "PCMU",
             "outbound": f'"sip:{self.server};transport={self.transport}"',
         }
+        if self.encryption:
+            parameters["mediaenc"] = self.encryption
         told = "".join(f";{name}={value}" for name, value in parameters.items())
         return f"<sip:{self.dn}@{self.server};transport={self.transport}>{told}\n"
 
@@ -124,15 +130,25 @@ class Baresip:
         self._received += data
         return bool(data)
 
+    @property
+    def rate(self) -> int:
+        """Bits of sound that it has received in the last second, headers not counted."""
+        found = _RATES.findall(self.log())
+        return int(found[-1]) if found else 0
+
     def log(self) -> str:
         """What it printed, without colours."""
         return _COLOUR.sub("", self.program.log())
 
 
 @contextmanager
-def baresip(account: Account) -> Iterator[Baresip]:
-    """Start the phone on an address of its own; its registration is under way then."""
-    at = Endpoint(own_address())
+def baresip(account: Account, at: Endpoint | None = None) -> Iterator[Baresip]:
+    """
+    Start the phone on an address of its own; its registration is under way then.
+
+    Its media come from 127.0.0.1 whatever the address: who looks at them puts it there.
+    """
+    at = at or Endpoint(own_address())
     with tempfile.TemporaryDirectory(prefix="webrtc-suite-test-") as name:
         folder = Path(name)
         (folder / "accounts").write_text(account.line())
@@ -163,7 +179,8 @@ def _connected(at: Endpoint, program: RunningProgram) -> socket.socket:
 
     def connect() -> bool:
         one = socket.socket()
-        if one.connect_ex((at.host, _CONTROL)) == 0:
+        control = _control(at)
+        if one.connect_ex((control.host, control.port)) == 0:
             opened.append(one)
             return True
         one.close()
@@ -173,17 +190,21 @@ def _connected(at: Endpoint, program: RunningProgram) -> socket.socket:
     return opened[0]
 
 
+def _control(at: Endpoint) -> Endpoint:
+    return at.at(at.port + _CONTROL)
+
+
 def _configuration(at: Endpoint, account: Account, folder: Path) -> str:
     lines = [
-        f"sip_listen {at.host}:{SIP_PORT}",
-        f"ctrl_tcp_listen {at.host}:{_CONTROL}",
+        f"sip_listen {at}",
+        f"ctrl_tcp_listen {_control(at)}",
         f"net_interface {at.host}",
         *([f"sip_cafile {account.trusted}"] if account.trusted else []),
         "poll_method epoll",
         "call_local_timeout 60",
         "call_max_calls 4",
         f"module_path {_MODULES}",
-        *(f"module {one}.so" for one in ("g711", "aufile")),
+        *(f"module {one}.so" for one in ("g711", "aufile", "srtp")),
         *(f"module_app {one}.so" for one in ("account", "menu", "ctrl_tcp")),
         f"audio_source aufile,{folder / 'said.wav'}",
         f"audio_player aufile,{folder / 'heard.wav'}",
