@@ -311,6 +311,11 @@ class Call(BridgedLegs):
             self.caller.hang_up((), now)
             self._end(self.caller, 0, cause, now)
 
+    def media_ended(self, leg: Leg, cause: str, now: float) -> None:
+        """Media of a leg are gone for good: so is the call, unless somebody else may answer."""
+        if leg is self.caller or leg is self.callee:
+            self.hang_up(cause, now)
+
     def _end(
         self, leg: Leg, status: int, cause: str, now: float, event: Ended | None = None
     ) -> None:

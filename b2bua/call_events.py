@@ -14,7 +14,8 @@ from b2bua.media_plane import StreamCounters
 from b2bua.sip.hop import Hop
 from b2bua.sip.message import Request, Response
 
-LegKind = Literal["server", "phone", "echo"]
+LegKind = Literal["server", "phone", "browser", "echo"]
+"""A browser's leg has ICE and DTLS-SRTP, however it is signalled; a phone's has plain RTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,33 @@ class PhoneRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A page has a session over HTTP. Anonymous ones can call and not be called."""
+
+    user: str
+    host: str
+    is_anonymous: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOut:
+    """Its session is over; ``reason`` is a fixed word."""
+
+    user: str
+    host: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignInRefused:
+    """Somebody at this host has no session; ``reason`` is a fixed word."""
+
+    host: str
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class MessagePassed:
     """
     A SIP message was received or sent. Only told where somebody asked for a trace.
@@ -195,6 +223,9 @@ Event = (
     | PhoneBound
     | PhoneGone
     | PhoneRefused
+    | SignedIn
+    | SignedOut
+    | SignInRefused
     | MessagePassed
 )
 

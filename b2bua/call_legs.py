@@ -14,11 +14,11 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from b2bua import causes
+from b2bua.agreed_media import Formats
 from b2bua.bodies import NotAcceptable, session_description
 from b2bua.call_events import CallHeld, Event
 from b2bua.header_policy import IDENTITY, Trust, carry
 from b2bua.leg import Leg
-from b2bua.leg_media import Formats
 from b2bua.media_plane import MediaPlane, MediaPortsExhausted
 from b2bua.sdp.errors import SdpError
 from b2bua.sip.message import Message

@@ -8,7 +8,7 @@ go to the phones that have registered for the number, or to the echo.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -26,17 +26,18 @@ from b2bua.call_events import (
 from b2bua.echo_call import EchoCall
 from b2bua.header_policy import TooManyHops, Trust, carry, is_loop, next_max_forwards
 from b2bua.leg import Leg, Target
-from b2bua.leg_media import LegMedia
 from b2bua.media_plane import MediaPlane
+from b2bua.media_watch import MediaWatch
+from b2bua.new_legs import NewLegs
 from b2bua.settings import B2buaSettings, EchoAnswer
 from b2bua.sip.digest import DigestClient
 from b2bua.sip.headers import NameAddr
-from b2bua.sip.hop import Hop
+from b2bua.sip.hop import BROWSER, Hop
 from b2bua.sip.invite_client import InviteClientUsage
 from b2bua.sip.invite_server import InviteServerUsage
 from b2bua.sip.invite_usage import InviteUsage
 from b2bua.sip.message import Request
-from b2bua.sip.timers import Deadlines
+from b2bua.sip.timers import Deadlines, earliest
 from b2bua.sip.transactions import TableFull
 from b2bua.sip.uri import SipUri, TelUri, Uri, escape_user
 from b2bua.sip.usage_events import Ended, Invitation, Invited, UsageEvent
@@ -44,6 +45,8 @@ from b2bua.sip.user_agent import UserAgent
 
 Headers = tuple[tuple[str, str], ...]
 _SERVICE_HEADER = PREFIX + SERVICE_TYPE
+SELF = "self"
+"""Whom a browser calls to hear and see itself."""
 _LONGEST_NUMBER = 128
 _LEAST_ATTEMPTS = 3
 """How often one INVITE may be sent, one server after the other; with more servers, once each."""
@@ -82,7 +85,8 @@ class Surroundings(Protocol):
 
 class Calls:
     """
-    The calls. ``session_id`` gives a new number for each ``o=`` line, ``call_id`` an id for logs.
+    The calls. ``session_id`` gives a new number for each ``o=`` line, ``call_id`` an id for logs;
+    ``wake`` asks for a call of ``handle_timeout`` soon, as something has happened to media.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class Calls:
         session_id: Callable[[], int],
         call_id: Callable[[], str],
         emit: Subscriber,
+        wake: Callable[[], None],
     ) -> None:
         self.plane = plane
         self.emit = emit
@@ -102,7 +107,8 @@ class Calls:
         self._settings = settings
         self._agent = agent
         self._around = around
-        self._session_id = session_id
+        self._watch = MediaWatch(wake)
+        self._new = NewLegs(settings, plane, session_id=session_id, tell=self._watch.tell)
         self._call_id = call_id
         self._calls: dict[str, Call] = {}
         self._legs: dict[InviteUsage, tuple[Call, Leg]] = {}
@@ -121,10 +127,11 @@ class Calls:
     @property
     def residue(self) -> int:
         """How many entries there are beside the calls; without calls it is 0."""
-        return sum(
-            len(table)
-            for table in (self._legs, self._busy, self._counted, self._origins, self._branches)
-        ) + len(self._deadlines)
+        tables: tuple[Sized, ...] = (
+            *(self._legs, self._busy, self._counted, self._origins, self._branches),
+            *(self._deadlines, self._watch),
+        )
+        return sum(len(table) for table in tables)
 
     def of(self, usage: InviteUsage) -> str:
         """The id of the call that a usage belongs to, "" for none."""
@@ -180,7 +187,8 @@ class Calls:
             return error.status, "max-forwards", ()
         if request.has("Replaces"):
             return self._replace(usage, request, hop, now)
-        kind: LegKind = "server" if self._around.is_server(hop.host) else "phone"
+        is_server = hop.transport != BROWSER and self._around.is_server(hop.host)
+        kind = self._new.kind_of_caller(hop, request, is_server=is_server)
         number = number_of(request.uri)
         own = number if kind == "server" else number_of(request.from_.uri)
         if self._busy[own] >= self._settings.limits.calls_per_dn:
@@ -207,12 +215,14 @@ class Calls:
         max_forwards: int,
         now: float,
     ) -> Call | None:
-        caller = self._leg(kind, number_of(request.from_.uri))
+        caller = self._new.make(kind, number_of(request.from_.uri))
         caller.usage, caller.hop = usage, usage.hop
         if kind == "phone":
             caller.media.seen_host = usage.hop.host
         caller.note(request)
         call_id = self._call_id()
+        if kind == "browser" and number == SELF:
+            return EchoCall(self, call_id, caller, number, max_forwards, now, on_talk=False)
         if kind == "server" and self._settings.echo.matches(number):
             on_talk = self._settings.echo_answer is EchoAnswer.ON_TALK
             return EchoCall(self, call_id, caller, number, max_forwards, now, on_talk=on_talk)
@@ -224,25 +234,12 @@ class Calls:
         )
         return call if call.rung else None
 
-    def _leg(self, kind: LegKind, number: str) -> Leg:
-        media = self._settings.media
-        made = LegMedia(
-            self.plane,
-            media.rules,
-            media.advertised or media.host,
-            self._session_id(),
-            # Servers that latch, and address translators before them, learn us from packets; a
-            # phone is known by its own.
-            is_heard_first=kind == "server",
-        )
-        return Leg(kind, number, made)
-
     def _to_phones(self, request: Request, number: str, now: float) -> list[Leg]:
         legs = []
         caller = _plain(request.from_)
         headers = carry(request, Trust(source=True)).headers
         for contact in self._around.contacts(number, now):
-            leg = self._leg("phone", number)
+            leg = self._new.make(self._new.kind_of_callee(contact.hop), number)
             to = NameAddr("", _sip_uri(number, self._settings.servers.domain))
             leg.media.seen_host = contact.hop.host
             leg.target = Target(contact.uri, caller, to, contact.hop, contact.route, headers)
@@ -251,7 +248,7 @@ class Calls:
 
     def _to_server(self, request: Request, number: str) -> Leg:
         domain = self._settings.servers.domain
-        leg = self._leg("server", number)
+        leg = self._new.make("server", number)
         uri = _sip_uri(number, domain)
         own = _sip_uri(number_of(request.from_.uri), domain)
         headers = carry(request, Trust(target=True)).headers
@@ -274,7 +271,8 @@ class Calls:
         replaces = request.replaces
         dialog = self._agent.dialogs.of_replaces(replaces) if replaces is not None else None
         replaced = next((u for u in self._legs if dialog is not None and dialog in u.dialogs), None)
-        if replaced is None or not self._around.is_server(hop.host) or replaces is None:
+        is_server = hop.transport != BROWSER and self._around.is_server(hop.host)
+        if replaced is None or not is_server or replaces is None:
             return 481, "replaces", ()
         call, leg = self._legs[replaced]
         if leg.has_ended:
@@ -283,7 +281,7 @@ class Calls:
             return 481, "replaces", ()
         if replaces.early_only:
             return 486, "replaces", ()
-        new = self._leg(leg.kind, number_of(request.from_.uri))
+        new = self._new.make(leg.kind, number_of(request.from_.uri))
         new.usage, new.hop = usage, usage.hop
         new.note(request)
         self._legs[usage] = (call, new)
@@ -336,7 +334,7 @@ class Calls:
             return None
         uri, caller = found
         is_ours = bool(self._around.contacts(number, now)) or self._settings.echo.matches(number)
-        return None if caller == "phone" and is_ours else uri
+        return None if caller != "server" and is_ours else uri
 
     def _note_origin(self, call: Call, usage: InviteClientUsage) -> None:
         caller = call.caller
@@ -405,19 +403,35 @@ class Calls:
         for branch in self._branches.pop(call, ()):
             self._origins.pop(branch, None)
         for leg in call.legs():
-            if leg.usage is not None:
-                self._legs.pop(leg.usage, None)
+            self.left(leg)
+
+    def left(self, leg: Leg) -> None:
+        """Forget a leg that is in no call any more; its end is its own business."""
+        self._watch.forget(leg)
+        if leg.usage is not None:
+            self._legs.pop(leg.usage, None)
+
+    def at(self, hop: Hop, call_id: str) -> Leg | None:
+        """The leg whose peer is at a hop and has this Call-ID."""
+        for usage, (_, leg) in self._legs.items():
+            if usage.hop.is_along(hop) and any(d.call_id == call_id for d in usage.dialogs):
+                return leg
+        return None
 
     # Time.
 
     def next_timeout(self) -> float | None:
         """When to call ``handle_timeout``, if ever."""
-        return self._deadlines.next()
+        return earliest(self._deadlines.next(), self._watch.next_timeout())
 
     def handle_timeout(self, now: float) -> None:
-        """Give up what has rung for too long."""
+        """Give up what has rung for too long, and end calls whose media are gone."""
         for call in self._deadlines.take_due(now):
             call.no_answer(now)
+        for leg, cause in self._watch.take_due(now):
+            found = self._legs.get(leg.usage) if leg.usage is not None else None
+            if found is not None:
+                found[0].media_ended(leg, cause, now)
 
     def hang_up_all(self, now: float) -> None:
         """End every call, as the process is about to end."""

@@ -13,7 +13,7 @@ One change goes in, then all outputs are taken, in the order in which they came 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -21,7 +21,7 @@ from ipaddress import ip_address
 from b2bua.call_events import Event, MessagePassed, ServerChanged, ServersDown, Subscriber
 from b2bua.calls import Calls, PhoneContact
 from b2bua.gate import Answer, Gate, Pass
-from b2bua.media_plane import MediaPlane
+from b2bua.media_plane import MediaPlane, StreamCounters
 from b2bua.registrar import Registrar, SignIn
 from b2bua.server_requests import retry_after
 from b2bua.servers import Servers
@@ -29,7 +29,7 @@ from b2bua.settings import B2buaSettings
 from b2bua.sip.client_transaction import ClientTransaction
 from b2bua.sip.digest import DigestClient
 from b2bua.sip.headers import NameAddr
-from b2bua.sip.hop import Hop
+from b2bua.sip.hop import BROWSER, Hop
 from b2bua.sip.message import Message, Request, Response
 from b2bua.sip.outputs import (
     Ignored,
@@ -82,7 +82,8 @@ class B2bua:
     """
     Everything between transports and media plane.
 
-    ``sent_by`` is what a Via shows toward a hop, ``own_names`` all that it may ever show.
+    ``sent_by`` is what a Via shows toward a hop, ``own_names`` all that it may ever show. ``wake``
+    is called, from outside any method, when ``next_timeout`` is another without any of them.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class B2bua:
         own_names: Callable[[], frozenset[str]],
         emit: Subscriber,
         now: float,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
         self.emit = emit
@@ -104,6 +106,8 @@ class B2bua:
         self.traces = False
         """Whether each message is told as an event."""
         self._sent_by = sent_by
+        self._lent: dict[str, str] = {}
+        """Passwords of DNs at the SIP Server, as their pages have given them."""
         self._outputs: list[Output] = []
         profile = Profile(allow_events=TALK_HOLD if settings.talk_hold else ())
         timers = Timers(failover=settings.servers.times.failover)
@@ -126,7 +130,7 @@ class B2bua:
             random=random.fraction,
             token=random.token,
             contact=self._contact,
-            passwords=settings.phones.users.get,
+            passwords=self._password_of,
             emit=self._tell_of_servers,
             now=now,
         )
@@ -150,6 +154,7 @@ class B2bua:
             session_id=lambda: 1 + random.below(2**62),
             call_id=lambda: random.token()[:16],
             emit=emit,
+            wake=wake,
         )
 
     # What the shell tells.
@@ -194,6 +199,17 @@ class B2bua:
             self.servers.sign_in(number, now)
         self._pump(now)
 
+    def lend(self, dn: str, password: str | None) -> None:
+        """Answer the SIP Servers' challenges for a DN with this, unless it has one here."""
+        if password is None:
+            self._lent.pop(dn, None)
+        else:
+            self._lent[dn] = password
+
+    def _password_of(self, dn: str) -> str | None:
+        own = self.settings.phones.users.get(dn)
+        return self._lent.get(dn) if own is None else own
+
     def shut_down(self, now: float, limit: float) -> None:
         """End every call, and unregister within ``limit`` seconds; see ``is_closed``."""
         self.calls.hang_up_all(now)
@@ -204,6 +220,13 @@ class B2bua:
     def is_closed(self) -> bool:
         """Whether a shut-down has done what it could."""
         return self.servers.is_closed and self.agent.is_idle
+
+    def media_counters(self, hop: Hop, call_id: str) -> Mapping[str, StreamCounters]:
+        """What the leg of a dialog has moved so far, by kind of medium; empty if there is none."""
+        leg = self.calls.at(hop, call_id)
+        if leg is None:
+            return {}
+        return {kind: self.calls.plane.counters(end) for kind, end in leg.media.ends.items()}
 
     # Time.
 
@@ -325,7 +348,7 @@ class B2bua:
         """Where a request inside a dialog goes; ``hop`` is where its peer's latest came from."""
         if not isinstance(uri, SipUri):
             return hop
-        if self.servers.is_server(hop.host):
+        if self._is_server(hop):
             transport = uri.transport if uri.transport in TRANSPORTS else hop.transport
             mapped = self.servers.next_hop(uri.host, uri.port, transport)
             if mapped is not None:
@@ -336,7 +359,11 @@ class B2bua:
 
     def _sharer_of(self, hop: Hop) -> str:
         """Who shares the room for transactions: everybody but the servers, whose calls are it."""
-        return "" if self.servers.is_server(hop.host) else source_of(hop.host)
+        return "" if self._is_server(hop) else source_of(hop.host)
+
+    def _is_server(self, hop: Hop) -> bool:
+        """Whether this is one of the SIP Servers. A page may be on the same machine."""
+        return hop.transport != BROWSER and self.servers.is_server(hop.host)
 
     def _knows(self, request: Request, hop: Hop) -> bool:
         """Whether a request belongs to something that is there."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from b2bua.agreed_media import Formats
 from b2bua.call import Call, warning
 from b2bua.call_events import CallRinging
 from b2bua.call_legs import CallState
 from b2bua.leg import Leg
-from b2bua.leg_media import Formats
 from b2bua.media_plane import MediaPortsExhausted
 from b2bua.sdp.errors import SdpError
 

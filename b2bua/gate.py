@@ -37,7 +37,7 @@ from b2bua.dn import dn_of
 from b2bua.settings import PhoneSettings
 from b2bua.sip.digest import Algorithm
 from b2bua.sip.digest_server import DigestServer, NotAuthenticated
-from b2bua.sip.hop import DATAGRAM, Hop
+from b2bua.sip.hop import BROWSER, DATAGRAM, Hop
 from b2bua.sip.message import Request, Response
 from b2bua.source_budget import SourceBudget, source_of
 from b2bua.stateless import does_not_amplify, stateless_response
@@ -139,6 +139,9 @@ class Gate:
     def judge(self, request: Request, hop: Hop, now: float) -> Verdict:
         """Say what becomes of a request that came by ``hop``."""
         method = request.method
+        if hop.transport == BROWSER:
+            # The gateway has asked its page who it is, and speaks in no other's name.
+            return self._pass("page", dn_of(request.from_.uri))
         if method != "REGISTER" and self._is_server(hop.host):
             return self._pass("server", is_server=True)
         if self._knows(request, hop):

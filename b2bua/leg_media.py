@@ -8,24 +8,35 @@ codecs: ports, addresses, ``o=`` line and directions are its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
+from b2bua.agreed_media import (
+    KINDS,
+    NOWHERE,
+    Common,
+    Crossing,
+    Formats,
+    Sides,
+    agree,
+    crossing,
+)
 from b2bua.media_plane import MediaPlane, StreamCounters, StreamTerms
 from b2bua.sdp.compose import (
     Medium,
     compose_answer,
     compose_offer,
     compose_refresh,
+    profile,
     unused,
 )
 from b2bua.sdp.description import MediaDescription, SessionDescription, parse
 from b2bua.sdp.direction import Direction
 from b2bua.sdp.errors import SdpError
-from b2bua.sdp.formats import AgreedFormat, Format, agreed, find, formats_of
+from b2bua.sdp.formats import AgreedFormat, Format, formats_of
 from b2bua.sdp.hold import Hold, effective_direction
 from b2bua.sdp.lines import Origin
 from b2bua.sdp.negotiation import (
@@ -36,68 +47,33 @@ from b2bua.sdp.negotiation import (
     offer_formats,
 )
 from b2bua.sdp.offer_answer import OfferAnswer, Turn
-from b2bua.sdp.once import Memory, of_shapes
 
-KINDS: Final = ("audio", "video")
-Sides = tuple[SessionDescription, SessionDescription]
-"""Ours and theirs."""
-Formats = Mapping[str, tuple[Format, ...]]
-"""Formats by kind of medium."""
+Slots = Sequence[Medium | None]
+"""What is said of each slot; None: nothing, it is not in use."""
 _PLAIN: Final = frozenset({"RTP/AVP", "RTP/AVPF"})
 _SILENT: Final = {"pcmu": 0, "pcma": 8}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Agreed:
-    """What two descriptions have in common: of each kind the first medium that both use."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """What SIP peers are told of pictures and losses (RFC 4585)."""
 
-    slots: Mapping[str, int]
-    formats: Mapping[str, tuple[AgreedFormat, ...]]
-    named: Formats
-    """The same with the numbers that the peer wants, and nothing else."""
-    flows: Mapping[str, Direction]
-    clock_rates: Mapping[str, Mapping[int, int]]
-    is_known: bool
-    """Others are likely to agree on the same."""
+    is_negotiated: bool = False
+    """Video is offered as RTP/AVPF; otherwise it is not said that there is any."""
+    is_sent: bool = True
+    """Whether what the other leg's peer asks for goes on, negotiated or not."""
 
 
-@of_shapes
-def _agree(local: SessionDescription, remote: SessionDescription) -> _Agreed:
-    """Compare two descriptions, slot by slot."""
-    slots: dict[str, int] = {}
-    flows: dict[str, Direction] = {}
-    formats: dict[str, tuple[AgreedFormat, ...]] = {}
-    for slot, (ours, theirs) in enumerate(zip(local.media, remote.media, strict=True)):
-        kind = ours.kind
-        if ours.rejected or theirs.rejected or kind not in KINDS or kind in slots:
-            continue
-        slots[kind] = slot
-        formats[kind] = agreed(formats_of(ours), formats_of(theirs))
-        flow = effective_direction(remote, theirs).reversed
-        flows[kind] = effective_direction(local, ours).within(flow)
-    return _Agreed(
-        slots,
-        formats,
-        {kind: tuple(each.format for each in common) for kind, common in formats.items()},
-        flows,
-        {
-            kind: {each.receive_type: each.format.clock_rate for each in common}
-            for kind, common in formats.items()
-        },
-        local.shape.is_known and remote.shape.is_known,
-    )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Common:
-    """Two descriptions and what they have in common."""
-
-    sides: Sides
-    agreed: _Agreed
+USUAL_FEEDBACK: Final = Feedback()
 
 
 class LegMedia:
-    """One leg's session description and its ends. Its ends are opened when they are first said."""
+    """
+    One leg's session description and its ends. Its ends are opened when they are first said.
+
+    Here the peer is a SIP phone or a SIP Server; what another kind of peer needs stands in methods
+    of its own.
+    """
 
     def __init__(
         self,
@@ -107,6 +83,7 @@ class LegMedia:
         session_id: int,
         *,
         is_heard_first: bool = False,
+        feedback: Feedback = Feedback(),
     ) -> None:
         """``is_heard_first``: its ends send silence while there is nothing else to send."""
         family = "IP6" if ":" in host else "IP4"
@@ -124,11 +101,12 @@ class LegMedia:
         self._rules = rules
         self._host = host
         self._is_heard_first = is_heard_first
+        self._feedback = feedback
         self._numbers = PayloadTypes()
         self._early: SessionDescription | None = None
         self._branches: tuple[OfferAnswer, str] | None = None
         """Our first offer, as any branch may answer it, and which branch has done so."""
-        self._common: _Common | None = None
+        self._common: Common | None = None
         self._applied: object = None
         """What the terms of the ends were made from last."""
 
@@ -148,24 +126,35 @@ class LegMedia:
 
     def _offer(self, named: Formats | None, direction: Direction) -> bytes:
         self._take_back()
+        slots = self._offered_slots(named, direction)
+        if not any(slots):
+            raise SdpError("media", "no codec")
+        made = self._composed_offer(slots)
+        return self.session.send_offer(made, holding=self.by_us).render()
+
+    def _offered_slots(self, named: Formats | None, direction: Direction) -> Slots:
         local = self.session.local
         slots: list[Medium | None] = []
         seen: set[str] = set()
         kinds = [medium.kind for medium in local.media] if local else []
-        # In a session that stands no medium is added that nobody has asked for.
-        allowed = KINDS if local is None or named is not None else tuple(self.agreed)
         for kind in (*kinds, *(kind for kind in KINDS if kind not in kinds)):
-            fits = kind in allowed and kind not in seen
-            slot = self._offered(kind, named, direction) if fits else None
+            fits = self._may_offer(kind, named) and kind not in seen
+            slot = self._offered(kind, len(slots), named, direction) if fits else None
             seen.add(kind)
             if slot is not None or len(slots) < len(kinds):
                 slots.append(slot)
-        if not any(slots):
-            raise SdpError("media", "no codec")
-        made = compose_offer(self._host, slots, local)
-        return self.session.send_offer(made, holding=self.by_us).render()
+        return slots
 
-    def _offered(self, kind: str, named: Formats | None, direction: Direction) -> Medium | None:
+    def _may_offer(self, kind: str, named: Formats | None) -> bool:
+        """In a session that stands no medium is added that nobody has asked for."""
+        return kind in (KINDS if self.session.local is None or named is not None else self.agreed)
+
+    def _composed_offer(self, slots: Slots) -> SessionDescription:
+        return compose_offer(self._host, slots, self.session.local)
+
+    def _offered(
+        self, kind: str, slot: int, named: Formats | None, direction: Direction
+    ) -> Medium | None:
         if kind not in KINDS:
             return None
         if named is None:
@@ -174,18 +163,38 @@ class LegMedia:
             formats = offer_formats(kind, named.get(kind, ()), self._rules, self._numbers)
         if not formats:
             return None
-        return Medium(kind=kind, port=self._port(kind), formats=formats, direction=direction)
+        return Medium(
+            kind=kind,
+            port=self._port(kind),
+            protocol=self._protocol(kind, slot),
+            formats=formats,
+            direction=direction,
+        )
+
+    def _protocol(self, kind: str, slot: int) -> str:
+        """Return the profile to offer: that which the slot has, if it is there."""
+        remote = self.session.remote
+        if remote is not None and slot < len(remote.media) and not remote.media[slot].rejected:
+            return remote.media[slot].line.protocol
+        return self._first_protocol(kind)
+
+    def _first_protocol(self, kind: str) -> str:
+        return profile(feedback=self._feedback.is_negotiated and kind == "video")
 
     def take_offer(self, body: bytes) -> None:
         """Take an offer of the peer. Raises SdpError with the status to refuse it with."""
         offer = parse(body)
-        live = [medium for medium in offer.media if _is_plain(medium)]
-        if live and not any(self._reaches(offer, medium) for medium in live):
-            raise SdpError("address")
+        self._check_offer(offer)
         self._take_back()
         self.session.receive_offer(offer)
         for medium in offer.media:
             self._numbers.learn(formats_of(medium))
+
+    def _check_offer(self, offer: SessionDescription) -> None:
+        """Raise SdpError for what cannot be had, whatever the codecs are."""
+        live = [medium for medium in offer.media if _is_plain(medium)]
+        if live and not any(self._reaches(offer, medium) for medium in live):
+            raise SdpError("address")
 
     def _take_back(self) -> None:
         """Forget an offer of ours that crossed with one of the peer, or is to be sent again."""
@@ -200,12 +209,19 @@ class LegMedia:
 
     def _usable(self, offer: SessionDescription) -> dict[str, tuple[Format, ...]]:
         found: dict[str, tuple[Format, ...]] = {}
-        for medium in offer.media:
-            if medium.kind in KINDS and medium.kind not in found and self._takes(offer, medium):
-                formats = self._rules.allowed(formats_of(medium))
-                if formats:
-                    found[medium.kind] = formats
+        for kind, slot in self._chosen(offer).items():
+            formats = self._rules.allowed(formats_of(offer.media[slot]))
+            if formats:
+                found[kind] = formats
         return found
+
+    def _chosen(self, offer: SessionDescription) -> dict[str, int]:
+        """Return the slot that each kind of medium goes over: the first that can be taken."""
+        chosen: dict[str, int] = {}
+        for slot, medium in enumerate(offer.media):
+            if medium.kind in KINDS and medium.kind not in chosen and self._takes(offer, medium):
+                chosen[medium.kind] = slot
+        return chosen
 
     def answer(self, named: Formats) -> bytes:
         """
@@ -214,21 +230,30 @@ class LegMedia:
         Raises SdpError where nothing is common, and leaves the offer open; MediaPortsExhausted.
         """
         session = self.session
-        offer, local = session.offer, session.local
+        offer = session.offer
         if offer is None:
             raise RuntimeError("there is no offer to answer")
-        if session.refresh and local is not None and self.by_us == session.hold.by_us:
-            return session.send_answer(compose_refresh(local, offer)).render()
-        hold = Hold(self.by_us, session.asked_hold.by_them)
-        slots: list[Medium | None] = []
-        seen: set[str] = set()
-        for medium in offer.media:
-            slots.append(
-                None if medium.kind in seen else self._answered(offer, medium, named, hold)
-            )
-            seen.add(medium.kind)
-        made = compose_answer(self._host, offer, slots)
+        made = self._refreshed(offer)
+        if made is None:
+            made = self._composed_answer(offer, self._answered_slots(offer, named))
         return session.send_answer(made, holding=self.by_us).render()
+
+    def _refreshed(self, offer: SessionDescription) -> SessionDescription | None:
+        """Return the answer to what only repeats the offer before; None where it is another."""
+        session, local = self.session, self.session.local
+        if not session.refresh or local is None or self.by_us != session.hold.by_us:
+            return None
+        return compose_refresh(local, offer)
+
+    def _answered_slots(self, offer: SessionDescription, named: Formats) -> Slots:
+        hold = Hold(self.by_us, self.session.asked_hold.by_them)
+        slots: list[Medium | None] = [None] * len(offer.media)
+        for slot in self._chosen(offer).values():
+            slots[slot] = self._answered(offer, offer.media[slot], named, hold)
+        return slots
+
+    def _composed_answer(self, offer: SessionDescription, slots: Slots) -> SessionDescription:
+        return compose_answer(self._host, offer, slots)
 
     def _answered(
         self,
@@ -238,7 +263,7 @@ class LegMedia:
         hold: Hold,
     ) -> Medium | None:
         kind = medium.kind
-        if kind not in KINDS or kind not in named or not self._takes(offer, medium):
+        if kind not in named:
             return None
         formats = answer_formats(kind, formats_of(medium), named[kind], self._rules)
         if not formats:
@@ -265,7 +290,7 @@ class LegMedia:
         session = self.session
         if session.turn is Turn.AGREED and self._branches is not None:
             session = self._branches[0].fork()
-        session.receive_answer(_completed(parse(body), session.offer))
+        session.receive_answer(self._read_answer(body, session.offer))
         self.session, self._early, self._branches = session, None, None
 
     def take_branch_answer(self, body: bytes, branch: str) -> None:
@@ -277,7 +302,7 @@ class LegMedia:
         """
         first = self._branches[0] if self._branches is not None else self.session.fork()
         session = first.fork()
-        session.receive_answer(_completed(parse(body), session.offer))
+        session.receive_answer(self._read_answer(body, session.offer))
         self.session, self._early, self._branches = session, None, (first, branch)
 
     def is_answered_by(self, branch: str) -> bool:
@@ -287,9 +312,12 @@ class LegMedia:
 
     def take_early_answer(self, body: bytes) -> None:
         """Take what an unreliable provisional response says the answer is going to be."""
-        answer = _completed(parse(body), self.session.offer)
+        answer = self._read_answer(body, self.session.offer)
         self.session.check_answer(answer)
         self._early = answer
+
+    def _read_answer(self, body: bytes, offer: SessionDescription | None) -> SessionDescription:
+        return _completed(parse(body), offer)
 
     def take_promised_answer(self) -> bool:
         """Take the answer that an unreliable response gave, as the final one had none."""
@@ -319,14 +347,14 @@ class LegMedia:
             return None
         return session.local, session.remote
 
-    def _compared(self) -> _Common | None:
+    def _compared(self) -> Common | None:
         """What the two sides have in common, as far as there are two; compared once."""
         sides = self._sides()
         if sides is None:
             return None
         known = self._common
         if known is None or known.sides[0] is not sides[0] or known.sides[1] is not sides[1]:
-            known = self._common = _Common(sides, _agree(*sides))
+            known = self._common = Common(sides, agree(*sides))
         return known
 
     # What the ends do.
@@ -348,8 +376,33 @@ class LegMedia:
             if common is None or kind not in common.agreed.slots:
                 self._plane.set_terms(end, StreamTerms(sends=False, receives=False))
                 continue
-            there = None if across is None else across.agreed
-            self._plane.set_terms(end, _terms(kind, common, there, speaks, self.seen_host))
+            over = NOWHERE if across is None else crossing(kind, common.agreed, across.agreed)
+            self._plane.set_terms(end, self._terms(kind, common, over, speaks))
+
+    def _terms(self, kind: str, common: Common, over: Crossing, speaks: bool) -> StreamTerms:
+        """Return what one end is to do, and where what it receives goes ``over`` to."""
+        remote, here = common.sides[1], common.agreed
+        theirs = remote.media[here.slots[kind]]
+        connection = remote.connection_of(theirs)
+        reachable = connection is not None and not connection.unspecified
+        host = connection.address if connection is not None and reachable else ""
+        rtcp = theirs.rtcp
+        rtcp_port = rtcp.port if rtcp is not None else theirs.port + 1
+        rtcp_host = (rtcp.connection.address if rtcp and rtcp.connection else "") or host
+        if host and _is_behind_nat(host, self.seen_host):
+            host = rtcp_host = self.seen_host
+        flow = here.flows[kind]
+        return StreamTerms(
+            remote=(host, theirs.port) if host else None,
+            remote_rtcp=(rtcp_host, rtcp_port) if host and rtcp_port < 65536 else None,
+            sends=flow.sends and bool(host),
+            receives=flow.receives,
+            payload_types=over.payload_types,
+            clock_rates=here.clock_rates[kind],
+            event_rates=over.event_rates,
+            silence=_silence(here.formats[kind]) if speaks else None,
+            takes_feedback=self._feedback.is_sent,
+        )
 
     def close(self) -> dict[str, StreamCounters]:
         """Give the ends back; tell what each has moved, by kind of medium."""
@@ -364,31 +417,6 @@ def _completed(answer: SessionDescription, offer: SessionDescription | None) -> 
     return answer.with_media((*answer.media, *map(unused, missing)))
 
 
-def _terms(
-    kind: str, common: _Common, there: _Agreed | None, speaks: bool, seen_host: str
-) -> StreamTerms:
-    remote, here = common.sides[1], common.agreed
-    theirs = remote.media[here.slots[kind]]
-    connection = remote.connection_of(theirs)
-    reachable = connection is not None and not connection.unspecified
-    host = connection.address if connection is not None and reachable else ""
-    rtcp = theirs.rtcp
-    rtcp_port = rtcp.port if rtcp is not None else theirs.port + 1
-    rtcp_host = (rtcp.connection.address if rtcp and rtcp.connection else "") or host
-    if host and _is_behind_nat(host, seen_host):
-        host = rtcp_host = seen_host
-    flow = here.flows[kind]
-    return StreamTerms(
-        remote=(host, theirs.port) if host else None,
-        remote_rtcp=(rtcp_host, rtcp_port) if host and rtcp_port < 65536 else None,
-        sends=flow.sends and bool(host),
-        receives=flow.receives,
-        payload_types={} if there is None else _mapping(kind, here, there),
-        clock_rates=here.clock_rates[kind],
-        silence=_silence(here.formats[kind]) if speaks else None,
-    )
-
-
 @lru_cache(1024)
 def _is_behind_nat(host: str, seen_host: str) -> bool:
     try:
@@ -397,30 +425,6 @@ def _is_behind_nat(host: str, seen_host: str) -> bool:
         # A name, or nothing known of the peer: the description is all there is.
         return False
     return named.is_private and not seen.is_private
-
-
-def _mapping(kind: str, here: _Agreed, there: _Agreed) -> Mapping[int, int]:
-    """Return which number of this leg goes on under which number of the other leg."""
-    key = kind, here, there
-    known = _mappings.get(key)
-    if known is None:
-        known = _mapped(here.formats[kind], there.formats.get(kind, ()))
-        if here.is_known and there.is_known:
-            _mappings.keep(key, known)
-    return known
-
-
-_mappings: Final[Memory[tuple[str, _Agreed, _Agreed], Mapping[int, int]]] = Memory()
-
-
-def _mapped(here: tuple[AgreedFormat, ...], there: tuple[AgreedFormat, ...]) -> dict[int, int]:
-    numbers = {each.format: each.send_type for each in there}
-    found: dict[int, int] = {}
-    for each in here:
-        counterpart = find(each.format, numbers)
-        if counterpart is not None:
-            found[each.receive_type] = numbers[counterpart]
-    return found
 
 
 def _silence(here: tuple[AgreedFormat, ...]) -> int | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Address = tuple[str, int]
 
@@ -187,6 +187,7 @@ class TransportEvent(Enum):
     """It was never connected, or the handshake failed: it never will be."""
 
 
+@runtime_checkable
 class WebMediaPlane(MediaPlane, Protocol):
     """
     A media plane with transports for browsers: ICE (RFC 8445), DTLS-SRTP (RFC 5764), one port.

@@ -117,6 +117,8 @@ class MediaSettings:
     """Seconds that a freed pair of ports is not used again, so that late packets find nobody."""
     rules: CodecRules
     """Codecs of both legs; transcoding is none of this plane's business."""
+    trace_level: int = 1
+    """How many packets are written down, 0 to 4, where somebody reads that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,12 @@
 """
-The benchmarks: two tables, the relay beside Debian's coturn and calls beside Sippy's B2BUA.
+The benchmarks: the relay beside Debian's coturn, calls beside Sippy's B2BUA, bridges beside
+Debian's rtpengine.
 
     python benchmarks/run.py [--quick] [--only NAME ...] [--against-itself]
 
-Each table is printed and kept in results/ (relay.md and relay.json, sip.md and sip.json; a name
-with -partial for anything but the whole run against the peer). Exit status 1: a goal was missed or
-a row failed. Everything runs on loopback, where permitted in a network namespace of its own.
+Each table is printed and kept in results/ (relay.md and relay.json, and so on; a name with -partial
+for anything but the whole run against the peer). Exit status 1: a goal was missed or a
+row failed. Everything runs on loopback, where permitted in a network namespace of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +27,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks import load, relay, servers, sip, sip_rows, sip_servers, sipp
+from benchmarks import (
+    bridge,
+    bridge_servers,
+    load,
+    relay,
+    servers,
+    sip,
+    sip_rows,
+    sip_servers,
+    sipp,
+)
 from benchmarks.figures import BAD, Row, table
 from benchmarks.progress import measure
 
@@ -111,15 +122,15 @@ class Table:
 
 def options() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="the relay beside coTURN, calls beside Sippy")
+    parser = argparse.ArgumentParser(description="the relay, calls and bridges beside their peers")
     parser.add_argument("--quick", action="store_true", help="a quarter of the time, rougher")
-    names = [*relay.BENCHMARKS, *sip_rows.BENCHMARKS]
+    names = [*relay.BENCHMARKS, *sip_rows.BENCHMARKS, *bridge.BENCHMARKS]
     parser.add_argument(
         "--only",
         action="append",
-        choices=["relay", "sip", *names],
+        choices=["relay", "sip", "bridge", *names],
         metavar="NAME",
-        help="one table (relay, sip), or one benchmark of: " + ", ".join(names),
+        help="one table (relay, sip, bridge), or one benchmark of: " + ", ".join(names),
     )
     parser.add_argument(
         "--against-itself",
@@ -176,6 +187,25 @@ def sip_table(chosen: argparse.Namespace, names: list[str], namespace: bool) -> 
     return Table("sip", title, "sippy", rows, about, lasted, bench.plots)
 
 
+def bridge_table(chosen: argparse.Namespace, names: list[str], namespace: bool) -> Table:
+    """Measure bridges beside rtpengine."""
+    load.build()
+    first: bridge_servers.Start = bridge_servers.ours
+    if chosen.against_itself:
+        first = bridge_servers.rtpengine
+    extent = bridge.QUICK if chosen.quick else bridge.FULL
+    bench = bridge.BridgeBench(
+        starts=(first, bridge_servers.rtpengine),
+        extent=extent,
+        load_cpu=LOAD_CPU,
+        limit=extent.limit,
+    )
+    rows = measure(bench, bridge.BENCHMARKS, names)
+    about = circumstances(namespace, rtpengine=bridge_servers.rtpengine_version())
+    title = "Bridges beside rtpengine"
+    return Table("bridge", title, "rtpengine", rows, about, _extent(chosen, extent.repetitions))
+
+
 def _extent(chosen: argparse.Namespace, repetitions: int) -> str:
     return f"{'Quick' if chosen.quick else 'Full'} run, {repetitions} repetitions"
 
@@ -189,6 +219,7 @@ def main() -> int:
     for name, all_names, make in (
         ("relay", list(relay.BENCHMARKS), relay_table),
         ("sip", list(sip_rows.BENCHMARKS), sip_table),
+        ("bridge", list(bridge.BENCHMARKS), bridge_table),
     ):
         names = chosen_names(chosen.only, name, all_names)
         if not names:

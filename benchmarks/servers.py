@@ -174,10 +174,11 @@ def started(
     try:
         yield process
     finally:
-        _end(process)
+        end(process)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process, by force after ten seconds."""
     process.terminate()
     try:
         process.wait(10)

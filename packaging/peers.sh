@@ -3,26 +3,41 @@
 #
 # What is here already is left alone. Installing needs root or a sudo that asks nothing; what
 # stays missing is named, and the tests that need it fail, or skip under ALLOW_MISSING_PEERS=1.
-# No service is started or left enabled by an install.
+# No service is started or left enabled by an install. With the word "bench" those that only the
+# benchmarks need are installed, too.
 set -u
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 policy=/usr/sbin/policy-rc.d
+purpose=${1:-test}
 
 say() { printf 'peers: %s\n' "$*"; }
 
 # A name with slashes is a part of a program, in /usr/lib or the folder of this machine's kind.
 is_here() {
     case $1 in
+        /*) [ -e "$1" ] ;;
         */*) ls "/usr/lib/$1" /usr/lib/*/"$1" 2>/dev/null | grep -q . ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }
 
+of_benchmarks() {
+    [ "$purpose" = bench ] || return 0
+    cat <<PROGRAMS
+rtpengine rtpengine-daemon
+cc gcc
+/usr/include/srtp2/srtp.h libsrtp2-dev
+/usr/include/openssl/ssl.h libssl-dev
+PROGRAMS
+}
+
 packages_of_missing_programs() {
     while read -r program package; do
+        [ -n "$program" ] || continue
         is_here "$program" || printf '%s\n' "$package"
     done <<PROGRAMS | sort -u
+$(of_benchmarks)
 turnserver coturn
 turnutils_uclient coturn
 turnutils_stunclient coturn
@@ -43,6 +58,7 @@ sipsak sipsak
 tshark tshark
 dumpcap wireshark-common
 ip iproute2
+openssl openssl
 node nodejs
 npm npm
 PROGRAMS
@@ -75,7 +91,7 @@ disable_services() {
     command -v systemctl >/dev/null || return 0
     for package in "$@"; do
         case $package in
-            coturn | haproxy | kamailio | squid) as_root systemctl --quiet disable "$package" ;;
+            coturn | haproxy | kamailio | rtpengine-daemon | squid) as_root systemctl --quiet disable "$package" ;;
             pulseaudio) as_root systemctl --quiet --global disable pulseaudio.service pulseaudio.socket ;;
         esac
     done

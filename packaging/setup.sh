@@ -3,7 +3,7 @@
 #
 #   run    .venv with what the suite needs, the checkout itself installed in it
 #   test   that, the tools of the tests, and the real peers that the tests talk to
-#   bench  that, and Sippy's B2BUA in an environment of its own
+#   bench  that, Debian's rtpengine, and Sippy's B2BUA in an environment of its own
 #
 # Nothing is done twice: .venv carries a stamp of what it was made from, and is made anew when
 # setup.cfg or the interpreter changes. PYTHON names another interpreter than python3.
@@ -60,7 +60,7 @@ if [ ! -e .venv/has-test-tools ]; then
     install_checkout '.[dev]'
     touch .venv/has-test-tools
 fi
-packaging/peers.sh
+packaging/peers.sh "$purpose"
 [ "$purpose" = bench ] || exit 0
 
 # What Sippy needs is nothing that the suite needs, so .venv stays as it is.

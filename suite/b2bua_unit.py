@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.web.resource import IResource
 
 from b2bua.net.service import B2buaService
 from b2bua.net.stream import SipStream
@@ -74,6 +75,11 @@ class B2buaUnit:
     def accept(self, transport: str, host: str, port: int) -> SipStream | None:
         """Make the protocol of a connection that a listener of the pages took in; None refuses."""
         return None if self.service is None else self.service.accept(transport, host, port)
+
+    def pages(self) -> Mapping[bytes, IResource] | None:
+        """The gateway's addresses, by the first part of their paths; None while it is down."""
+        web = getattr(self.service, "web", None)
+        return None if web is None else web.pages()
 
     def serving(self) -> list[tuple[str, Address, str]]:
         """Transport and address of everything that is taken in, and what it is."""

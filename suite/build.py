@@ -5,9 +5,7 @@ Makes the real parts of the suite: data plane, relay, listeners, pages, certific
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 from twisted.internet.base import ReactorBase, ThreadedResolver
@@ -16,7 +14,6 @@ from twisted.internet.interfaces import IProtocol
 from suite.admission import Admission, ListenLimits
 from suite.build_b2bua import build_b2bua, build_lab
 from suite.call_snapshot import CallSnapshots
-from suite.certificate import CertificateWatcher, OwnCertificate
 from suite.composition import Composition, Parts, compose
 from suite.datapath.twin import TwinPlane
 from suite.event_log import EventLog
@@ -26,11 +23,12 @@ from suite.log_records import LogEvent
 from suite.machine import local_addresses
 from suite.metrics import Metrics
 from suite.service import SuiteService
-from suite.settings import SuiteSettings, TcpListen, TlsSettings
-from suite.tls import TlsContexts
+from suite.settings import TcpListen
+from suite.shared_contexts import SharedContexts
+from suite.web.gateway_pages import Pages
 from suite.web.ice_servers import IceServers, ice_servers
 from suite.web.lab import LabWeb
-from suite.web.site import LabPages, build_site
+from suite.web.site import LabPages, build_gateway_root, build_site, site_of
 from turn.access import allow_line
 from turn.events import Event, Subscriber
 from turn.net.external_address import ExternalAddressFinder
@@ -46,7 +44,7 @@ def build(service: SuiteService) -> Composition:
     metrics = Metrics()
     parts = Parts()
     settings = service.settings
-    relay, gateway, sip = None, None, None
+    relay, snapshots, sip, gateway = None, None, None, None
     if settings.turn is not None:
         plane = TwinPlane(service.reactor, _not_yet, buffer=settings.socket_buffer)
         relay = _relay(service, settings.turn, plane, _both(metrics.relay, service))
@@ -57,75 +55,22 @@ def build(service: SuiteService) -> Composition:
         _relay_metrics(metrics, plane, relay)
     if settings.b2bua is not None:
         parts.b2bua, unit = build_b2bua(service, settings.b2bua, metrics)
-        gateway = CallSnapshots(lambda: unit.service)
+        snapshots = CallSnapshots(lambda: unit.service)
+        gateway = unit.pages if settings.b2bua.gateway else None
         sip = WebSip(settings.b2bua.web_socket_path.encode("ascii"), unit.accept)
     if settings.lab is not None:
         lab = build_lab(service, settings.lab)
         parts.b2bua = [lab, *parts.b2bua]
-        parts.lab = LabWeb(lab, gateway)
+        parts.lab = LabWeb(lab, snapshots)
     if settings.tcp:
         contexts = SharedContexts(service)
         admission = Admission(ListenLimits.of(settings), service.clocks.monotonic)
-        parts.stream = _streams(service, relay, contexts, admission, parts.lab, sip)
+        parts.stream = _streams(service, relay, contexts, admission, parts.lab, sip, gateway)
         stream_metrics(metrics, admission)
-        if settings.tls is not None:
+        if settings.tls is not None or settings.https is not None:
             parts.certificates = contexts
             parts.certificate_watch = contexts.watch()
     return compose(settings, parts, metrics, service.log, service.clocks, service.reactor)
-
-
-class SharedContexts:
-    """
-    The TLS contexts of all listeners, made when the first of them is opened.
-
-    A certificate that cannot be read fails that try of the listeners only; the supervisor comes
-    again.
-    """
-
-    def __init__(self, service: SuiteService) -> None:
-        self._service = service
-        self._contexts: TlsContexts | None = None
-
-    def get(self) -> TlsContexts | None:
-        """The contexts; None where TLS is off. Raises CertificateError, or OSError."""
-        settings = self._service.settings.tls
-        if self._contexts is None and settings is not None:
-            self._make_own(settings)
-            self._contexts = TlsContexts(settings, self._now)
-        return self._contexts
-
-    def reload(self) -> None:
-        """Read the files again; raises CertificateError, and the old ones stay."""
-        settings = self._service.settings.tls
-        if self._contexts is None or settings is None:
-            return
-        self._make_own(settings)
-        self._contexts.reload(settings)
-
-    def seconds_left(self) -> float:
-        """How long the certificate is valid yet; not a number while there is none."""
-        return float("nan") if self._contexts is None else self._contexts.seconds_left()
-
-    def watch(self) -> CertificateWatcher:
-        """Reload by itself when a file changes."""
-        clock = self._service.clocks.monotonic
-        return CertificateWatcher(self._files, clock, self.reload, self._look)
-
-    def _files(self) -> tuple[Path, ...]:
-        settings = self._service.settings.tls
-        return () if settings is None else (settings.certificate, settings.private_key)
-
-    def _look(self) -> None:
-        if self._contexts is not None:
-            self._contexts.check_expiry()
-
-    def _make_own(self, settings: TlsSettings) -> None:
-        own = OwnCertificate(self._service.settings.state_directory, _hosts(self._service.settings))
-        if settings.certificate == own.settings.certificate:
-            own.ensure(self._now())
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._service.clocks.wall(), UTC)
 
 
 def _relay(
@@ -172,11 +117,14 @@ def _streams(
     admission: Admission,
     lab: LabPages | None,
     sip: WebSip | None,
+    gateway: Pages | None,
 ) -> Callable[[TcpListen], StreamListener]:
     settings, clock = service.settings, service.clocks.monotonic
     site = None
     if settings.web:
-        site = build_site(partial(_ice_servers, service), clock, lab=lab)
+        site = build_site(partial(_ice_servers, service), clock, lab=lab, gateway=gateway)
+    elif gateway is not None:
+        site = site_of(build_gateway_root(gateway), clock)
 
     def channel(_: bool) -> IProtocol:
         protocol = None if site is None else site.buildProtocol(None)
@@ -189,7 +137,7 @@ def _streams(
             listen,
             turn=relay.stream_client if relay else None,
             web=channel if site else None,
-            tls=contexts.get() if listen.tls else None,
+            tls=contexts.get(listen) if listen.tls else None,
             clock=clock,
             limits=admission,
             reactor=service.reactor,
@@ -280,12 +228,6 @@ def _both(count: Subscriber, service: SuiteService) -> Subscriber:
         write(event)
 
     return emit
-
-
-def _hosts(settings: SuiteSettings) -> list[str]:
-    turn = settings.turn
-    public = [each.public for each in turn.external_addresses] if turn else []
-    return [*(each.address[0] for each in settings.tcp), *public]
 
 
 def _not_yet(message: bytes, path: object) -> None:

@@ -20,6 +20,7 @@ from suite.lab.settings import LabSettings
 from suite.lab_unit import LabUnit
 from suite.log_records import LogEvent
 from suite.metrics import Metrics
+from suite.reactor import get_loop
 from suite.service import SuiteService
 from suite.unit import Unit
 
@@ -29,7 +30,12 @@ def build_b2bua(
 ) -> tuple[list[Unit], B2buaUnit]:
     """Give the units in the order of starting, and the B2BUA among them."""
     plane = TwinMediaPlane(
-        service.reactor, service.clocks.monotonic, settings.media, Randomness().below
+        service.reactor,
+        service.clocks.monotonic,
+        settings.media,
+        Randomness().below,
+        web=settings.web,
+        loop=None if settings.web is None else get_loop(),
     )
     subscribers = (CallLog(service.log), CallCounts(metrics))
 

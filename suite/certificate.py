@@ -75,6 +75,8 @@ def load(settings: TlsSettings) -> Identity:
     A certificate out of its time is no error here: the caller knows whether there is a better one.
     """
     chain = load_chain(settings.certificate)
+    if settings.authorities is not None:
+        chain += load_chain(settings.authorities)
     key = _load_key(settings.private_key, settings.key_password)
     if _public_bytes(key) != chain[0].public_key().public_bytes(
         Encoding.DER, PublicFormat.SubjectPublicKeyInfo

@@ -170,10 +170,9 @@ def _listening(settings: SuiteSettings, parts: Parts) -> list[tuple[Listening, T
         for udp in settings.udp:
             units.append((UdpUnit(parts.plane, udp.address, _udp_words(settings)), None))
     make = parts.stream
-    has_sip = settings.b2bua is not None
     if make is not None:
         for tcp in settings.tcp:
-            unit = TcpUnit(partial(make, tcp), tcp.address, _tcp_words(tcp, has_sip))
+            unit = TcpUnit(partial(make, tcp), tcp.address, _tcp_words(tcp, settings))
             units.append((unit, tcp))
     return units
 
@@ -188,11 +187,16 @@ def _udp_words(settings: SuiteSettings) -> str:
     return ", ".join(names)
 
 
-def _tcp_words(listen: TcpListen, has_sip: bool) -> str:
+def _tcp_words(listen: TcpListen, settings: SuiteSettings) -> str:
+    b2bua = settings.b2bua
+    has_sip = b2bua is not None
+    has_gateway = b2bua is not None and b2bua.gateway is not None
     words = {
         "TURN over TLS": listen.secures_turn,
         "TURN": listen.turn and listen.plain,
-        "pages": listen.web,
+        "pages": listen.web and settings.web,
+        "gateway": listen.web and has_gateway,
+        "redirect to HTTPS": listen.redirect_to,
         "SIP over WebSocket": listen.web and has_sip,
     }
     return ", ".join(word for word, served in words.items() if served)

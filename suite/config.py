@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from b2bua.settings import B2buaSettings
 from suite.chosen import Chosen, Source
 from suite.config_b2bua import (
     b2bua_settings,
@@ -21,7 +22,13 @@ from suite.config_b2bua import (
     sip_secrets_on,
 )
 from suite.config_files import Assignment, is_exposed, why_unreadable
-from suite.config_gateway import check_gateway
+from suite.config_gateway import check_gateway, check_ice_ports
+from suite.config_https import (
+    check_exposed_gateway,
+    gateway_listeners,
+    https_settings,
+    redirect_listeners,
+)
 from suite.config_listen import (
     check_ports,
     status_settings,
@@ -31,7 +38,8 @@ from suite.config_listen import (
 from suite.config_log import log_settings
 from suite.config_summary import summary
 from suite.config_tls import tls_settings
-from suite.config_turn import secrets_on, turn_settings
+from suite.config_turn import secrets_on, turn_settings, with_ice
+from suite.config_web import Folders
 from suite.diagnostics import Diagnostic, Findings, Level, Place, exit_code
 from suite.ini import read_ini
 from suite.machine import Machine, this_machine
@@ -39,7 +47,7 @@ from suite.option_kinds import BOOLEAN, COUNT, PATH, SECONDS, TEXT
 from suite.option_table import OPTIONS
 from suite.option_table_turn import BUFFER, PROFILE
 from suite.options import Mark
-from suite.settings import SuiteSettings
+from suite.settings import SuiteSettings, TcpListen, TlsSettings
 from suite.turnserver_conf import read_turnserver_conf
 from suite.web.credentials import PAGE_ID
 from turn.settings import PeerProfile, TurnSettings
@@ -156,16 +164,17 @@ def _settings(
     findings: Findings,
 ) -> SuiteSettings:
     coturn_file = arguments.config is None and arguments.turn_config is not None
-    turn = chosen.one(SUITE, "turn", BOOLEAN)
     web = chosen.one(SUITE, "web", BOOLEAN)
     if coturn_file and not chosen.is_set(SUITE, "web"):
         web = False
     state = chosen.maybe(SUITE, "state-directory", PATH) or machine.state_directory
-    udp = udp_listeners(chosen, machine) if turn else ()
-    tcp = tcp_listeners(chosen, machine, turn=turn, web=web)
     folder = sources[-1].parent
     lab = lab_settings(chosen)
-    b2bua = b2bua_settings(chosen, machine, lab, folder)
+    b2bua = b2bua_settings(chosen, machine, lab, Folders(folder, state))
+    turn = _has_relay(chosen, b2bua)
+    udp = udp_listeners(chosen, machine) if turn else ()
+    more = _more_listeners(chosen, machine, b2bua, lab=lab is not None, web=web)
+    tcp = tcp_listeners(chosen, machine, turn=turn, web=web, more=more)
     _check_something(chosen, serves=bool(udp or tcp or b2bua))
     status = status_settings(chosen, coturn_file=coturn_file)
     check_ports(chosen, tcp, udp, status)
@@ -174,16 +183,18 @@ def _settings(
         taken_tcp = {each.address for each in tcp} | ({status.address} if status else set())
         taken_udp = {each.address for each in udp} | (lab_addresses(lab) if lab else set())
         check_sip_ports(chosen, b2bua, taken_tcp, taken_udp)
-    needs_tls = any(each.tls for each in tcp)
+        check_ice_ports(chosen, b2bua, taken_udp)
     if coturn_file:
         _announce_profile(chosen, findings, sources[-1])
+    tls = _tls(chosen, machine, tcp, state, folder)
     return SuiteSettings(
         name=chosen.one(SUITE, "name", TEXT),
         state_directory=state,
         udp=udp,
         tcp=tcp,
-        tls=tls_settings(chosen, machine, state, folder) if needs_tls else None,
-        turn=_relay(chosen, machine, coturn_file=coturn_file, web=web) if turn else None,
+        tls=tls,
+        https=https_settings(chosen, machine, tls, folder) if b2bua and b2bua.gateway else None,
+        turn=_relay(chosen, machine, b2bua, coturn_file=coturn_file, web=web) if turn else None,
         b2bua=b2bua,
         lab=lab,
         web=web,
@@ -198,8 +209,46 @@ def _settings(
     )
 
 
-def _relay(chosen: Chosen, machine: Machine, *, coturn_file: bool, web: bool) -> TurnSettings:
+def _has_relay(chosen: Chosen, b2bua: B2buaSettings | None) -> bool:
+    """An exported file of the gateway says nothing of a relay, and needs none to start."""
+    if b2bua is None or chosen.is_set(SUITE, "turn") or chosen.names(TURN):
+        return chosen.one(SUITE, "turn", BOOLEAN)
+    problem = "nothing is set in [turn], so no relay is started"
+    accepted = "a user or a secret in [turn], or turn = false"
+    chosen.complain(Level.NOTICE, SUITE, "turn", problem, accepted)
+    return False
+
+
+def _more_listeners(
+    chosen: Chosen, machine: Machine, b2bua: B2buaSettings | None, *, lab: bool, web: bool
+) -> tuple[TcpListen, ...]:
+    found: tuple[TcpListen, ...] = redirect_listeners(chosen, machine) if web else ()
+    if b2bua is None or b2bua.gateway is None:
+        return found
+    gateway = gateway_listeners(chosen, machine, lab=lab)
+    check_exposed_gateway(chosen, b2bua, gateway)
+    return found + gateway
+
+
+def _tls(
+    chosen: Chosen, machine: Machine, tcp: tuple[TcpListen, ...], state: Path, folder: Path
+) -> TlsSettings | None:
+    if any(each.tls and not each.https_certificate for each in tcp):
+        return tls_settings(chosen, machine, state, folder)
+    return None
+
+
+def _relay(
+    chosen: Chosen,
+    machine: Machine,
+    b2bua: B2buaSettings | None,
+    *,
+    coturn_file: bool,
+    web: bool,
+) -> TurnSettings:
     settings = turn_settings(chosen, machine, coturn_file=coturn_file)
+    if b2bua is not None and b2bua.web is not None:
+        settings = replace(settings, peers=with_ice(settings.peers, b2bua.web))
     return replace(settings, confined_user=PAGE_ID) if web else settings
 
 

@@ -34,6 +34,15 @@ from suite.config_sip_listen import (
     sip_hosts,
     sip_tls,
 )
+from suite.config_web import (
+    GATEWAY,
+    Folders,
+    gateway_settings,
+    remark_on_idle_gateway,
+    serves_browsers,
+    wants_browsers,
+    web_media_settings,
+)
 from suite.diagnostics import Level
 from suite.lab.settings import LabSettings
 from suite.machine import Machine
@@ -58,7 +67,7 @@ from suite.option_kinds_b2bua import (
 )
 from suite.option_kinds_gateway import DIAL_NUMBERS, DOMAINS
 from suite.option_table import OPTIONS
-from suite.option_table_gateway import SRTP_MODE
+from suite.option_table_web import SRTP_MODE
 from suite.options import Status
 from turn.five_tuple import Address
 
@@ -69,7 +78,9 @@ LAB_PASSWORD = "lab"
 THIS_MACHINE: Network = ip_network("127.0.0.0/8")
 
 PAGES_OF_THIS_MACHINE = ("*://localhost:*", "*://127.0.0.1:*", "*://[::1]:*")
-PATHS_OF_PAGES = frozenset({"", "api", "lab", "ping", "static"})
+PATHS_OF_PAGES = frozenset(
+    {"", "api", "jsapi", "lab", "message", "phone", "ping", "sign_in", "sign_out", "static", "wait"}
+)
 """What the first part of a path may be in ``suite.web.site``."""
 
 _OF_THE_LAB = (
@@ -103,20 +114,28 @@ def lab_addresses(lab: LabSettings) -> set[Address]:
 
 
 def b2bua_settings(
-    chosen: Chosen, machine: Machine, lab: LabSettings | None, folder: Path
+    chosen: Chosen, machine: Machine, lab: LabSettings | None, folders: Folders
 ) -> B2buaSettings | None:
     """The B2BUA, where it is on; what contradicts is reported on the way."""
     if not _is_on(chosen, lab):
         _remark_on_idle(chosen)
+        if chosen.one(GATEWAY, "enabled", SWITCH) == "true":
+            problem = "browsers call through the B2BUA, and it is off"
+            accepted = "[b2bua] enabled = true, or false here too"
+            chosen.complain(Level.ERROR, GATEWAY, "enabled", problem, accepted)
         return None
-    hosts = sip_hosts(chosen, machine, lab=lab is not None)
+    has_lab = lab is not None
+    browsers = wants_browsers(chosen, lab=has_lab)
+    if not browsers:
+        remark_on_idle_gateway(chosen)
+    hosts = sip_hosts(chosen, machine, lab=has_lab)
     servers = _server_settings(chosen, lab)
     toward = tuple(server.host for server in servers.addresses)
     if lab is not None:
         toward = (lab.server_a[0], lab.server_b[0])
     settings = B2buaSettings(
         listens=listens(chosen, hosts),
-        tls=sip_tls(chosen, machine, folder),
+        tls=sip_tls(chosen, machine, folders.configuration),
         allowed_origins=_allowed_origins(chosen, lab),
         web_socket_path=chosen.one(B2BUA, "ws-path", URL_PATH),
         local_host=local_host(chosen, machine, hosts),
@@ -130,6 +149,12 @@ def b2bua_settings(
         echo=chosen.maybe(B2BUA, "echo", DIAL_NUMBERS) or DialNumbers(),
         echo_answer=chosen.one(B2BUA, "echo-answer", ECHO_ANSWER),
         limits=_limits(chosen),
+        web=web_media_settings(chosen, machine, folders, lab=has_lab)
+        if serves_browsers(chosen, lab=has_lab)
+        else None,
+        gateway=gateway_settings(chosen) if browsers else None,
+        avpf=not chosen.one(RSMP, "sip-no-avpf", BOOLEAN),
+        feedback=not chosen.one(RSMP, "sip-no-rtcpfb", BOOLEAN),
     )
     _check(chosen, settings)
     return settings
@@ -146,7 +171,7 @@ def _is_on(chosen: Chosen, lab: LabSettings | None) -> bool:
     if word != AUTO:
         return word == "true"
     named = chosen.is_set(RSMP, "sip-proxy") or chosen.is_set(RSMP, "sip-proxy-srv")
-    return named or lab is not None
+    return named or lab is not None or wants_browsers(chosen, lab=False)
 
 
 def _remark_on_idle(chosen: Chosen) -> None:

@@ -66,15 +66,25 @@ def udp_listeners(chosen: Chosen, machine: Machine) -> tuple[UdpListen, ...]:
 
 
 def tcp_listeners(
-    chosen: Chosen, machine: Machine, *, turn: bool, web: bool
+    chosen: Chosen,
+    machine: Machine,
+    *,
+    turn: bool,
+    web: bool,
+    more: Iterable[TcpListen] = (),
 ) -> tuple[TcpListen, ...]:
-    """The relay's, the pages' and those behind a load balancer, merged by address."""
+    """The relay's, the pages', those behind a load balancer and ``more``, merged by address."""
     found: dict[Address, TcpListen] = {}
     asked = list(_relay_tcp(chosen, machine)) if turn else []
-    for each in (*asked, *(_web_tcp(chosen, machine) if web else ())):
+    asked_more = tuple(more)
+    for each in (*asked, *(_web_tcp(chosen, machine) if web else ()), *asked_more):
         before = found.get(each.address)
-        if before and turn and _both_ways(before, each):
+        if before and _both_ways(before, each, closely=each in asked_more):
             _complain_of_proxy_clash(chosen, each.address)
+        if before and bool(before.redirect_to) != bool(each.redirect_to):
+            problem = f"port {each.address[1]} serves something else already"
+            accepted = "a port of its own (example: 80)"
+            chosen.complain(Level.ERROR, SUITE, "web-redirect-port", problem, accepted)
         found[each.address] = merged(before, each) if before else each
     return tuple(found.values())
 
@@ -89,6 +99,9 @@ def merged(one: TcpListen, other: TcpListen) -> TcpListen:
         turn_over_tls=one.secures_turn or other.secures_turn,
         web=one.web or other.web,
         proxy_from=one.proxy_from or other.proxy_from,
+        plain_http=one.plain_http or other.plain_http,
+        https_certificate=one.https_certificate or other.https_certificate,
+        redirect_to=one.redirect_to or other.redirect_to,
     )
 
 
@@ -135,15 +148,20 @@ def _proxy_sources(chosen: Chosen) -> tuple[Network, ...]:
     return NETWORKS.parse("127.0.0.0/8, ::1/128")
 
 
-def _both_ways(one: TcpListen, other: TcpListen) -> bool:
-    return one.turn and other.turn and bool(one.proxy_from) != bool(other.proxy_from)
+def _both_ways(one: TcpListen, other: TcpListen, *, closely: bool) -> bool:
+    # The pages alone, on a port of the relay's proxies, are for those who come by them.
+    serve_alike = closely or (one.turn and other.turn)
+    return serve_alike and bool(one.proxy_from) != bool(other.proxy_from)
 
 
 def _complain_of_proxy_clash(chosen: Chosen, address: Address) -> None:
     ports = chosen.maybe(TURN, "proxy-port", PORTS) or ()
     name = "proxy-port" if address[1] in ports else "tcp-proxy-port"
+    section = TURN
+    if not (address[1] in ports or address[1] == chosen.maybe(TURN, "tcp-proxy-port", PORT)):
+        section, name = "gateway", "proxy-port"
     problem = f"port {address[1]} is also one without a PROXY header"
-    chosen.complain(Level.ERROR, TURN, name, problem, "a port that nothing else uses")
+    chosen.complain(Level.ERROR, section, name, problem, "a port that nothing else uses")
 
 
 def _check_present(

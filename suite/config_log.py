@@ -10,6 +10,7 @@ from suite.chosen import Chosen
 from suite.diagnostics import Level
 from suite.option_kinds import BOOLEAN, TEXT
 from suite.option_kinds_gateway import EXPIRY, OUTPUTS, SEGMENT, VERBOSE
+from suite.option_table import OPTIONS
 from suite.option_table_gateway import CHECK_POINT, MESSAGE_FORMAT, TIME_CONVERT, TIME_FORMAT
 from suite.option_table_turn import LOG_LEVEL
 from suite.settings import LogLevel, LogOutput, LogSettings, TimeFormat
@@ -86,8 +87,19 @@ def _outputs(chosen: Chosen) -> tuple[LogOutput, ...]:
                 problem = "there is no Message Server; the output network is left out"
                 chosen.complain(Level.NOTICE, LOG, name, problem, accepted, "network")
             else:
-                found.append(LogOutput(level=_LEVEL_OF[name], target=_target(target)))
+                found.append(LogOutput(level=_LEVEL_OF[name], target=_found(chosen, name, target)))
     return tuple(dict.fromkeys(found))
+
+
+def _found(chosen: Chosen, name: str, target: str) -> str:
+    """An exported configuration names the old install's own folder; here it may not be."""
+    row = OPTIONS.find(LOG, name)
+    if row is None or target != row.default or Path(target).parent.is_dir():
+        return _target(target)
+    problem = "there is no such folder, so records go to stdout"
+    accepted = "make the folder, or name a file (example: all = /var/log/webrtc-suite.log)"
+    chosen.complain(Level.NOTICE, LOG, name, problem, accepted, target)
+    return "stdout"
 
 
 def _coturn_outputs(chosen: Chosen) -> tuple[LogOutput, ...]:

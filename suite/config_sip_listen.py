@@ -17,6 +17,7 @@ from suite.machine import Machine
 from suite.option_kinds import BOOLEAN, HOST, LISTEN_HOST, LOCALHOST, PEM, PORT, PORT_OR_OFF
 from suite.option_kinds_b2bua import SIP_HOST, SIP_TRANSPORT, is_address
 from suite.option_kinds_gateway import CODECS
+from suite.option_table_web import TRACE_LEVEL
 
 RSMP = "rsmp"
 B2BUA = "b2bua"
@@ -172,6 +173,7 @@ def media_settings(
         advertised=given if given and given != host else "",
         first_port=chosen.one(RSMP, "sip-rtp-min-port", PORT),
         last_port=chosen.one(RSMP, "sip-rtp-max-port", PORT),
+        trace_level=chosen.one(RSMP, "rtp-trace-level", TRACE_LEVEL),
         rules=CodecRules(
             codecs=chosen.one(RSMP, "codecs", CODECS),
             disallowed=chosen.maybe(RSMP, "sip-disallowed-codecs", CODECS) or (),

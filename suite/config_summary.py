@@ -4,7 +4,7 @@ What a configuration would start, in a few lines for people.
 
 from __future__ import annotations
 
-from b2bua.settings import B2buaSettings
+from b2bua.settings import B2buaSettings, WebMediaSettings
 from suite.lab.settings import LabSettings
 from suite.settings import SuiteSettings, TcpListen
 from turn.five_tuple import joined
@@ -39,7 +39,9 @@ def _served(listener: TcpListen) -> str:
         served += ["TURN"] if listener.plain else []
         served += ["TURN over TLS"] if listener.secures_turn else []
     if listener.web:
-        served.append("pages")
+        served.append("pages and browsers over plain HTTP" if listener.plain_http else "pages")
+    if listener.redirect_to:
+        served.append(f"redirect to HTTPS on port {listener.redirect_to}")
     text = ", ".join(served)
     if listener.proxy_from:
         text += f", PROXY header from {', '.join(str(each) for each in listener.proxy_from)}"
@@ -64,6 +66,11 @@ def _sip(b2bua: B2buaSettings) -> list[str]:
         + (f", shown as {each.advertised}" if each.advertised else "")
         for each in b2bua.listens
     ]
+    if b2bua.web is not None:
+        lines.append(_media_of_browsers(b2bua.web))
+    if b2bua.gateway is not None:
+        anonymous = "and anonymous users" if b2bua.gateway.allow_anonymous else "only"
+        lines.append(f"browsers sign in: DNs {anonymous}")
     servers, media, phones = b2bua.servers, b2bua.media, b2bua.phones
     named = ", ".join(joined((each.host, each.port)) for each in servers.addresses)
     shown = f", shown as {media.advertised}" if media.advertised else ""
@@ -73,6 +80,14 @@ def _sip(b2bua: B2buaSettings) -> list[str]:
         f"RTP on {media.host}{shown}, ports {media.first_port} to {media.last_port}",
         f"phones: {len(phones.users)} with a password, {len(phones.networks)} networks without",
     ]
+
+
+def _media_of_browsers(web: WebMediaSettings) -> str:
+    shown = [
+        f"{host}, shown as {web.external[host]}" if host in web.external else host
+        for host in web.addresses
+    ]
+    return f"ICE on {'; '.join(shown)}, ports {web.first_port} to {web.last_port}"
 
 
 def _lab(lab: LabSettings) -> str:

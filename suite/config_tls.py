@@ -33,7 +33,7 @@ def tls_settings(chosen: Chosen, machine: Machine, state: Path, folder: Path) ->
     if key:
         check_pem(chosen, TURN, "pkey", key, KEY)
         _check_exposure(chosen, TURN, "pkey", key)
-        _check_password(chosen, key, password)
+        _check_password(chosen, (TURN, "pkey"), key, "pkey-pwd", password)
     if bool(certificate) != bool(key):
         name, other = ("cert", "pkey") if certificate else ("pkey", "cert")
         chosen.complain(
@@ -69,7 +69,7 @@ def check_pem(
     """Report a file that cannot be read, or that holds none of what ``marker`` finds."""
     what = "private key" if marker is KEY else "certificate"
     fault = why_unreadable(path)
-    if not fault and not _holds(path, marker):
+    if not fault and not holds(path, marker):
         fault = f"it holds no {what} in PEM form"
     if fault:
         accepted = f"a PEM file with a {what} that this user may read"
@@ -80,7 +80,7 @@ def check_plain_key(chosen: Chosen, section: str, name: str, path: Path) -> None
     """Report a private key that others may read, or that only a password opens."""
     check_pem(chosen, section, name, path, KEY)
     _check_exposure(chosen, section, name, path)
-    if not why_unreadable(path) and _holds(path, _ENCRYPTED):
+    if not why_unreadable(path) and holds(path, _ENCRYPTED):
         problem = "the private key is encrypted"
         accepted = "a key without a password (openssl pkey -in KEY -out NEW)"
         chosen.complain(Level.ERROR, section, name, problem, accepted, str(path))
@@ -93,13 +93,25 @@ def _check_exposure(chosen: Chosen, section: str, name: str, path: Path) -> None
         chosen.complain(Level.ERROR, section, name, problem, accepted, str(path))
 
 
-def _check_password(chosen: Chosen, path: Path, password: str | None) -> None:
-    if not password and not why_unreadable(path) and _holds(path, _ENCRYPTED):
-        problem = "the private key is encrypted and pkey-pwd is missing"
-        accepted = "pkey-pwd = its password"
-        chosen.complain(Level.ERROR, TURN, "pkey", problem, accepted, str(path))
+def check_named_key(
+    chosen: Chosen, name: str, path: Path, password_name: str, password: str | None
+) -> None:
+    """Report a private key of [rsmp] that others may read, or whose password is missing."""
+    check_pem(chosen, "rsmp", name, path, KEY)
+    _check_exposure(chosen, "rsmp", name, path)
+    _check_password(chosen, ("rsmp", name), path, password_name, password)
 
 
-def _holds(path: Path, marker: re.Pattern[bytes]) -> bool:
+def _check_password(
+    chosen: Chosen, option: tuple[str, str], path: Path, password_name: str, password: str | None
+) -> None:
+    if not password and not why_unreadable(path) and holds(path, _ENCRYPTED):
+        problem = f"the private key is encrypted and {password_name} is missing"
+        accepted = f"{password_name} = its password"
+        chosen.complain(Level.ERROR, *option, problem, accepted, str(path))
+
+
+def holds(path: Path, marker: re.Pattern[bytes]) -> bool:
+    """Whether a file that can be read has what ``marker`` finds."""
     with path.open("rb") as file:
         return marker.search(file.read(1024 * 1024)) is not None

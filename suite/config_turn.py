@@ -4,8 +4,10 @@ The relay's settings, made of the chosen options of section [turn].
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from b2bua.settings import WebMediaSettings
 from suite.chosen import Chosen
 from suite.config_files import why_unreadable
 from suite.diagnostics import HIDDEN, Level
@@ -156,6 +158,18 @@ def _peers(chosen: Chosen) -> PeerSettings:
         allow_loopback=chosen.one(TURN, "allow-loopback-peers", BOOLEAN),
         deny_multicast=profile is PeerProfile.SAFE
         or chosen.one(TURN, "no-multicast-peers", BOOLEAN),
+    )
+
+
+def with_ice(peers: PeerSettings, web: WebMediaSettings) -> PeerSettings:
+    """Open the ports of browsers' media, and nothing else there, also under their public face."""
+    faces = tuple((public, local) for local, public in web.external.items())
+    hosts = (*web.addresses, *(public for public, _ in faces))
+    opened = tuple((host, web.first_port, web.last_port) for host in hosts)
+    return replace(
+        peers,
+        open_ports=tuple(dict.fromkeys((*peers.open_ports, *opened))),
+        local_faces=tuple(dict.fromkeys((*peers.local_faces, *faces))),
     )
 
 

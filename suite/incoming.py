@@ -39,8 +39,10 @@ from suite import proxy_protocol, stream_port
 from suite.admission import Admission
 from suite.announced import AnnouncedTransport
 from suite.demultiplex import NotTls, Speaks, has_first_record, identify, requests_path
+from suite.http_deadline import HttpDeadline
 from suite.plain_http import UNAVAILABLE, HeadWatch, HttpRefusal, HttpsRedirect
 from suite.settings import TcpListen
+from suite.web.site import PageChannel
 from turn.five_tuple import Address, FiveTuple, Transport
 from turn.net.stream import StreamClient
 
@@ -92,6 +94,7 @@ class IncomingStream(Protocol):
         self.lost: Callable[[Failure], None] = _nothing_to_lose
         self._buffer = b""
         self._deadline: IDelayedCall | None = None
+        self._http: HttpDeadline | None = None
         self._is_stranger = False
         self._in_handshake = False
         self._is_over = False
@@ -306,20 +309,35 @@ class IncomingStream(Protocol):
     def _serve_http_by(
         self, channel: IProtocol, layer: IncomingStream | Decrypted, first: bytes
     ) -> None:
+        self._http = HttpDeadline(
+            self._served.clock,
+            self._limits.http_lifetime,
+            too_late=partial(self.refuse, "HTTP connection over its time"),
+            close=layer.wire.loseConnection,
+            signed_in=partial(self._count_stranger, False),
+        )
+        if isinstance(channel, PageChannel):
+            channel.deadline = self._http
         watch = HeadWatch(channel, self._http_head_finished)
         layer.receive, layer.lost = watch.receive, watch.lost
         self._connect(channel, layer, first)
 
     def _http_head_finished(self) -> None:
         # Twisted's own timer starts anew with every byte of a body or of the next head.
-        self._await(self._limits.http_lifetime, "HTTP connection over its time")
+        self._stop_waiting()
+        if self._http is not None:
+            self._http.start()
 
     def _has_pages(self, layer: IncomingStream | Decrypted) -> bool:
         if self._served.web is None:
             return False
-        return layer.is_secure or ipaddress.ip_address(self.client[0]).is_loopback
+        is_local = ipaddress.ip_address(self.client[0]).is_loopback
+        return layer.is_secure or is_local or self._served.listen.plain_http
 
     def _http_protocol(self, layer: IncomingStream | Decrypted) -> IProtocol:
+        redirect_to = self._served.listen.redirect_to
+        if redirect_to:
+            return HttpsRedirect(redirect_to, always=True)
         if self._served.web is None:
             return HttpRefusal()
         if self._has_pages(layer):
@@ -371,6 +389,8 @@ class IncomingStream(Protocol):
         deadline, self._deadline = self._deadline, None
         if deadline is not None:
             deadline.cancel()
+        if self._http is not None:
+            self._http.stop()
 
 
 @implementer(IHandshakeListener)

@@ -14,6 +14,8 @@ from suite.option_kinds import (
     HOST,
     BadValue,
     Kind,
+    endpoint,
+    host_or_name,
     listed,
     plain_text,
     whole_number,
@@ -36,6 +38,16 @@ class Expiry:
 
     files: int = 0
     days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RelayServer:
+    """A TURN server as a URL or a host and a port name it."""
+
+    host: str
+    port: int
+    over_tcp: bool | None = None
+    """None: the URL does not say."""
 
 
 def _quantity(text: str) -> tuple[int, str]:
@@ -121,6 +133,24 @@ def _dial_numbers(text: str) -> DialNumbers:
         raise BadValue(f"entry {error.entry}, column {error.column}: {error.problem}") from error
 
 
+def _without_scheme(text: str, scheme: str) -> str:
+    if text.lower().startswith(f"{scheme}s:"):
+        raise BadValue("TLS is not supported there")
+    return text[len(scheme) + 1 :] if text.lower().startswith(f"{scheme}:") else text
+
+
+def _stun_server(text: str) -> tuple[str, int]:
+    return endpoint(_without_scheme(text, "stun"), host_or_name, 3478)
+
+
+def _turn_server(text: str) -> RelayServer:
+    address, mark, query = _without_scheme(text, "turn").partition("?")
+    if mark and query.lower() not in ("transport=tcp", "transport=udp"):
+        raise BadValue("what follows ? is neither transport=udp nor transport=tcp")
+    over_tcp = query.lower().endswith("=tcp") if mark else None
+    return RelayServer(*endpoint(address, host_or_name, 3478), over_tcp)
+
+
 _RANGES = re.compile(r"(?:\*|[0-9]+(?:-[0-9]+)?)(?:\s*,\s*(?:\*|[0-9]+(?:-[0-9]+)?))*")
 
 
@@ -154,5 +184,9 @@ DIAL_NUMBERS = Kind(
     "DNs, first-last, or with * and ?, parted by commas", "1020,2020-2050,556*", _dial_numbers
 )
 HOSTS = listed(HOST, "192.0.2.10,2001:db8::10")
+STUN_SERVER = Kind("address:port", "stun.example.org:3478", _stun_server)
+TURN_SERVER = Kind(
+    "address:port, ?transport=tcp behind it for TCP", "turn.example.org:3478", _turn_server
+)
 LOG_FILTER = Kind("levels modules specifiers, as ranges or *", "* * *", _log_filter)
 METRICS = Kind("*, nothing, or numbers from 0 to 141 and ranges", "5-10,70", _metrics)

@@ -1,20 +1,18 @@
 """
 The gateway's options, with the names and defaults of its guide: [log], [rsmp], [ems], [snmp].
 
-[log] is served, and of [rsmp] what the B2BUA uses. The others are known and checked, so that a file
-written for the gateway can be checked today, and say that they have no effect yet.
+[log] and [rsmp] are served; the part of [rsmp] for browsers stands in ``option_table_web``. What
+nothing here corresponds to is known and checked, so that a file of the gateway's starts as it is.
 """
 
 from __future__ import annotations
 
 from suite.option_kinds import (
     BOOLEAN,
-    ENDPOINT,
     HOST,
     PEM,
     PORT,
     PORT_OR_OFF,
-    SECRET,
     TEXT,
     Kind,
     choices,
@@ -32,7 +30,6 @@ from suite.option_kinds_gateway import (
     DIAL_NUMBERS,
     DOMAINS,
     EXPIRY,
-    HOSTS,
     LOG_FILTER,
     METRICS,
     OUTPUTS,
@@ -40,15 +37,14 @@ from suite.option_kinds_gateway import (
     STARTUP_FILE,
     VERBOSE,
 )
+from suite.option_table_web import WEB
 from suite.options import NO_MARK, Mark, Option, Status
 from suite.settings import TimeFormat
 
 LIVE = Mark.LIVE
 SECURITY = Mark.SECURITY
-SECRET_MARKS = Mark.SECURITY | Mark.SECRET
 
 CHECK_POINT = integers(0, 24, 1, "hours")
-SRTP_MODE = words("none", "optional", "strict")
 MESSAGE_FORMAT = words("short", "full")
 TIME_CONVERT = words("local", "utc")
 TIME_FORMAT = choices(TimeFormat, "ISO8601")
@@ -141,26 +137,6 @@ LOG = (
 )
 
 
-def _rsmp(
-    name: str,
-    kind: Kind[object],
-    default: str,
-    meaning: str,
-    marks: Mark = NO_MARK,
-    reason: str = "the gateway is not served yet",
-) -> Option:
-    return Option(
-        section="rsmp",
-        name=name,
-        kind=kind,
-        default=default,
-        meaning=meaning,
-        marks=marks,
-        status=Status.NOT_YET,
-        reason=reason,
-    )
-
-
 def _sip(
     name: str, kind: Kind[object], default: str, meaning: str, marks: Mark = NO_MARK
 ) -> Option:
@@ -169,8 +145,7 @@ def _sip(
     )
 
 
-RSMP = (
-    _rsmp("allow-anonymous-user", BOOLEAN, "true", "Anonymous users may sign in.", SECURITY),
+_SIP = (
     _sip(
         "allow-ipv6",
         BOOLEAN,
@@ -190,17 +165,10 @@ RSMP = (
         "domain-whitelist",
         DOMAINS,
         "",
-        "Web origins whose pages may open a WebSocket for SIP; unset: all, with the lab those of "
-        "this machine. Without a port the scheme's own is meant, and 80.",
+        "Web origins whose pages may sign in, or open a WebSocket for SIP; unset: all, with the "
+        "lab those of this machine. Without a port the scheme's own is meant, and 80.",
         SECURITY,
     ),
-    _rsmp("enable-https", BOOLEAN, "false", "HTTPS only.", SECURITY),
-    _rsmp("enable-transcoding", BOOLEAN, "true", "Transcode where no codec is common."),
-    _rsmp("http-port", PORT, "8086", "Port of the browsers' requests.", SECURITY),
-    _rsmp("https-cert", PEM, "", "The host's certificate.", SECURITY),
-    _rsmp("https-cert-key", PEM, "", "Its private key.", SECURITY),
-    _rsmp("https-trusted-ca", PEM, "", "The certificate authority.", SECURITY),
-    _rsmp("http-trace", BOOLEAN, "false", "Log requests and responses."),
     _sip(
         "reporting-service-type",
         TEXT,
@@ -216,14 +184,6 @@ RSMP = (
         "listened on, any other only named, as behind NAT. Unset: sip-address if it is one of this "
         "machine, else the one that leads to the SIP Servers.",
     ),
-    _rsmp("rtp-trace-level", integers(0, 4, 1), "1", "How many packets are logged."),
-    _rsmp(
-        "sip-added-codecs",
-        CODECS,
-        "(vp8,h264)",
-        "Codecs added to offers to the SIP side.",
-        reason="added codecs need transcoding, which is not served yet",
-    ),
     _sip(
         "sip-address",
         SIP_HOST,
@@ -235,20 +195,6 @@ RSMP = (
         SECURITY,
     ),
     _sip("sip-disallowed-codecs", CODECS, "", "Codecs never used on the SIP side."),
-    _rsmp(
-        "sip-no-avpf",
-        BOOLEAN,
-        "true",
-        "No AVPF on the SIP side.",
-        reason="AVPF comes with the browsers of the gateway",
-    ),
-    _rsmp(
-        "sip-no-rtcpfb",
-        BOOLEAN,
-        "false",
-        "Keep RTCP feedback from the SIP side.",
-        reason="feedback comes with the browsers of the gateway",
-    ),
     _sip("sip-port", PORT, "5066", "Our port of SIP over UDP and over TCP.", SECURITY),
     _sip(
         "sip-preferred-ipversion",
@@ -281,14 +227,6 @@ RSMP = (
     ),
     _sip("sip-rtp-max-port", PORT, "9999", "Last RTP port of the SIP side.", SECURITY),
     _sip("sip-rtp-min-port", PORT, "9000", "First RTP port of the SIP side.", SECURITY),
-    _rsmp(
-        "sip-srtp-mode",
-        SRTP_MODE,
-        "none",
-        "SRTP on the SIP side.",
-        SECURITY,
-        reason="media of SIP phones is not encrypted yet",
-    ),
     _sip(
         "sip-tls-cert",
         PEM,
@@ -313,36 +251,10 @@ RSMP = (
         "answers is believed.",
         SECURITY,
     ),
-    _rsmp("stun-server", ENDPOINT, "", "STUN server for gathering addresses."),
-    _rsmp("turn-passwd", SECRET, "", "Password at the TURN server.", SECRET_MARKS),
-    _rsmp("turn-relay-type", integers(0, 1, 0), "0", "Relay over UDP (0) or TCP (1)."),
-    _rsmp("turn-server", ENDPOINT, "", "TURN server for gathering addresses."),
-    _rsmp("turn-user", TEXT, "", "User at the TURN server."),
-    _rsmp("use-sid-from-url", BOOLEAN, "true", "Sessions by URL, else by cookie only."),
-    _rsmp("web-added-codecs", CODECS, "(g722,pcmu,vp8)", "Codecs added to offers to browsers."),
-    _rsmp("web-disable-sdes", BOOLEAN, "true", "Do not offer SDES to browsers.", SECURITY),
-    _rsmp("web-disallowed-codecs", CODECS, "(h264)", "Codecs never used with browsers."),
-    _rsmp(
-        "web-dtls-certificate",
-        PEM,
-        "../config/x509_certificate.pem",
-        "Certificate of DTLS.",
-        SECURITY,
-    ),
-    _rsmp("web-dtls-cipherlist", TEXT, "", "Ciphers of DTLS.", SECURITY),
-    _rsmp("web-dtls-keypassword", SECRET, "", "Password of the private key.", SECRET_MARKS),
-    _rsmp("web-dtls-privatekey", PEM, "", "Private key of DTLS.", SECURITY),
-    _rsmp("web-enable-dtls", BOOLEAN, "true", "DTLS-SRTP with browsers.", SECURITY),
-    _rsmp("web-ice-addresses", HOSTS, "", "Local addresses for ICE."),
-    _rsmp("web-media-bundle", BOOLEAN, "true", "One port for audio and video."),
-    _rsmp("web-nack-enabled", BOOLEAN, "true", "Send NACK."),
-    _rsmp("web-offer-bundle-only", BOOLEAN, "true", "Offer bundle-only media."),
-    _rsmp("web-pli-always", BOOLEAN, "true", "Ask for key frames at intervals."),
-    _rsmp("web-pli-mintime", integers(0, 3_600_000, 1000), "1000", "That interval, ms; 0: never."),
-    _rsmp("web-rtcp-mux", BOOLEAN, "true", "RTP and RTCP on one port."),
-    _rsmp("web-rtp-max-port", PORT, "36999", "Last ICE port.", SECURITY),
-    _rsmp("web-rtp-min-port", PORT, "36000", "First ICE port.", SECURITY),
 )
+
+RSMP = tuple(sorted((*_SIP, *WEB), key=lambda row: row.name))
+"""The guide's order: both sides of the gateway, by name."""
 
 EMS = tuple(
     Option(

@@ -59,6 +59,14 @@ SUITE = (
         Mark.SECURITY,
     ),
     _row(
+        "web-redirect-port",
+        PORT_OR_OFF,
+        "0",
+        "A port, such as 80, that sends browsers to HTTPS on the first of web-ports, or on 443 "
+        "where that is one of them; 0: none.",
+        Mark.SECURITY,
+    ),
+    _row(
         "status-address",
         LISTEN_HOST,
         "127.0.0.1",

@@ -12,6 +12,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 HEAD_MAXIMUM = 8 * 1024
+HTTPS_PORT = 443
 BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\n"
     b"Content-Type: text/plain\r\nContent-Length: 31\r\nConnection: close\r\n\r\n"
@@ -46,8 +47,10 @@ class HttpRefusal(Protocol):
 class HttpsRedirect(Protocol):
     """Sends the client to the same path over HTTPS, once the head of its request is here."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, always: bool = False) -> None:
+        """``always``: this port is meant whatever port the client named."""
         self._port = port
+        self._always = always
         self._head = b""
         self._answered = False
 
@@ -60,8 +63,11 @@ class HttpsRedirect(Protocol):
         if end < 0 and len(self._head) <= HEAD_MAXIMUM:
             return
         self._answered = True
-        location = None if end < 0 else https_location(self._head[:end], self._port)
+        location = None if end < 0 else self._location(self._head[:end])
         answer(self.transport, BAD_REQUEST if location is None else _moved(location))
+
+    def _location(self, head: bytes) -> bytes | None:
+        return https_location(head, self._port, always=self._always)
 
 
 def answer(transport: ITransport | None, response: bytes) -> None:
@@ -71,9 +77,11 @@ def answer(transport: ITransport | None, response: bytes) -> None:
         transport.loseConnection()
 
 
-def https_location(head: bytes, port: int) -> bytes | None:
+def https_location(head: bytes, port: int, *, always: bool = False) -> bytes | None:
     """
     Where a request would be answered over TLS, or None for one that cannot be sent anywhere.
+
+    ``port`` counts where the client names none, or ``always``.
 
     A Host header that is no host is not repeated, so nothing of it can reach the answer's head.
     """
@@ -85,7 +93,10 @@ def https_location(head: bytes, port: int) -> bytes | None:
     host = _HOST.fullmatch(hosts[0])
     if host is None:
         return None
-    return b"https://%s:%s%s" % (host["name"], host["port"] or b"%d" % port, words[1])
+    if always and port == HTTPS_PORT:
+        return b"https://%s%s" % (host["name"], words[1])
+    named = None if always else host["port"]
+    return b"https://%s:%s%s" % (host["name"], named or b"%d" % port, words[1])
 
 
 def _moved(location: bytes) -> bytes:

@@ -15,7 +15,7 @@ from turn.settings import CredentialSettings, TurnSettings
 
 _Settings = TypeVar("_Settings", TurnSettings, CredentialSettings)
 
-LIVE = frozenset({"log", "tls", "turn"})
+LIVE = frozenset({"log", "tls", "https", "turn"})
 """Fields of SuiteSettings that change while running; ``turn`` only in part, see below."""
 
 TURN_LIVE = frozenset(
@@ -78,6 +78,13 @@ def _plan_turn(
 ) -> tuple[TurnSettings | None, list[str], list[str]]:
     if running is None or read is None:
         return running, [], [] if running is read else ["turn"]
+    # Which ports browsers' media have is read at a start only, and so is who may reach them.
+    peers = replace(
+        read.peers,
+        open_ports=running.peers.open_ports,
+        local_faces=running.peers.local_faces,
+    )
+    read = replace(read, peers=peers)
     differing = _differing(running, read)
     late = differing - TURN_LIVE
     new, old = read.credentials, running.credentials

@@ -1,5 +1,6 @@
 """
-Prints the sample configuration: every option that is served, with its default and its meaning.
+Prints the sample configuration: every option that is served, with its default and its meaning,
+and of the gateway's guide also those that are not, with what stands in their way.
 
 ``python -m suite.sample_conf > conf/suite.conf`` renews the file; a test compares the two.
 """
@@ -25,7 +26,8 @@ _HEAD = """\
 _SECTIONS = {
     "suite": "The process, its pages and its limits.",
     "turn": "The STUN and TURN relay. It needs a user, a shared secret or a user database.",
-    "rsmp": "SIP and its media. The names are those of the gateway's guide.",
+    "rsmp": "SIP, browsers and the media of both. The names are those of the gateway's guide.",
+    "gateway": "What else the gateway for browsers is told; the rest of it stands in [rsmp].",
     "b2bua": "What else the B2BUA between SIP phones and the SIP Servers is told.",
     "users": "Passwords of phones, by DN. Keep the file from others: chmod 600.",
     "lab": "SIP Servers to try things with, on this machine only.",
@@ -45,13 +47,17 @@ def sample() -> str:
 
 
 def _is_listed(row: Option) -> bool:
-    return row.status is Status.SERVED and not row.has(Mark.OLD)
+    # Who brings a file of the gateway's finds every option of it here.
+    served = row.status is Status.SERVED or row.section == "rsmp"
+    return served and not row.has(Mark.OLD)
 
 
 def _entry(row: Option) -> str:
     meaning = row.meaning
     if not row.effective_default:
         meaning += f" Example: {row.kind.example}"
+    if row.status is not Status.SERVED:
+        meaning += f" It has no effect: {row.reason}."
     if row.unset is not None:
         meaning += f" (The gateway's default: {row.default})"
     if row.has(Mark.LIVE):

@@ -40,6 +40,12 @@ class TcpListen:
     """Serve TURN within TLS too; off where TLS is there for the pages only."""
     web: bool = False
     """Serve the pages (over TLS; over plain HTTP to this machine only, others are redirected)."""
+    plain_http: bool = False
+    """Serve the pages over plain HTTP to everybody, as behind a proxy that has the certificate."""
+    https_certificate: bool = False
+    """Show the certificate of ``SuiteSettings.https`` in place of ``SuiteSettings.tls``."""
+    redirect_to: int = 0
+    """Answer HTTP with a redirect to HTTPS on this port, and serve nothing else; 0: see above."""
     proxy_from: tuple[Network, ...] = ()
     """Sources that must send a PROXY protocol header; empty: this listener takes none."""
 
@@ -56,6 +62,8 @@ class TlsSettings:
     certificate: Path
     """PEM chain, the server's own certificate first."""
     private_key: Path
+    authorities: Path | None = None
+    """PEM certificates that are sent behind the chain."""
     key_password: str | None = field(default=None, repr=False)
     cipher_list: str | None = None
     """OpenSSL's cipher list for TLS 1.2; None: AEAD with forward secrecy."""
@@ -127,11 +135,14 @@ class SuiteSettings:
     udp: tuple[UdpListen, ...] = ()
     tcp: tuple[TcpListen, ...] = ()
     tls: TlsSettings | None = None
+    https: TlsSettings | None = None
+    """The certificate of the listeners that are to show one of their own."""
     turn: TurnSettings | None = None
     b2bua: B2buaSettings | None = None
     lab: LabSettings | None = None
     web: bool = False
-    """The pages are on; which listeners show them is each listener's own setting."""
+    """The pages are on; which listeners show them is each listener's own setting. Without them the
+    gateway's addresses are there all the same."""
     log: LogSettings = field(default_factory=LogSettings)
     status: StatusSettings | None = None
     socket_buffer: int = 2 * 1024 * 1024

@@ -213,7 +213,8 @@ class PeerRules:
         self._denied = _explicit(settings.denied, "denied")
         self._allow_loopback = settings.allow_loopback
         self._table = _table(settings)
-        self._local_face = {_plain(public): _plain(local) for public, local in external.items()}
+        faces = dict(settings.local_faces) | dict(external)
+        self._local_face = {_plain(public): _plain(local) for public, local in faces.items()}
         self._own = {_plain(host) for host in (*relay_addresses, *external, *external.values())}
         self._machine = self._own | {_plain(host) for host in machine_addresses}
         # Under coTURN's profile an own address is judged like any other.

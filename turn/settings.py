@@ -59,6 +59,9 @@ class PeerSettings:
     deny_multicast: bool = True
     open_ports: tuple[tuple[str, int, int], ...] = ()
     """(address, first port, last port) opened beside the relay's own range."""
+    local_faces: tuple[tuple[str, str], ...] = ()
+    """(public address, local address) where what is sent to a public address of ours goes; beside
+    those of the relay itself, which come first."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -7,7 +7,8 @@ are sent, and one delayed call is set for the next moment that it asks for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from math import ceil
 from typing import Final
 
@@ -18,7 +19,9 @@ from twisted.logger import Logger
 from b2bua.call_events import Event, Subscriber
 from b2bua.core import B2bua, Vouched
 from b2bua.core import Randomness as CoreRandomness
-from b2bua.media_plane import MediaPlane
+from b2bua.gateway.gateway import Gateway, HopClosed, Ready
+from b2bua.gateway.session import Session
+from b2bua.media_plane import MediaPlane, StreamCounters
 from b2bua.net.dns import Dns
 from b2bua.net.listening import SECURE, SipListen
 from b2bua.net.location import ServerLocator
@@ -27,11 +30,14 @@ from b2bua.net.randomness import Randomness
 from b2bua.net.stream import SipStream
 from b2bua.net.tls import ClientTls, OwnCertificate, ServerTls
 from b2bua.net.transport import Access, EventLoop, Outgoing, SipTransports
+from b2bua.net.web import WebInterface
 from b2bua.origins import Origins
-from b2bua.settings import B2buaSettings
+from b2bua.settings import B2buaSettings, GatewaySettings
 from b2bua.sip.errors import InvalidHeader
-from b2bua.sip.hop import Hop
+from b2bua.sip.hop import BROWSER, Hop
 from b2bua.sip.message import Message
+from b2bua.sip.outputs import Send
+from b2bua.sip.timers import earliest
 from b2bua.srv import Problem, Target
 
 _TICK: Final = 0.01
@@ -69,19 +75,22 @@ class B2buaService:
         self._dns: Dns | None = None
         self._locator: ServerLocator | None = None
         self._random = random = Randomness()
+        self._plane = plane
+        core_random = CoreRandomness(
+            token=random.token,
+            below=random.below,
+            fraction=random.fraction,
+            octets=random.octets,
+        )
         self.core = B2bua(
             settings,
             plane,
-            CoreRandomness(
-                token=random.token,
-                below=random.below,
-                fraction=random.fraction,
-                octets=random.octets,
-            ),
+            core_random,
             sent_by=self._sent_by,
             own_names=self._own_names,
             emit=self._tell,
             now=loop.clock.seconds(),
+            wake=self._wake,
         )
         self.transports = SipTransports(
             [SipListen(a.transport, a.host, a.port, a.advertised) for a in settings.listens],
@@ -99,6 +108,26 @@ class B2buaService:
                 allows_origin=Origins(settings.allowed_origins).allows,
                 web_socket_path=settings.web_socket_path,
             ),
+        )
+        self.gateway: Gateway | None = None
+        self.web: WebInterface | None = None
+        """The HTTP interface of pages, if there is one."""
+        if settings.gateway is not None:
+            self.gateway = self._make_gateway(settings.gateway, core_random)
+            self.web = WebInterface(
+                self.gateway, settings.gateway, settings.allowed_origins, self._clock, self._pump
+            )
+
+    def _make_gateway(self, settings: GatewaySettings, random: CoreRandomness) -> Gateway:
+        return Gateway(
+            self.settings,
+            settings,
+            random,
+            emit=self._tell,
+            lend=self.core.lend,
+            gathered=self._gathered,
+            counters=self._counters,
+            wall=_time_of_day,
         )
 
     # Life.
@@ -119,6 +148,11 @@ class B2buaService:
         """End calls and registrations within ``limit`` seconds, then close every address."""
         if not self._is_running:
             return self._close(None)
+        if self.gateway is not None:
+            self.gateway.end_all(self._clock.seconds())
+            self._pump()
+        if self.web is not None:
+            self.web.stop()
         self.core.shut_down(self._clock.seconds(), limit)
         self._pump()
         ended: Deferred[None] = Deferred()
@@ -187,14 +221,43 @@ class B2buaService:
             return
         self._is_pumping = True
         try:
-            for output in self.core.take_outputs():
-                if isinstance(output, Vouched):
-                    self.transports.authenticated(output.hop)
-                else:
-                    self._send(output.message, output.hop)
+            while self._pump_core() or self._pump_gateway():
+                pass
         finally:
             self._is_pumping = False
         self._set_timer()
+
+    def _pump_core(self) -> bool:
+        """Do what the core wants; whether it wanted anything."""
+        outputs = self.core.take_outputs()
+        for output in outputs:
+            if output.hop.transport == BROWSER:
+                if self.gateway is not None and isinstance(output, Send):
+                    self.gateway.receive(output.message, output.hop, self._clock.seconds())
+            elif isinstance(output, Vouched):
+                self.transports.authenticated(output.hop)
+            else:
+                self._send(output.message, output.hop)
+        return bool(outputs)
+
+    def _pump_gateway(self) -> bool:
+        """Do what the gateway wants; whether it wanted anything."""
+        outputs = self.gateway.take_outputs() if self.gateway is not None else []
+        now = self._clock.seconds()
+        for output in outputs:
+            if isinstance(output, Ready):
+                if self.web is not None:
+                    self.web.deliver(output.session)
+            elif isinstance(output, HopClosed):
+                self._end_polls(output.session)
+                self.core.flow_closed(output.session.hop, now)
+            else:
+                self.core.receive(output.message, output.hop, now)
+        return bool(outputs)
+
+    def _end_polls(self, session: Session) -> None:
+        if self.web is not None:
+            self.web.session_ended(session)
 
     def _send(self, message: Message, hop: Hop) -> None:
         try:
@@ -205,6 +268,8 @@ class B2buaService:
 
     def _set_timer(self) -> None:
         due = self.core.next_timeout()
+        if self.gateway is not None:
+            due = earliest(due, self.gateway.next_timeout())
         if due is not None:
             # Of many calls something is due in every millisecond; one look in ten does as well.
             due = ceil(due / _TICK) * _TICK
@@ -220,10 +285,35 @@ class B2buaService:
                 max(0.0, due - self._clock.seconds()), self._time_out
             )
 
+    def _wake(self) -> None:
+        if self._is_running:
+            self._clock.callLater(0, self._set_timer)
+
     def _time_out(self) -> None:
         self._delayed = None
         self.core.handle_timeout(self._clock.seconds())
+        if self.gateway is not None:
+            self._pump()
+            self.gateway.handle_timeout(self._clock.seconds())
         self._pump()
+
+    # What the gateway asks of media.
+
+    def _gathered(self, fragment: str, then: Callable[[tuple[str, ...]], None]) -> None:
+        ask = getattr(self._plane, "when_gathered", None)
+        if ask is None:
+            then(())
+            return
+
+        def take(candidates: tuple[str, ...]) -> None:
+            then(candidates)
+            self._pump()
+
+        ask(fragment, take)
+
+    def _counters(self, hop: Hop, call_id: str) -> Mapping[str, StreamCounters]:
+        ask = getattr(self.core, "media_counters", None)
+        return {} if ask is None else dict(ask(hop, call_id))
 
     def _tell(self, event: Event) -> None:
         for subscriber in self._subscribers:
@@ -236,6 +326,10 @@ class B2buaService:
 
     def _own_names(self) -> frozenset[str]:
         return self.transports.names()
+
+
+def _time_of_day() -> float:
+    return datetime.now(UTC).timestamp()
 
 
 def _server_tls(settings: B2buaSettings) -> ServerTls | None:

@@ -9,7 +9,7 @@ it reaches that source (RFC 4585, RFC 5104).
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from b2bua.rtp.rtcp import (
@@ -82,8 +82,8 @@ class Reports:
         self._sent_before = (self._sent_before[1], self.packets)
         return build_compound((report, SourceDescription(ssrc=ours, name=self._name), *more))
 
-    def read(self, packets: list[RtcpPacket], now: float) -> list[Feedback]:
-        """Take what the peer says; return the feedback in it."""
+    def read(self, packets: Iterable[RtcpPacket], now: float) -> list[Feedback]:
+        """Take what the peer says of this end, and its source; return the feedback in it."""
         feedback: list[Feedback] = []
         for packet in packets:
             if isinstance(packet, Feedback):
@@ -92,7 +92,7 @@ class Reports:
                 for block in packet.blocks:
                     if block.ssrc == self._outgoing.ssrc:
                         self._reported(block, now)
-                if isinstance(packet, SenderReport):
+                if isinstance(packet, SenderReport) and self._incoming.ssrc in (packet.ssrc, -1):
                     self._heard = (packet.ssrc, packet.time >> 16 & 0xFFFFFFFF, now)
         return feedback
 
@@ -108,6 +108,25 @@ class Reports:
         if self._heard is None or self._heard[0] != self._incoming.ssrc:
             return 0, 0
         return self._heard[1], min(0xFFFFFFFF, int((now - self._heard[2]) * 65536))
+
+
+def picture_loss(sender: int, media: int) -> Feedback:
+    """Return a request for a whole picture (RFC 4585, section 6.3.1)."""
+    return Feedback(kind=PSFB, format=PICTURE_LOSS, sender=sender, media=media)
+
+
+def lost_packets(sender: int, media: int, numbers: Sequence[int]) -> Feedback:
+    """Return a request for packets, given in the order of their loss (section 6.2.1)."""
+    control = b""
+    at = 0
+    while at < len(numbers):
+        first, more = numbers[at], 0
+        at += 1
+        while at < len(numbers) and 0 < (behind := (numbers[at] - first) & 0xFFFF) <= 16:
+            more |= 1 << (behind - 1)
+            at += 1
+        control += _LOST.pack(first, more)
+    return Feedback(kind=RTPFB, format=GENERIC_NACK, sender=sender, media=media, control=control)
 
 
 def translate(feedback: Feedback, stream: OutgoingStream, sender: int) -> Feedback | None:

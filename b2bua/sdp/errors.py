@@ -17,6 +17,8 @@ SdpFault = Literal[
     "count",  # more lines, media, formats or candidates than are read
     "mismatch",  # an answer that is none to its offer, or a slot put to another use
     "address",  # media are at addresses of a family that we have none of
+    "encryption",  # media of a browser without a fingerprint and without keys that we take
+    "ice",  # media of a browser without ICE credentials
     "media",  # no medium or no codec is left that both sides have
     "pending",  # an offer while one of ours is open
     "unanswered",  # an offer while the one before has no answer yet
@@ -32,6 +34,8 @@ _STATUS: Final[dict[SdpFault, int]] = {
     "count": 488,
     "mismatch": 488,
     "address": 488,
+    "encryption": 488,
+    "ice": 488,
     "media": 488,
     "pending": 491,
     "unanswered": 500,

@@ -1,20 +1,24 @@
 """
-One end of a bridge: its two sockets, whom it hears, what it forwards and what it says itself.
+One end of a bridge: what it receives, what it forwards and what it says itself.
 
-The functions marked *per packet* are what ``benchmarks/rtp.py`` measures.
+How its packets come and go is another's: ``media_plain`` has ends with sockets of their own,
+``web_end`` those that share the transport of a browser. The functions marked *per packet* are what
+``benchmarks/rtp.py`` measures.
 """
 
 from __future__ import annotations
 
-import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from b2bua.media_plane import StreamCounters, StreamTerms
-from b2bua.rtp.errors import MalformedRtp
-from b2bua.rtp.latch import Latch, Source, usable
-from b2bua.rtp.packet import HEADER, HEADER_SIZE, MARKER, PADDING, VERSION_2, payload_start
-from b2bua.rtp.reports import Reports, translate
-from b2bua.rtp.rtcp import Feedback, Goodbye, RtcpPacket, is_rtcp, parse_compound
+from b2bua.rtp.event import rescale
+from b2bua.rtp.latch import Latch, Source
+from b2bua.rtp.missing import Missing
+from b2bua.rtp.packet import HEADER, HEADER_SIZE, MARKER, PADDING, VERSION_2
+from b2bua.rtp.reports import Reports, lost_packets, picture_loss, translate
+from b2bua.rtp.rtcp import Feedback, Goodbye, RtcpPacket
 from b2bua.rtp.stream import IncomingStream, OutgoingStream
 
 PACKETS_PER_SOCKET = 32
@@ -30,6 +34,9 @@ DEFAULT_RATE = 8000
 SHORTEST = 8
 """Bytes of the least RTCP that says anything."""
 
+Send = Callable[[bytes | memoryview, Source], object]
+"""Sends a packet to a target; raises OSError."""
+
 
 class Surroundings(Protocol):
     """What all ends of a plane have in common."""
@@ -42,26 +49,27 @@ class Surroundings(Protocol):
         """Return the time, which only grows."""
 
 
-class MediaEnd:
+class MediaEnd(ABC):
     """
-    The state of one end, and its RTP socket as the plane polls it.
+    What all ends have: streams, counters, terms.
 
     ``peer`` is the joined end; an echo is its own.
     """
 
     __slots__ = (
         "_around",
-        "_receive_into",
+        "_events",
+        "_missing",
         "_second",
         "_send",
         "_taken",
-        "control",
+        "control_sent",
         "dropped",
         "forwarded",
         "incoming",
         "last_received",
         "latch",
-        "mux",
+        "name",
         "outgoing",
         "peer",
         "rates",
@@ -69,92 +77,54 @@ class MediaEnd:
         "received_packets",
         "reports",
         "sent_bytes",
-        "sock",
         "terms",
         "types",
     )
 
     def __init__(
-        self,
-        sock: socket.socket,
-        control: socket.socket,
-        around: Surroundings,
-        outgoing: OutgoingStream,
-        name: bytes,
+        self, around: Surroundings, outgoing: OutgoingStream, name: bytes, send: Send
     ) -> None:
-        self.sock = sock
-        self.control = ControlSocket(control, self, around)
         self.peer: MediaEnd | None = None
         self.latch = Latch()
         self.incoming = IncomingStream()
         self.outgoing = outgoing
+        self.name = name
         self.reports = Reports(name, self.incoming, outgoing)
         self.terms = StreamTerms()
         self.types: dict[int, int] = {}
         """From the payload types of this end to those of the other; empty while held."""
         self.rates: dict[int, int] = {}
-        self.mux = False
         self.received_packets = self.received_bytes = self.sent_bytes = 0
         self.forwarded = 0
         """Packets of the joined end that went out here."""
+        self.control_sent = 0
+        """Datagrams of RTCP that left."""
         self.last_received: float | None = None
         self.dropped: dict[str, int] = {}
         self._around = around
+        self._events: dict[int, tuple[int, int]] = {}
+        self._missing: Missing | None = None
         self._second = 0.0
         """When the second ends in which ``_taken`` packets came."""
         self._taken = 0
-        self._receive_into = sock.recvfrom_into
-        self._send = sock.sendto
-
-    @property
-    def is_ipv6(self) -> bool:
-        """Whether its sockets reach IPv6 peers."""
-        return self.sock.family == socket.AF_INET6
+        self._send: Send = send
 
     def apply(self, terms: StreamTerms) -> None:
         """Take over what holds from now on; see b2bua.media_plane.StreamTerms."""
         if not all(0 <= number <= 127 for pair in terms.payload_types.items() for number in pair):
             raise ValueError("a payload type is a number from 0 to 127")
         self.terms = terms
-        own = self.sock.getsockname()[0]
-        self.latch.aim(usable(terms.remote, own))
-        self.control.latch.aim(usable(terms.remote_rtcp, own))
-        self.mux = terms.rtcp_mux
         self.types = dict(terms.payload_types) if terms.receives else {}
         self.rates = {number: rate for number, rate in terms.clock_rates.items() if rate > 0}
+        self._events = {
+            number: rates for number, rates in terms.event_rates.items() if min(rates) > 0
+        }
+        if terms.nack_interval is None or not terms.takes_feedback:
+            self._missing = None
+        elif self._missing is None:
+            self._missing = Missing(terms.nack_interval)
 
     # Receiving
-
-    def receive(self) -> int:
-        """Per packet: what the peer sent goes out at the joined end."""
-        around, latch = self._around, self.latch
-        buffer, now = around.buffer, around.seconds()
-        most = min(PACKETS_PER_SOCKET, around.share)
-        taken = self.taken(now)
-        spent = 0
-        while spent < most:
-            try:
-                size, source = self._receive_into(buffer)
-            except OSError:
-                break
-            spent += 1
-            if taken + spent > MOST_PER_SECOND:
-                self.drop("flood")
-                continue
-            if self.mux and size >= SHORTEST and is_rtcp(buffer[1]):
-                self.receive_control(bytes(around.view[:size]), latch.hears(source), now)
-                spent += CONTROL_COST - 1
-                continue
-            plain = buffer[0] == VERSION_2 and size >= HEADER_SIZE
-            start = HEADER_SIZE if plain else payload_start(buffer, size)
-            if start < 0:
-                self.drop("malformed")
-            elif source != latch.source and not latch.lock(source):
-                self.drop("source")
-            else:
-                self._received(start, size, now)
-        self._taken = taken + spent
-        return spent or 1
 
     def taken(self, now: float) -> int:
         """Say how many packets came in this second."""
@@ -163,7 +133,7 @@ class MediaEnd:
             self._taken = 0
         return self._taken
 
-    def _received(self, start: int, size: int, now: float) -> None:
+    def received(self, start: int, size: int, now: float) -> None:
         """Per packet: take note of it, and let the joined end send it."""
         buffer = self._around.buffer
         first, second, sequence, timestamp, ssrc = HEADER.unpack_from(buffer)
@@ -173,6 +143,8 @@ class MediaEnd:
         self.received_bytes += size
         self.last_received = now
         self.incoming.receive(ssrc, sequence, timestamp, now, rate)
+        if self._missing is not None:
+            self._miss(self._missing, ssrc, sequence, now)
         mapped, peer = self.types.get(number), self.peer
         target = None if peer is None else peer.latch.target
         if mapped is None or peer is None or target is None or not peer.terms.sends:
@@ -196,6 +168,8 @@ class MediaEnd:
             peer.outgoing.ssrc,
         )
         padding = buffer[size - 1] if first & PADDING else 0
+        if number in self._events:
+            rescale(buffer, start, size, self._events[number])
         peer.forwarded += 1
         if not peer.send(self._around.view[begin:size], target, size - start - padding):
             self.drop("refused")
@@ -212,31 +186,32 @@ class MediaEnd:
         if peer is not None:
             peer.outgoing.skip(ssrc, sequence)
 
-    def receive_control(self, data: bytes, heard: bool, now: float) -> bool:
-        """Take a datagram of the peer's RTCP; feedback goes on. Tell whether it was one."""
-        if not heard:
-            self.drop("source")
-            return False
-        try:
-            packets = parse_compound(data)
-        except MalformedRtp:
-            self.drop("malformed")
-            return False
+    def heard_reports(self, packets: Iterable[RtcpPacket], now: float) -> None:
+        """Take what the peer says in its RTCP; feedback goes on."""
         feedback = self.reports.read(packets, now)
         if feedback and self.peer is not None:
             self.peer.pass_on(feedback, self.outgoing, now)
-        return True
 
     def pass_on(self, feedback: list[Feedback], stream: OutgoingStream, now: float) -> None:
         """Send feedback on ``stream``, which our peer feeds, to our peer."""
+        if not self.terms.takes_feedback:
+            return
         ours = self.outgoing.ssrc
         translated = [found for item in feedback if (found := translate(item, stream, ours))]
         if translated:
             self.send_control(now, *translated)
 
-    def report_errors(self) -> None:
-        """Nobody asks for errors; reading the state clears it."""
-        self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    def ask_for_picture(self, now: float, since: float) -> None:
+        """Ask the peer for a whole picture, if it takes that and has sent any ``since``."""
+        latest = self.last_received
+        if latest is not None and latest >= since and self.terms.takes_feedback:
+            self.send_control(now, picture_loss(self.outgoing.ssrc, self.incoming.ssrc))
+
+    def _miss(self, missing: Missing, ssrc: int, sequence: int, now: float) -> None:
+        """Per packet, where NACKs of our own are wanted: ask for what is missing, now and then."""
+        lost = missing.receive(ssrc, sequence, now)
+        if lost:
+            self.send_control(now, lost_packets(self.outgoing.ssrc, ssrc, lost))
 
     def drop(self, reason: str) -> None:
         """Count a packet that went nowhere, by one of the words of StreamCounters."""
@@ -267,20 +242,21 @@ class MediaEnd:
 
     def send_control(self, now: float, *more: RtcpPacket) -> None:
         """Send our report, and ``more`` with it, if it is known where to."""
-        control = self.control
-        target = self.latch.target if self.mux else control.latch.target
-        if target is None:
-            return
-        sock = self.sock if self.mux else control.sock
-        try:
-            sock.sendto(self.reports.compound(now, *more), target)
-        except OSError:
-            return
-        control.sent += 1
+        if self.can_control and self.put_control(self.reports.compound(now, *more)):
+            self.control_sent += 1
+
+    @property
+    @abstractmethod
+    def can_control(self) -> bool:
+        """Whether RTCP has anywhere to go."""
+
+    @abstractmethod
+    def put_control(self, datagram: bytes) -> bool:
+        """Send RTCP; tell whether it left."""
 
     def say_goodbye(self, now: float) -> None:
         """Send BYE, unless nobody ever heard of us (RFC 3550, section 6.3.7)."""
-        if self.control.sent or self.reports.packets:
+        if self.control_sent or self.reports.packets:
             self.send_control(now, Goodbye(sources=(self.outgoing.ssrc,)))
 
     def counters(self) -> StreamCounters:
@@ -300,39 +276,3 @@ class MediaEnd:
             reported_jitter=self.reports.jitter,
             round_trip=self.reports.round_trip,
         )
-
-
-class ControlSocket:
-    """The RTCP socket of an end."""
-
-    __slots__ = ("_around", "_end", "latch", "sent", "sock")
-
-    def __init__(self, sock: socket.socket, end: MediaEnd, around: Surroundings) -> None:
-        self.sock = sock
-        self.latch = Latch()
-        self.sent = 0
-        """Datagrams of RTCP that left the end, on whichever port."""
-        self._end = end
-        self._around = around
-
-    def receive(self) -> int:
-        """Read what the peer says."""
-        around = self._around
-        most = min(PACKETS_PER_SOCKET, around.share)
-        spent = 0
-        while spent < most:
-            try:
-                size, source = self.sock.recvfrom_into(around.buffer)
-            except OSError:
-                return spent or 1
-            spent += CONTROL_COST
-            self._take(bytes(around.view[:size]), source)
-        return spent
-
-    def _take(self, data: bytes, source: Source) -> None:
-        if self._end.receive_control(data, self.latch.hears(source), self._around.seconds()):
-            self.latch.lock(source)
-
-    def report_errors(self) -> None:
-        """Nobody asks for errors; reading the state clears it."""
-        self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

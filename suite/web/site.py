@@ -20,6 +20,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web import http, server
 from twisted.web.resource import Resource
 
+from suite.http_deadline import HttpDeadline
+from suite.web.gateway_pages import Pages, put_gateway
 from suite.web.ice_servers import IceServers
 
 MAX_BODY = 64 * 1024
@@ -216,13 +218,35 @@ class PageRequest(server.Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Answer, unless the connection was ended half way."""
         if self._body <= MAX_BODY:
+            cast(PageChannel, self.channel).asked()
             super().requestReceived(command, path, version)
 
 
 class PageChannel(http.HTTPChannel):
-    """A connection that says goodbye with the answer to its last request."""
+    """
+    A connection that says goodbye with the answer to its last request.
 
+    Whoever limits its time sets ``deadline``, and is told how its requests are getting on.
+    """
+
+    deadline: HttpDeadline | None = None
     _requests = 0
+
+    def asked(self) -> None:
+        """A request is here whole."""
+        if self.deadline is not None:
+            self.deadline.asked()
+
+    def held(self) -> None:
+        """Its client, who has signed in, waits for something to be told."""
+        if self.deadline is not None:
+            self.deadline.held()
+
+    def requestDone(self, request: http.Request) -> None:
+        """The request has been answered."""
+        super().requestDone(request)
+        if self.deadline is not None:
+            self.deadline.answered()
 
     def checkPersistence(self, request: http.Request, version: bytes) -> bool:
         """Say whether another request may follow this one."""
@@ -268,12 +292,16 @@ def static_files() -> dict[str, StaticFile]:
     return files
 
 
-def build_root(ice_servers: Callable[[str], IceServers], lab: LabPages | None = None) -> Page:
+def build_root(
+    ice_servers: Callable[[str], IceServers],
+    lab: LabPages | None = None,
+    gateway: Pages | None = None,
+) -> Page:
     """
     Make the tree of pages; other parts of the suite may put their own children on it.
 
     ``ice_servers`` is called with the host that the browser used. With ``lab`` its page is there,
-    and the start page leads to it.
+    and the start page leads to it; with ``gateway`` its addresses.
     """
     root, static, api = Page(), Page(), Page()
     files = static_files()
@@ -289,6 +317,15 @@ def build_root(ice_servers: Callable[[str], IceServers], lab: LabPages | None = 
     root.putChild(b"", start)
     for name, file in files.items():
         static.putChild(name.encode("ascii"), file)
+    if gateway is not None:
+        put_gateway(root, gateway)
+    return root
+
+
+def build_gateway_root(gateway: Pages) -> Page:
+    """Make the tree where the pages are off: the gateway's addresses and nothing else."""
+    root = Page()
+    put_gateway(root, gateway)
     return root
 
 
@@ -296,7 +333,13 @@ def build_site(
     ice_servers: Callable[[str], IceServers],
     reactor: IReactorTime | None = None,
     lab: LabPages | None = None,
+    gateway: Pages | None = None,
 ) -> server.Site:
     """Make the factory that speaks HTTP with whoever the listener says is a web client."""
-    site = PageSite(build_root(ice_servers, lab), timeout=IDLE_TIMEOUT, reactor=reactor)
+    return site_of(build_root(ice_servers, lab, gateway), reactor)
+
+
+def site_of(root: Page, reactor: IReactorTime | None = None) -> server.Site:
+    """Make the factory for a tree of pages."""
+    site = PageSite(root, timeout=IDLE_TIMEOUT, reactor=reactor)
     return cast(server.Site, site)

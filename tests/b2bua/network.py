@@ -122,6 +122,7 @@ class Peer:
         self.network = network
         self.name = name
         self.hop = Hop("UDP", host, 5060)
+        self.ours = network.ours
         self.works = True
         self.events: list[UsageEvent] = []
         self.requests: list[Request] = []
@@ -177,7 +178,7 @@ class Peer:
                 headers,
                 max_forwards=max_forwards,
             ),
-            self.network.ours,
+            self.ours,
             self.network.now,
         )
         self.network.settle()
@@ -197,7 +198,7 @@ class Peer:
                 *headers,
             ],
         )
-        self.table.start(request, self.network.ours, self.network.now)
+        self.table.start(request, self.ours, self.network.now)
         self.network.settle()
         return self.responses[-1]
 
@@ -208,7 +209,7 @@ class Peer:
 
     def receive(self, message: Message) -> None:
         """Take what the core has sent here."""
-        self.agent.receive(message, self.network.ours, self.network.now)
+        self.agent.receive(message, self.ours, self.network.now)
         if isinstance(message, Request) and message.method in _KEPT:
             self.requests.append(message)
 
@@ -243,7 +244,7 @@ class Network:
     def __init__(self, **changes: object) -> None:
         self.now = 1000.0
         self.events: list[Event] = []
-        self.plane = FakePlane()
+        self.plane: FakePlane = changes.pop("plane", None) or FakePlane()  # type: ignore[assignment]
         self.ours = Hop("UDP", OURS, 5066)
         self.trace: list[tuple[str, str, Message]] = []
         self.flying: list[tuple[Hop, Hop, bytes]] = []

@@ -30,6 +30,17 @@ VALUES = {
     "rsmp.sip-rtp-min-port": "9100",
     "rsmp.sip-port": "5070",
     "rsmp.sip-preferred-ipversion": "ipv6",
+    "rsmp.web-rtp-min-port": "36100",
+    "rsmp.web-ice-addresses": "127.0.0.1",
+    "rsmp.turn-server": "192.0.2.8:3479",
+    "rsmp.turn-user": "other",
+    "rsmp.turn-passwd": "another long password",
+    "rsmp.turn-relay-type": "1",
+    "rsmp.web-disallowed-codecs": "(g729)",
+    "gateway.enabled": "true",
+    "gateway.address": "127.0.0.1",
+    "gateway.external-ip": "198.51.100.7/192.0.2.1",
+    "gateway.proxy-port": "8087",
     "b2bua.enabled": "false",
     "b2bua.transport": "tcp",
     "b2bua.register-rate": "40",
@@ -46,6 +57,12 @@ VALUES = {
 }
 """A value other than the default, where neither its kind's example nor a flip of it will do."""
 
+TURN_CLIENT = {
+    "rsmp.turn-server": "192.0.2.7",
+    "rsmp.turn-user": "gateway",
+    "rsmp.turn-passwd": "a long password",
+}
+
 BESIDE = {
     "turn.proxy-from": {"turn.proxy-port": "9999"},
     "turn.use-auth-secret": {"turn.static-auth-secret": "a long random word"},
@@ -56,13 +73,20 @@ BESIDE = {
     "turn.prometheus-port": {"turn.prometheus": "true"},
     "turn.prometheus-address": {"turn.prometheus": "true"},
     "log.memory": {"log.all": "memory"},
+    "rsmp.turn-server": TURN_CLIENT,
+    "rsmp.turn-user": TURN_CLIENT,
+    "rsmp.turn-passwd": TURN_CLIENT,
+    "rsmp.turn-relay-type": TURN_CLIENT,
+    "rsmp.web-media-bundle": {"rsmp.web-offer-bundle-only": "false"},
+    "gateway.enabled": {"rsmp.http-port": ""},
+    "gateway.proxy-port": {"gateway.proxy-networks": "192.0.2.0/24"},
     "rsmp.sip-preferred-ipversion": {"rsmp.allow-ipv6": "true"},
     "lab.enabled": {"rsmp.sip-proxy": ""},
 }
 """What an option needs beside it to mean something."""
 
-SIP = {"rsmp.sip-proxy": "192.0.2.5"}
-"""What the sections of the B2BUA need."""
+SIP = {"rsmp.sip-proxy": "192.0.2.5", "rsmp.http-port": "8086"}
+"""What the sections of the B2BUA and of the gateway need."""
 
 FILES = {
     "turn.cert",
@@ -73,6 +97,11 @@ FILES = {
     "rsmp.sip-tls-cert-key",
     "rsmp.sip-tls-trusted-ca",
     "rsmp.sip-tls-port",
+    "rsmp.https-cert",
+    "rsmp.https-cert-key",
+    "rsmp.https-trusted-ca",
+    "rsmp.web-dtls-certificate",
+    "rsmp.web-dtls-privatekey",
     "b2bua.ask-client-certificates",
 }
 """These name files that must exist, or need some; tests of their own look at them."""

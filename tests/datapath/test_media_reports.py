@@ -113,7 +113,7 @@ class RtcpTests(MediaTestCase):
         one, _ = self.bridge()
         self.plane.set_terms(one, self.terms(self.near, remote_rtcp=("255.255.255.255", 9)))
         self.clock.advance(LONGEST_FIRST_INTERVAL)
-        self.assertEqual(self.plane._ends[one].control.sent, 0)
+        self.assertEqual(self.plane._ends[one].control_sent, 0)
 
     def test_one_port(self) -> None:
         """With rtcp-mux both kinds share the RTP port, told apart by their type."""

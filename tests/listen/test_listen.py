@@ -211,6 +211,39 @@ class HttpTests(SynchronousTestCase):
         wire.end()
 
 
+class PlainHttpTests(SynchronousTestCase):
+    """Listeners that serve HTTP without TLS to everybody, in their own way."""
+
+    def test_pages(self) -> None:
+        """Where a proxy has the certificate, pages are served to everybody over plain HTTP."""
+        listen = TcpListen(address=SERVER, web=True, plain_http=True, tls=False, turn=False)
+        setting = Setting(listen)
+        stream, _ = setting.connect()
+        stream.dataReceived(GET)
+        [page] = setting.pages
+        self.assertEqual((page.subject, page.received), (False, GET))
+
+    def test_nothing_else(self) -> None:
+        """Neither TLS nor STUN is served there."""
+        listen = TcpListen(
+            address=SERVER, web=True, plain_http=True, tls=False, turn=False, plain=False
+        )
+        for first in (BINDING, b"\x16\x03\x01\x00\x05hello"):
+            stream, wire = Setting(listen).connect()
+            stream.dataReceived(first)
+            self.assertTrue(wire.is_closed)
+
+    def test_redirect(self) -> None:
+        """The port that redirects leads to HTTPS whatever port the client named, and no further."""
+        listen = TcpListen(address=SERVER, tls=False, plain=False, turn=False, redirect_to=8443)
+        setting = Setting(listen)
+        for client in (CLIENT, ("127.0.0.1", 5)):
+            stream, wire = setting.connect(client)
+            stream.dataReceived(b"GET /phone?a HTTP/1.1\r\nHost: relay.example:80\r\n\r\n")
+            self.assertIn(b"Location: https://relay.example:8443/phone?a\r\n", wire.value())
+        self.assertEqual(setting.pages, [])
+
+
 class HttpsLocationTests(SynchronousTestCase):
     """``https_location`` repeats nothing that could leave the Location header."""
 
@@ -223,6 +256,15 @@ class HttpsLocationTests(SynchronousTestCase):
         ):
             head = b"GET /a?b HTTP/1.1\r\nhost: " + host
             self.assertEqual(https_location(head, 3478), location)
+
+    def test_always(self) -> None:
+        """A port that is meant for all replaces the client's; 443 goes without saying."""
+        head = b"GET /a HTTP/1.1\r\nhost: relay.example:80"
+        for port, location in (
+            (443, b"https://relay.example/a"),
+            (8443, b"https://relay.example:8443/a"),
+        ):
+            self.assertEqual(https_location(head, port, always=True), location)
 
     def test_refused(self) -> None:
         """No host, two hosts, a host that is none and a target that is no path get no redirect."""

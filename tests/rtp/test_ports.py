@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.rtp.ports import NoPairs, PortPairs
+from b2bua.rtp.ports import NoPorts, PortPairs
 
 
 class PortPairsTests(SynchronousTestCase):
@@ -28,7 +28,7 @@ class PortPairsTests(SynchronousTestCase):
             pairs = self.pairs(first, last)
             self.assertEqual(pairs.free(0.0), len(expected))
             self.assertEqual({pairs.take(0.0) for _ in expected}, expected)
-            self.assertRaises(NoPairs, pairs.take, 0.0)
+            self.assertRaises(NoPorts, pairs.take, 0.0)
 
     def test_wrong_ranges(self) -> None:
         """A range that is none is refused."""
@@ -67,7 +67,7 @@ class PortPairsTests(SynchronousTestCase):
         pairs = self.pairs(9000, 9001)
         pairs.withdraw(pairs.take(0.0), 0.0)
         self.assertEqual(pairs.free(29.0), 0)
-        self.assertRaises(NoPairs, pairs.take, 29.0)
+        self.assertRaises(NoPorts, pairs.take, 29.0)
         self.assertEqual(pairs.take(30.0), 9000)
 
     def test_not_taken(self) -> None:

@@ -1,0 +1,512 @@
+"""
+The user agent that stands for every signed-in page toward the B2BUA (RFC 3261).
+
+Its messages never touch a wire: the hop of each is the session's. It registers a DN as a phone
+does, makes INVITEs of OFFERs and OFFERs of INVITEs, and brings talk, hold and INFO both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from b2bua.attached_data import (
+    FORM_TYPE,
+    AttachedDataError,
+    Pair,
+    check_pairs,
+    from_headers,
+    to_headers,
+)
+from b2bua.bodies import NotAcceptable, session_description
+from b2bua.calls import SELF, number_of
+from b2bua.core import Randomness
+from b2bua.gateway import texts
+from b2bua.gateway.call import Call, Gathered, RoapState, key_of
+from b2bua.gateway.mailbox import Letter
+from b2bua.gateway.roap import HIGHEST_TIE_BREAKER, ErrorType, MessageType, RoapMessage
+from b2bua.gateway.session import Session
+from b2bua.gateway.sessions import Sessions
+from b2bua.gateway.statistics import describe
+from b2bua.gateway.texts import Bye, GetStats, Info, Posted
+from b2bua.media_plane import StreamCounters
+from b2bua.settings import B2buaSettings
+from b2bua.sip.headers import CSeq, NameAddr
+from b2bua.sip.hop import Hop
+from b2bua.sip.invite_server import InviteServerUsage
+from b2bua.sip.invite_usage import InviteUsage
+from b2bua.sip.message import Message, Request, Response
+from b2bua.sip.outputs import RequestReceived, ResponseReceived, Send
+from b2bua.sip.server_transaction import ServerTransaction
+from b2bua.sip.timers import Deadlines, Timers, earliest
+from b2bua.sip.transaction import OutOfPlace
+from b2bua.sip.transactions import TableFull, TransactionTable
+from b2bua.sip.uri import SipUri, escape_user
+from b2bua.sip.usage_events import (
+    AnswerReceived,
+    Ended,
+    Established,
+    InDialogRequest,
+    Invitation,
+    Invited,
+    ModificationFailed,
+    Modified,
+    OfferReceived,
+    OfferRequested,
+    Profile,
+    Progress,
+    UsageEvent,
+)
+from b2bua.sip.usage_states import UsageState
+from b2bua.sip.user_agent import AgentOutput, UserAgent
+
+OCTETS: Final = "application/octet-stream"
+"""The type of an INFO that goes to the peer as it is."""
+OF_GATEWAY: Final = "gateway.invalid:5060"
+"""Where messages of ours seem to come from; no resolver knows it (RFC 2606)."""
+_MOST_CALLS: Final = 8
+_LONGEST_NUMBER: Final = 64
+_REFRESH: Final = 0.8
+"""Of its time, after which a binding is refreshed."""
+_EXPIRES: Final = 3600
+
+Counters = Callable[[Hop, str], Mapping[str, StreamCounters]]
+"""What the media of the B2BUA's leg of a dialog have moved, by kind; the dialog's Call-ID."""
+
+_SAID: Final[Mapping[int, ErrorType]] = {
+    **dict.fromkeys((403, 404, 410, 433, 484, 604), ErrorType.REFUSED),
+    **dict.fromkeys((415, 488, 606), ErrorType.FAILED),
+    **dict.fromkeys((500, 501, 502, 503, 504), ErrorType.FAILED),
+}
+"""Refusals that a page can say something about; of others it hears only that it is over."""
+
+
+class Agent:
+    """The pages' side of all their calls."""
+
+    def __init__(
+        self,
+        settings: B2buaSettings,
+        sessions: Sessions,
+        random: Randomness,
+        *,
+        gathered: Gathered,
+        counters: Counters,
+        wall: Callable[[], float],
+    ) -> None:
+        self._sessions = sessions
+        self._random = random
+        self._gathered = gathered
+        self._counters = counters
+        self._wall = wall
+        self._domain = settings.servers.domain
+        table = TransactionTable(lambda hop: OF_GATEWAY, random.token, Timers(failover=None))
+        self.user_agent = UserAgent(
+            table,
+            sent_by=lambda hop: OF_GATEWAY,
+            token=random.token,
+            contact=_contact,
+            route=lambda uri, hop: hop,
+            random_below=random.below,
+            profile=Profile(
+                allow_events=("talk", "hold") if settings.talk_hold else (),
+                supported=("timer",),
+                session_expires=0,
+            ),
+            timers=Timers(failover=None),
+        )
+        self._calls: dict[InviteUsage, Call] = {}
+        self._registers: dict[object, Session] = {}
+        self._refreshes: Deadlines[Session] = Deadlines()
+        self._deadlines: Deadlines[Call] = Deadlines()
+        self._outputs: list[Send] = []
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    # Registration.
+
+    def register(self, session: Session, now: float) -> None:
+        """Bind a session's DN to it, or refresh that."""
+        session.register_sequence += 1
+        own = NameAddr("", _uri(session.user, self._domain))
+        request = Request(
+            "REGISTER",
+            _uri("", self._domain),
+            [
+                ("Max-Forwards", 70),
+                ("From", own.with_tag(self._random.token())),
+                ("To", own),
+                ("Call-ID", f"{session.number}@{OF_GATEWAY}"),
+                ("CSeq", CSeq(session.register_sequence, "REGISTER")),
+                ("Contact", str(_contact(session.hop))),
+                ("Expires", str(_EXPIRES)),
+                *self.user_agent.profile.headers(_contact(session.hop), "REGISTER")[1:],
+            ],
+        )
+        try:
+            transaction = self.user_agent.table.start(request, session.hop, now)
+        except TableFull:
+            session.register_status = 503
+            return
+        self._registers[transaction] = session
+        self.pump(now)
+
+    def _registered(self, session: Session, response: Response, now: float) -> None:
+        session.register_status = response.status
+        if response.status != 200 or session.is_over:
+            return
+        contact = _contact(session.hop)
+        granted = [c.expires for c in response.contacts if c.uri.matches(contact.uri)]
+        seconds = granted[0] if granted and granted[0] is not None else _EXPIRES
+        self._refreshes.set(session, now + _REFRESH * seconds)
+
+    # What a page posts.
+
+    def post(self, session: Session, peer: str, posted: Posted, now: float) -> None:
+        """Take a message of a page."""
+        call = session.find(peer)
+        if isinstance(posted, RoapMessage):
+            self._take_roap(session, peer, call, posted, now)
+        elif call is None:
+            # Of a call that is over; its page does not know that yet, or has said so itself.
+            return
+        elif isinstance(posted, Bye):
+            self._hang_up(call, now)
+        elif isinstance(posted, Info):
+            self._send_info(call, posted, now)
+        elif isinstance(posted, GetStats):
+            self._send_stats(call, now)
+
+    def _take_roap(
+        self, session: Session, peer: str, call: Call | None, message: RoapMessage, now: float
+    ) -> None:
+        is_offer = message.type is MessageType.OFFER
+        if call is None:
+            if is_offer and not session.is_copy(peer, key_of(message)):
+                self._call(session, peer, message, now)
+            return
+        if call.is_copy(message):
+            return
+        if message.type is MessageType.SHUTDOWN:
+            call.confirm_shutdown(message)
+            self._hang_up(call, now)
+        elif is_offer and _is_rung(call) and call.state is RoapState.OFFER_OUT:
+            # Each calls the other: a page that has one call only wants the one it makes.
+            self._hang_up(call, now, 486)
+            self._call(session, peer, message, now)
+        else:
+            call.take(message, now)
+            self._settle(call)
+
+    def _call(self, session: Session, peer: str, message: RoapMessage, now: float) -> None:
+        """Call whom an OFFER is for."""
+        number = SELF if peer in (SELF, session.sid) else number_in(peer)
+        call = self._new_call(session, peer, number)
+        body = call.begin(message)
+        call.is_copy(message)
+        session.holds_several = session.holds_several or len(session.calls) > 1
+        refusal = self._refusal(session, number, now)
+        if refusal is not None:
+            self._over(call, refusal)
+            return
+        invitation = Invitation(
+            _uri(number, self._domain),
+            NameAddr("", _uri(session.user, self._domain)),
+            NameAddr("", _uri(number, self._domain)),
+            body,
+            (*attached_headers(message.attached),),
+        )
+        try:
+            usage = self.user_agent.invite(invitation, session.hop, now)
+        except TableFull:
+            self._over(call, 503)
+            return
+        self._adopt(call, usage)
+
+    def _refusal(self, session: Session, number: str, now: float) -> int | None:
+        if not number:
+            return 484
+        if len(session.calls) > _MOST_CALLS:
+            return 486
+        if number != SELF and not self._sessions.may_call(session, number, now):
+            return 403
+        return None
+
+    def _hang_up(self, call: Call, now: float, status: int = 603) -> None:
+        """End a call because its page wants to; 603 where it has not accepted it."""
+        call.forget()
+        call.session.remove(call, is_told=False)
+        self._deadlines.set(call, None)
+        usage = call.usage
+        if isinstance(usage, InviteServerUsage) and usage.state is UsageState.RINGING:
+            usage.reject(status, now)
+        elif usage is not None:
+            usage.bye(now)
+
+    def hang_up_all(self, session: Session, now: float) -> None:
+        """End every call of a session whose page is gone, and its registration's refreshes."""
+        self._refreshes.set(session, None)
+        for call in list(session.calls.values()):
+            self._hang_up(call, now, 480)
+        self.pump(now)
+
+    def _send_info(self, call: Call, info: Info, now: float) -> None:
+        if call.usage is None:
+            return
+        content_type = OCTETS if info.is_for_peer else FORM_TYPE
+        try:
+            call.usage.info([("Content-Type", content_type)], info.body, now)
+        except OutOfPlace:
+            # Nobody has answered yet, or it is about to end: nobody is there to be told.
+            return
+
+    def _send_stats(self, call: Call, now: float) -> None:
+        counters: Mapping[str, StreamCounters] = {}
+        if call.usage is not None and call.usage.dialogs:
+            counters = self._counters(call.session.hop, call.usage.dialogs[0].call_id)
+        since = 0.0 if call.established_at is None else now - call.established_at
+        found = describe(counters, since, self._wall(), call.round_trips)
+        call.session.mailbox.put(Letter(call.peer, texts.stats(found)), may_drop=True)
+
+    # What becomes of letters.
+
+    def delivered(self, session: Session, letter: Letter, now: float) -> None:
+        """A letter is on its way: a page that has heard of a call rings."""
+        if letter.text == texts.BYE:
+            session.knows_end(letter.peer)
+        call = session.calls.get(letter.peer)
+        if call is None or not call.delivered(letter):
+            return
+        usage = call.usage
+        if isinstance(usage, InviteServerUsage) and usage.state is UsageState.RINGING:
+            usage.ring(180, now)
+
+    # What the B2BUA sends.
+
+    def receive(self, message: Message, hop: Hop, now: float) -> None:
+        """Take a message for the session of this hop."""
+        self.user_agent.receive(message, hop, now)
+        self.pump(now)
+
+    def pump(self, now: float) -> None:
+        """Take what the user agent gives until it gives nothing."""
+        while taken := self.user_agent.take_outputs():
+            for output in taken:
+                self._take(output, now)
+
+    def _take(self, output: AgentOutput, now: float) -> None:
+        if isinstance(output, Send):
+            self._outputs.append(output)
+        elif isinstance(output, UsageEvent):
+            self._take_event(output, now)
+        elif isinstance(output, RequestReceived):
+            request = output.transaction.request
+            status = 200 if request.method == "OPTIONS" else 481 if request.to.tag else 405
+            self.user_agent.respond(output.transaction, output.transaction.response(status), now)
+        elif isinstance(output, ResponseReceived):
+            session = self._registers.get(output.transaction)
+            if session is not None and not output.response.is_provisional:
+                del self._registers[output.transaction]
+                self._registered(session, output.response, now)
+
+    def _take_event(self, event: UsageEvent, now: float) -> None:
+        if isinstance(event, Invited):
+            self._invited(event, now)
+            return
+        call = self._calls.get(event.usage)
+        if call is None:
+            return
+        if isinstance(event, Ended):
+            del self._calls[event.usage]
+        if call.state is RoapState.OVER and not isinstance(event, InDialogRequest):
+            return
+        take = _TAKE.get(type(event))
+        if take is not None:
+            take(self, call, event, now)
+            self._settle(call)
+
+    def _settle(self, call: Call) -> None:
+        self._deadlines.set(call, call.deadline)
+
+    def _invited(self, event: Invited, now: float) -> None:
+        """Ring a page, if it is free: the old client would take a second OFFER for the first's."""
+        usage = event.usage
+        if not isinstance(usage, InviteServerUsage):
+            raise TypeError("an invitation to our own INVITE")
+        session = self._sessions.numbered(usage.invite.hop.flow)
+        if session is None:
+            usage.reject(480, now)
+            return
+        if session.calls and not session.holds_several:
+            usage.reject(486, now)
+            return
+        number = number_of(event.request.from_.uri)
+        call = self._new_call(session, session.name_for(number), number)
+        call.attached = from_headers(event.request.headers).pairs
+        self._adopt(call, usage)
+        try:
+            body = session_description(event.request)
+        except NotAcceptable as refused:
+            self._over(call, 415)
+            usage.reject(refused.status, now)
+            return
+        if body:
+            call.offer(body, None, now)
+        else:
+            call.solicit(None, now)
+        self._settle(call)
+
+    def _progress(self, call: Call, event: Progress, now: float) -> None:
+        if event.is_answer:
+            call.answer(event.response.body, now)
+
+    def _established(self, call: Call, event: Established, now: float) -> None:
+        call.is_established = True
+        call.established_at = now
+        if isinstance(event.usage, InviteServerUsage):
+            call.acknowledged(now)
+
+    def _answered(self, call: Call, event: AnswerReceived, now: float) -> None:
+        call.answer(event.message.body, now)
+
+    def _offered(self, call: Call, event: OfferReceived, now: float) -> None:
+        call.offer(event.message.body, event.dialog, now)
+
+    def _asked(self, call: Call, event: OfferRequested, now: float) -> None:
+        call.solicit(event.dialog, now)
+
+    def _modified(self, call: Call, event: Modified, now: float) -> None:
+        call.acknowledged(now)
+
+    def _not_modified(self, call: Call, event: ModificationFailed, now: float) -> None:
+        if event.is_ours:
+            call.refused(event.status, now)
+        else:
+            call.retracted(now)
+
+    def _in_dialog(self, call: Call, event: InDialogRequest, now: float) -> None:
+        transaction = event.transaction
+        usage = event.usage
+        if call.state is RoapState.OVER:
+            usage.respond(transaction, 481, now)
+        elif transaction.request.method == "NOTIFY":
+            usage.respond(transaction, 200, now)
+            self._tell_event(call, transaction)
+        else:
+            self._take_info(call, usage, transaction, now)
+
+    def _tell_event(self, call: Call, transaction: ServerTransaction) -> None:
+        event = transaction.request.event
+        text = None if event is None else texts.EVENTS.get(event.value.lower())
+        if text is not None:
+            call.session.mailbox.put(Letter(call.peer, text))
+
+    def _take_info(
+        self, call: Call, usage: InviteUsage, transaction: ServerTransaction, now: float
+    ) -> None:
+        request = transaction.request
+        content_type = request.content_type
+        kind = "" if content_type is None else content_type.essence
+        text = texts.info_from_peer(request.body) if kind in (OCTETS, FORM_TYPE) else None
+        usage.respond(transaction, 200 if text is not None or not request.body else 415, now)
+        if text is not None and request.body and call.is_known:
+            call.session.mailbox.put(Letter(call.peer, text), may_drop=True)
+
+    def _ended(self, call: Call, event: Ended, now: float) -> None:
+        self._over(call, event.status)
+
+    def _over(self, call: Call, status: int) -> None:
+        """Tell a page that a call is over, and forget it."""
+        error = None if call.is_established else _SAID.get(status)
+        call.end(error, f"{status}" if error is not None else "")
+        call.session.remove(call, is_told=True)
+        self._deadlines.set(call, None)
+
+    # Calls.
+
+    def _new_call(self, session: Session, peer: str, number: str) -> Call:
+        call = Call(
+            session,
+            peer,
+            number,
+            1 + self._random.below(2**31),
+            self._gathered,
+            1 + self._random.below(HIGHEST_TIE_BREAKER),
+        )
+        session.add(call)
+        return call
+
+    def _adopt(self, call: Call, usage: InviteUsage) -> None:
+        call.usage = usage
+        self._calls[usage] = call
+
+    # Time, and what comes out.
+
+    def next_timeout(self) -> float | None:
+        """When to call ``handle_timeout``, if ever."""
+        return earliest(
+            self.user_agent.next_timeout(), self._refreshes.next(), self._deadlines.next()
+        )
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+        self.user_agent.handle_timeout(now)
+        for session in self._refreshes.take_due(now):
+            self.register(session, now)
+        for call in self._deadlines.take_due(now):
+            call.handle_timeout(now)
+            self._settle(call)
+        self.pump(now)
+
+    def take_outputs(self) -> list[Send]:
+        """Give what is to be sent to the B2BUA, in order, once."""
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+
+def number_in(peer: str) -> str:
+    """The number that a page calls; "" for none that could be one."""
+    fits = 0 < len(peer) <= _LONGEST_NUMBER and peer.isprintable() and peer.isascii()
+    return peer if fits and not set(peer) & set(' "<>\\') else ""
+
+
+def attached_headers(pairs: tuple[Pair, ...]) -> list[Pair]:
+    """Header fields of what a page attaches; what may not go on is left out, the call is made."""
+    kept: list[Pair] = []
+    for pair in pairs:
+        try:
+            check_pairs([pair])
+            to_headers([*kept, pair])
+        except AttachedDataError:
+            continue
+        kept.append(pair)
+    return to_headers(kept)
+
+
+def _is_rung(call: Call) -> bool:
+    usage = call.usage
+    return isinstance(usage, InviteServerUsage) and usage.state is UsageState.RINGING
+
+
+def _uri(user: str, domain: str) -> SipUri:
+    return SipUri("sip", escape_user(user), None, domain)
+
+
+def _contact(hop: Hop) -> NameAddr:
+    host, _, port = OF_GATEWAY.partition(":")
+    return NameAddr("", SipUri("sip", f"w{hop.flow}", None, host, int(port)))
+
+
+_TAKE: Final[dict[type[UsageEvent], Callable[..., None]]] = {
+    Progress: Agent._progress,
+    Established: Agent._established,
+    AnswerReceived: Agent._answered,
+    OfferReceived: Agent._offered,
+    OfferRequested: Agent._asked,
+    Modified: Agent._modified,
+    ModificationFailed: Agent._not_modified,
+    InDialogRequest: Agent._in_dialog,
+    Ended: Agent._ended,
+}
+"""What is not here changes nothing: how an INFO of ours fared."""

@@ -1,0 +1,179 @@
+"""
+The gateway as a whole, without sockets: what pages do and what the B2BUA sends goes in, messages
+for the B2BUA come out, and word of which session has something for its poll.
+
+::
+
+    sign_in, post, poll ─▶ sessions ─▶ call (ROAP) ─▶ agent ─▶ Send ─▶ B2BUA
+             letters ◀─ mailbox ◀──────── call ◀───── agent ◀── receive ◀─┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from b2bua.call_events import SignedIn, SignedOut, SignInRefused, Subscriber
+from b2bua.core import Randomness
+from b2bua.gateway.agent import Agent, Counters
+from b2bua.gateway.call import Gathered
+from b2bua.gateway.errors import SignInRefusal
+from b2bua.gateway.mailbox import Letter
+from b2bua.gateway.session import Session
+from b2bua.gateway.sessions import Sessions
+from b2bua.gateway.texts import read_posted
+from b2bua.settings import B2buaSettings, GatewaySettings
+from b2bua.sip.hop import Hop
+from b2bua.sip.message import Message
+from b2bua.sip.outputs import Send
+from b2bua.sip.timers import earliest
+
+
+@dataclass(frozen=True, slots=True)
+class HopClosed:
+    """A session is over: who was behind its hop is gone."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A session has a letter for its poll."""
+
+    session: Session
+
+
+Output = Send | HopClosed | Ready
+
+
+class Gateway:
+    """
+    Sessions and their calls.
+
+    ``lend`` takes the password that a DN has at the SIP Server, None when its last session ends.
+    ``gathered`` and ``counters`` ask the media plane; ``wall`` is the time of day.
+    """
+
+    def __init__(
+        self,
+        settings: B2buaSettings,
+        gateway: GatewaySettings,
+        random: Randomness,
+        *,
+        emit: Subscriber,
+        lend: Callable[[str, str | None], None],
+        gathered: Gathered,
+        counters: Counters,
+        wall: Callable[[], float],
+    ) -> None:
+        self._emit = emit
+        self._lend = lend
+        self._lent: set[str] = set()
+        self._closed: list[Session] = []
+        self.sessions = Sessions(settings, gateway, random.octets)
+        self.agent = Agent(
+            settings,
+            self.sessions,
+            random,
+            gathered=gathered,
+            counters=counters,
+            wall=wall,
+        )
+
+    # What pages do.
+
+    def sign_in(self, user: str, password: str, host: str, now: float) -> Session:
+        """Begin a session, and register it. Raises SignInRefusal."""
+        try:
+            session, oldest = self.sessions.sign_in(user, password, host, now)
+        except SignInRefusal as refused:
+            self._emit(SignInRefused(host, refused.status, refused.reason))
+            raise
+        if oldest is not None:
+            self.end(oldest, "replaced", now)
+        lent = self.sessions.upstream_password(user, password)
+        if lent is not None:
+            self._lent.add(user)
+            self._lend(user, lent)
+        self._emit(SignedIn(user, host, session.is_anonymous))
+        if not session.is_anonymous:
+            self.agent.register(session, now)
+        return session
+
+    def sign_out(self, session: Session, now: float) -> None:
+        """End a session because its page says so."""
+        self.end(session, "signed-out", now)
+
+    def end(self, session: Session, reason: str, now: float) -> None:
+        """End a session and its calls; ``reason`` is a fixed word."""
+        if session.is_over:
+            return
+        self.agent.hang_up_all(session, now)
+        self.sessions.remove(session)
+        self._closed.append(session)
+        if session.user in self._lent and not self.sessions.of_user(session.user):
+            self._lent.discard(session.user)
+            self._lend(session.user, None)
+        self._emit(SignedOut(session.user, session.host, reason))
+
+    def end_all(self, now: float) -> None:
+        """End every session, because the process is about to."""
+        for session in self.sessions:
+            self.end(session, "shutdown", now)
+
+    def post(self, session: Session, peer: str, text: str, now: float) -> None:
+        """Take a message of a page to, or about, a peer. Raises Malformed."""
+        self.agent.post(session, peer, read_posted(text), now)
+        self.agent.pump(now)
+        if session.mailbox.is_full:
+            self.end(session, "no-poll", now)
+
+    def poll_began(self, session: Session, now: float) -> None:
+        """A poll is there."""
+        session.is_polled = True
+        session.last_polled = now
+        self.sessions.set_deadline(session)
+
+    def poll_ended(self, session: Session, now: float) -> None:
+        """No poll is there any more."""
+        session.is_polled = False
+        session.last_polled = now
+        self.sessions.set_deadline(session)
+
+    def delivered(self, session: Session, now: float) -> None:
+        """The letter that was handed out is on its way."""
+        letter = session.mailbox.confirm()
+        if letter is not None:
+            self._delivered(session, letter, now)
+
+    def _delivered(self, session: Session, letter: Letter, now: float) -> None:
+        self.agent.delivered(session, letter, now)
+        self.agent.pump(now)
+
+    # What the B2BUA does.
+
+    def receive(self, message: Message, hop: Hop, now: float) -> None:
+        """Take a message of the B2BUA for the session of this hop."""
+        self.agent.receive(message, hop, now)
+
+    # Time, and what comes out.
+
+    def next_timeout(self) -> float | None:
+        """When to call ``handle_timeout``, if ever."""
+        return earliest(self.sessions.deadlines.next(), self.agent.next_timeout())
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+        for session in self.sessions.deadlines.take_due(now):
+            self.end(session, "no-poll", now)
+        self.agent.handle_timeout(now)
+
+    def take_outputs(self) -> list[Output]:
+        """Give what is to be sent and told, in order, once."""
+        outputs: list[Output] = list(self.agent.take_outputs())
+        closed, self._closed = self._closed, []
+        outputs += [HopClosed(session) for session in closed]
+        for session in self.sessions.take_touched():
+            if session.mailbox.is_ready:
+                outputs.append(Ready(session))
+        return outputs

@@ -1,0 +1,183 @@
+"""
+Who may sign in, and the sessions of those who have.
+
+A DN of ``sip-register`` needs no password, as ever, unless the users' list has one for it; one
+that is given all the same is for the SIP Server to judge. Whoever is neither is anonymous.
+All sessions of a DN ring, and the first to answer has the call; where it has too many, the oldest
+without a call gives way, so that a page that was closed without a word keeps nobody out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from hmac import compare_digest
+from typing import Final
+
+from b2bua.dial_numbers import LONGEST_DN
+from b2bua.gate import GUESSES, TROUBLE, WINDOW, WRONG_PASSWORD
+from b2bua.gateway.errors import SignInRefusal
+from b2bua.gateway.session import Session
+from b2bua.settings import B2buaSettings, GatewaySettings
+from b2bua.sip.timers import Deadlines
+from b2bua.source_budget import SourceBudget, source_of
+
+_NO_PASSWORD: Final = frozenset({"", "undefined", "null"})
+"""What old clients send where a page gave none."""
+
+
+class Sessions:
+    """
+    The sessions. ``octets`` are random.
+
+    Whose password is wrong too often is not listened to for a while: memory stays the same.
+    """
+
+    def __init__(
+        self, settings: B2buaSettings, gateway: GatewaySettings, octets: Callable[[int], bytes]
+    ) -> None:
+        self._settings = settings
+        self._gateway = gateway
+        self._octets = octets
+        self._by_sid: dict[str, Session] = {}
+        self._by_number: dict[int, Session] = {}
+        self._by_user: dict[str, list[Session]] = {}
+        self._last_number = 0
+        self.deadlines: Deadlines[Session] = Deadlines()
+        self._touched: dict[Session, None] = {}
+        key = octets(32)
+        self._trouble = SourceBudget(TROUBLE, WINDOW, key)
+        self._guesses = SourceBudget(GUESSES, WINDOW, key)
+        self._calls = SourceBudget(gateway.anonymous_calls_per_minute, 60.0, key)
+
+    def __len__(self) -> int:
+        return len(self._by_sid)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._by_sid.values()))
+
+    def find(self, sid: str) -> Session | None:
+        """The session that this secret is of."""
+        return self._by_sid.get(sid)
+
+    def numbered(self, number: int) -> Session | None:
+        """The session with this number."""
+        return self._by_number.get(number)
+
+    def of_user(self, user: str) -> list[Session]:
+        """The sessions of a user, the oldest first."""
+        return list(self._by_user.get(user, ()))
+
+    def _touch(self, session: Session) -> None:
+        self._touched[session] = None
+
+    def take_touched(self) -> list[Session]:
+        """Give those whose mailboxes have changed, once."""
+        touched, self._touched = self._touched, {}
+        return [session for session in touched if not session.is_over]
+
+    # Signing in.
+
+    def sign_in(
+        self, user: str, password: str, host: str, now: float
+    ) -> tuple[Session, Session | None]:
+        """
+        Make a session, and say which one gives way to it. Raises SignInRefusal.
+        """
+        if not 0 < len(user) <= LONGEST_DN or not _is_name(user):
+            raise SignInRefusal("id")
+        is_anonymous = self._check(user, _given(password), source_of(host), now)
+        if len(self) >= self._gateway.sessions:
+            raise SignInRefusal("full")
+        oldest = self._make_room(user)
+        self._last_number += 1
+        session = Session(
+            self._octets(16).hex(),
+            self._last_number,
+            user,
+            host,
+            self._touch,
+            is_anonymous=is_anonymous,
+            now=now,
+        )
+        self._by_sid[session.sid] = session
+        self._by_number[session.number] = session
+        self._by_user.setdefault(user, []).append(session)
+        self.set_deadline(session)
+        return session, oldest
+
+    def _check(self, user: str, password: str, source: str, now: float) -> bool:
+        """Check who somebody says to be; whether that is nobody in particular."""
+        expected = self._settings.phones.users.get(user)
+        if expected is None:
+            if self._settings.registered.matches(user):
+                return False
+            if not self._gateway.allow_anonymous:
+                raise SignInRefusal("anonymous")
+            return True
+        claimed = f"{source} {user}"
+        if self._trouble.is_spent(source, now) or self._guesses.is_spent(claimed, now):
+            raise SignInRefusal("silenced")
+        if not compare_digest(expected.encode(), password.encode(errors="replace")):
+            self._trouble.charge(source, now, WRONG_PASSWORD)
+            self._guesses.charge(claimed, now)
+            raise SignInRefusal("password")
+        return False
+
+    def upstream_password(self, user: str, password: str) -> str | None:
+        """What a DN's own page says its password at the SIP Server is, if that is for it to say."""
+        given = _given(password)
+        is_ours = user in self._settings.phones.users
+        registered = self._settings.registered.matches(user)
+        return given if given and registered and not is_ours else None
+
+    def _make_room(self, user: str) -> Session | None:
+        present = self._by_user.get(user, [])
+        if len(present) < self._gateway.sessions_per_user:
+            return None
+        oldest = next((session for session in present if not session.calls), None)
+        if oldest is None:
+            raise SignInRefusal("user-full")
+        return oldest
+
+    # Life.
+
+    def remove(self, session: Session) -> None:
+        """Forget a session."""
+        session.is_over = True
+        self.deadlines.set(session, None)
+        if self._by_sid.pop(session.sid, None) is None:
+            return
+        del self._by_number[session.number]
+        present = self._by_user[session.user]
+        present.remove(session)
+        if not present:
+            del self._by_user[session.user]
+
+    def set_deadline(self, session: Session) -> None:
+        """Note until when a session lives without a poll."""
+        ends = session.last_polled + self._gateway.reap_seconds
+        is_watched = not session.is_polled and not session.is_over
+        self.deadlines.set(session, ends if is_watched else None)
+
+    # What anonymous users may do.
+
+    def may_call(self, session: Session, number: str, now: float) -> bool:
+        """Whether a session may call a number now; it is counted if so."""
+        if not session.is_anonymous:
+            return True
+        allowed = self._gateway.anonymous_destinations
+        if allowed is not None and not allowed.matches(number):
+            return False
+        source = source_of(session.host)
+        if self._calls.is_spent(source, now):
+            return False
+        self._calls.charge(source, now)
+        return True
+
+
+def _given(password: str) -> str:
+    return "" if password in _NO_PASSWORD else password
+
+
+def _is_name(user: str) -> bool:
+    return user.isascii() and user.isprintable() and not set(user) & set(' "<>\\')

@@ -1,0 +1,127 @@
+"""
+SRTP and SRTCP (RFC 3711; RFC 7714 for AES-GCM) of one peer, by libsrtp.
+
+Bytes go in and come out; whatever cannot be, comes out as None. The keys are those of DTLS or of
+SDP, and hold for all SSRCs of each way; other keys are another session. Absent: MKI, profiles
+that do not encrypt or do not authenticate.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pylibsrtp import Error, Policy, Session
+
+from b2bua.media_plane import SrtpKeys
+
+REPLAY_WINDOW: Final = 128
+"""Packets that may come late."""
+RESEND_WINDOW: Final = 1024
+"""Packets of ours that may be sent again; some seconds of video."""
+MOST_SOURCES: Final = 256
+"""SSRCs of a peer, each of which costs memory until the session ends."""
+
+_PROFILES: Final = {
+    "AES_CM_128_HMAC_SHA1_80": (Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 30),
+    # For RTCP libsrtp takes 80 bits here too, as RFC 4568, section 6.2.2, has it.
+    "AES_CM_128_HMAC_SHA1_32": (Policy.SRTP_PROFILE_AES128_CM_SHA1_32, 30),
+    "AEAD_AES_128_GCM": (Policy.SRTP_PROFILE_AEAD_AES_128_GCM, 28),
+    "AEAD_AES_256_GCM": (Policy.SRTP_PROFILE_AEAD_AES_256_GCM, 44),
+}
+"""By the names of SrtpKeys: libsrtp's number, bytes of key and salt together."""
+
+
+class SrtpSession:
+    """
+    Encrypts what we send and decrypts what the peer sends.
+
+    The same packet may be encrypted again, as a resend; another one under the same number and
+    SSRC must never be: it would give both away.
+    """
+
+    __slots__ = ("_inbound", "_keys", "_outbound", "_sources")
+
+    _outbound: Session
+    _inbound: Session
+    _sources: set[bytes]
+    """SSRCs of the peer that have sent something authentic."""
+
+    def __init__(self, keys: SrtpKeys, before: SrtpSession | None = None) -> None:
+        """
+        ValueError for a profile that is unknown, or keys of the wrong length.
+
+        ``before`` is the session that this one takes the place of: a way whose key is the same
+        goes on counting where it was. To begin anew there would be to encrypt two packets alike.
+        """
+        self._keys = keys
+        same = before is not None and before._keys.profile == keys.profile
+        if before is not None and same and before._keys.sends == keys.sends:
+            self._outbound = before._outbound
+        else:
+            self._outbound = _outbound(keys)
+        if before is not None and same and before._keys.receives == keys.receives:
+            self._inbound, self._sources = before._inbound, before._sources
+        else:
+            self._inbound, self._sources = _inbound(keys), set()
+
+    # Once per packet: the cost is in benchmarks/srtp.py.
+
+    def protect(self, packet: bytes) -> bytes | None:
+        """Encrypt an RTP packet; None if it is malformed, or longer than 1356 bytes."""
+        try:
+            return self._outbound.protect(packet)
+        except (Error, ValueError):
+            return None
+
+    def protect_rtcp(self, packet: bytes) -> bytes | None:
+        """Encrypt a compound RTCP packet; None if it is malformed, or longer than 1352 bytes."""
+        try:
+            return self._outbound.protect_rtcp(packet)
+        except (Error, ValueError):
+            return None
+
+    def unprotect(self, packet: bytes) -> bytes | None:
+        """Decrypt an RTP packet; None if it is not authentic, replayed, too old or malformed."""
+        source = packet[8:12]
+        if source not in self._sources and len(self._sources) >= MOST_SOURCES:
+            return None
+        try:
+            plain = self._inbound.unprotect(packet)
+        except (Error, ValueError):
+            return None
+        self._sources.add(source)
+        return plain
+
+    def unprotect_rtcp(self, packet: bytes) -> bytes | None:
+        """Decrypt a compound RTCP packet; None as for ``unprotect``."""
+        source = packet[4:8]
+        if source not in self._sources and len(self._sources) >= MOST_SOURCES:
+            return None
+        try:
+            plain = self._inbound.unprotect_rtcp(packet)
+        except (Error, ValueError):
+            return None
+        self._sources.add(source)
+        return plain
+
+
+def _outbound(keys: SrtpKeys) -> Session:
+    policy = _policy(keys.profile, keys.sends, Policy.SSRC_ANY_OUTBOUND)
+    policy.window_size = RESEND_WINDOW
+    policy.allow_repeat_tx = True
+    return Session(policy=policy)
+
+
+def _inbound(keys: SrtpKeys) -> Session:
+    policy = _policy(keys.profile, keys.receives, Policy.SSRC_ANY_INBOUND)
+    policy.window_size = REPLAY_WINDOW
+    return Session(policy=policy)
+
+
+def _policy(profile: str, key: bytes, direction: int) -> Policy:
+    if profile not in _PROFILES:
+        raise ValueError(f"{profile!r} is no profile of SRTP that is served")
+    number, length = _PROFILES[profile]
+    if len(key) != length:
+        raise ValueError(f"keys of {profile} have {length} bytes, not {len(key)}")
+    return Policy(key=key, ssrc_type=direction, srtp_profile=number)

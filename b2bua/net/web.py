@@ -1,0 +1,182 @@
+"""
+The gateway's HTTP interface: polls, and the pages that a site serves of it.
+
+A poll is held until there is a message. It is closed without an answer when its time is over, or
+when a newer one takes its place: an answer without a message would sign the old client out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+from urllib.parse import quote
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.web.http import Request
+from twisted.web.resource import IResource
+
+from b2bua.gateway.gateway import Gateway
+from b2bua.gateway.mailbox import Letter
+from b2bua.gateway.session import Session
+from b2bua.net.web_access import Access
+from b2bua.net.web_pages import pages
+from b2bua.settings import GatewaySettings
+
+FLUSHED_AFTER: Final = 0.005
+"""
+Seconds until a poll's answer counts as sent: by then the kernel has it, or the connection is known
+to be gone and the message waits for the next poll.
+"""
+_SAFE_IN_QUERY: Final = "+*~!@$'():,;"
+
+
+class Poll:
+    """One /wait that is held, or has its answer and may lose its connection still."""
+
+    __slots__ = ("delayed", "is_answered", "is_over", "request", "session")
+
+    def __init__(self, session: Session, request: Request) -> None:
+        self.session = session
+        self.request = request
+        self.is_answered = False
+        self.is_over = False
+        self.delayed: IDelayedCall | None = None
+
+    def stop_waiting(self) -> None:
+        """Take its time off the clock."""
+        delayed, self.delayed = self.delayed, None
+        if delayed is not None and delayed.active():
+            delayed.cancel()
+
+
+class WebInterface:
+    """
+    The interface of one B2BUA. ``pump`` has done what the gateway wants when it returns.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        settings: GatewaySettings,
+        origins: Iterable[str],
+        clock: IReactorTime,
+        pump: Callable[[], None],
+    ) -> None:
+        self.gateway = gateway
+        self.settings = settings
+        self.access = Access(settings, origins)
+        self.clock = clock
+        self.pump = pump
+        self._polls: dict[Session, Poll] = {}
+        """Those that are held."""
+        self._answered: dict[Session, Poll] = {}
+        """Those whose answers are in doubt."""
+        self._is_running = True
+
+    @property
+    def polls(self) -> int:
+        """How many polls are held."""
+        return len(self._polls)
+
+    def pages(self) -> Mapping[bytes, IResource]:
+        """Children for the root of a site."""
+        return pages(self)
+
+    def now(self) -> float:
+        """The time."""
+        return float(self.clock.seconds())
+
+    # Polls.
+
+    def hold(self, session: Session, request: Request) -> None:
+        """Answer this request when there is a message for a session."""
+        old = self._polls.get(session)
+        if old is not None:
+            self._close(old)
+        poll = self._polls[session] = Poll(session, request)
+        finished: Deferred[None] = request.notifyFinish()
+        finished.addCallbacks(self._sent, self._lost, callbackArgs=(poll,), errbackArgs=(poll,))
+        poll.delayed = self.clock.callLater(self.settings.poll_seconds, self._close, poll)
+        self.gateway.poll_began(session, self.now())
+        self.deliver(session)
+
+    def deliver(self, session: Session) -> None:
+        """Answer a session's poll, if it has one, and if there is a message."""
+        poll = self._polls.get(session)
+        if poll is None:
+            return
+        letter = session.mailbox.hand_out()
+        if letter is None:
+            return
+        poll.stop_waiting()
+        del self._polls[session]
+        self._answered[session] = poll
+        poll.is_answered = True
+        self.gateway.poll_ended(session, self.now())
+        _write(poll.request, letter)
+        poll.delayed = self.clock.callLater(FLUSHED_AFTER, poll.request.finish)
+
+    def _sent(self, _: object, poll: Poll) -> None:
+        """The answer is on its way, and the connection still there."""
+        if poll.is_over:
+            return
+        poll.is_over = True
+        poll.stop_waiting()
+        session = poll.session
+        if self._answered.get(session) is poll:
+            del self._answered[session]
+        self.gateway.delivered(session, self.now())
+        self.pump()
+
+    def _lost(self, _: object, poll: Poll) -> None:
+        """The connection is gone."""
+        if poll.is_over:
+            return
+        poll.is_over = True
+        poll.stop_waiting()
+        session = poll.session
+        if poll.is_answered:
+            if self._answered.get(session) is poll:
+                del self._answered[session]
+            session.mailbox.give_back()
+        elif self._polls.get(session) is poll:
+            del self._polls[session]
+            self.gateway.poll_ended(session, self.now())
+        self.pump()
+
+    def _close(self, poll: Poll) -> None:
+        """Close a poll without an answer."""
+        if poll.is_over or poll.is_answered:
+            return
+        poll.stop_waiting()
+        poll.is_over = True
+        if self._polls.get(poll.session) is poll:
+            del self._polls[poll.session]
+            self.gateway.poll_ended(poll.session, self.now())
+        poll.request.loseConnection()
+
+    def session_ended(self, session: Session) -> None:
+        """Close what a session still waits for."""
+        poll = self._polls.get(session)
+        if poll is not None:
+            self._close(poll)
+
+    def stop(self) -> None:
+        """Close every poll."""
+        self._is_running = False
+        for poll in list(self._polls.values()):
+            self._close(poll)
+
+
+def name_in_query(peer: str) -> str:
+    """A peer's name as it may stand in a query without being escaped by whoever puts it there."""
+    return quote(peer, safe=_SAFE_IN_QUERY)
+
+
+def _write(request: Request, letter: Letter) -> None:
+    body = letter.text.encode(errors="replace")
+    request.setResponseCode(200)
+    request.setHeader(b"pragma", name_in_query(letter.peer).encode("ascii"))
+    request.setHeader(b"content-length", b"%d" % len(body))
+    request.write(body)

@@ -1,0 +1,265 @@
+"""
+The addresses of the HTTP interface: ping, sign_in, wait, message and sign_out.
+
+Queries and bodies are read raw: a page's ID may begin with a plus sign, and a body that is said to
+be a form is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Final
+from urllib.parse import unquote_to_bytes
+
+from twisted.web.http import Request
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET
+
+from b2bua.gateway.errors import Malformed, SignInRefusal, TooLarge
+from b2bua.gateway.roap import LONGEST
+from b2bua.gateway.session import Session
+from b2bua.net.web_access import Client, Judgement, set_cors
+
+if TYPE_CHECKING:
+    from b2bua.net.web import WebInterface
+
+_PLAIN: Final = b"text/plain; charset=utf-8"
+_COOKIE: Final = "sid"
+_RETRY_AFTER: Final = b"10"
+_LONGEST_LOGIN: Final = 1024
+_REGISTERED: Final = frozenset({0, 200})
+
+
+class Leaf(Resource):
+    """What the addresses share: who may ask, by which methods, and what every answer says."""
+
+    isLeaf = True
+    methods: ClassVar[tuple[bytes, ...]] = (b"GET",)
+    longest_body: ClassVar[int] = 0
+
+    def __init__(self, web: WebInterface) -> None:
+        super().__init__()
+        self.web = web
+
+    def render(self, request: Request) -> bytes | int:
+        """Check everything that is the same for all, then ``answer``."""
+        request.responseHeaders.removeHeader(b"server")
+        for name, value in _HEADERS:
+            request.setHeader(name, value)
+        access = self.web.access
+        client = access.client(request)
+        judgement = self.judge(request, client)
+        set_cors(request, judgement)
+        if not access.allows(client):
+            return sentence(request, 403, "Not from this network.")
+        if judgement is Judgement.REFUSED:
+            return sentence(request, 403, "Not from this origin.")
+        if request.method == b"OPTIONS":
+            return self._answer_preflight(request)
+        if request.method not in self.methods:
+            request.setHeader(b"allow", b", ".join((*self.methods, b"OPTIONS")))
+            return sentence(request, 405, "Not by this method.")
+        if _is_too_large(request, self.longest_body):
+            request.setHeader(b"connection", b"close")
+            return sentence(request, 413, "This is too long.")
+        return self.answer(request, client)
+
+    def judge(self, request: Request, client: Client) -> Judgement:
+        """Judge the page that asks."""
+        return self.web.access.judge(request, client)
+
+    def answer(self, request: Request, client: Client) -> bytes | int:
+        """Answer a request that may be made."""
+        raise NotImplementedError
+
+    def _answer_preflight(self, request: Request) -> bytes:
+        request.setHeader(b"allow", b", ".join((*self.methods, b"OPTIONS")))
+        if request.getHeader("access-control-request-method") is not None:
+            request.setHeader(b"access-control-allow-methods", b", ".join(self.methods))
+            request.setHeader(b"access-control-allow-headers", b"content-type, x-requested-with")
+            request.setHeader(b"access-control-max-age", b"600")
+        request.setResponseCode(204)
+        return b""
+
+    def session(self, request: Request, name: str) -> Session | None:
+        """
+        The session of a request, by its URL or by its cookie.
+
+        The URL comes first: two tabs of a browser share one cookie, and each has its own URL.
+        """
+        sids = []
+        if self.web.settings.sid_from_url:
+            query = read_query(request.uri)
+            sids = [query[key] for key in (name, "sid") if key in query]
+        cookie = request.getCookie(_COOKIE.encode())
+        sid = sids[0] if sids else "" if cookie is None else cookie.decode("latin-1")
+        return self.web.gateway.sessions.find(sid)
+
+
+class Ping(Leaf):
+    """Says that the interface is there; for load balancers too, so of no origin."""
+
+    def judge(self, request: Request, client: Client) -> Judgement:
+        """Anybody may know."""
+        return Judgement.OPEN
+
+    def answer(self, request: Request, client: Client) -> bytes:
+        """Say so."""
+        return sentence(request, 200, "up")
+
+
+class SignInPage(Leaf):
+    """Begins a session: by GET with the bare ID for a query, by POST with ID:PASSWORD."""
+
+    methods = (b"GET", b"POST")
+    longest_body = _LONGEST_LOGIN
+
+    def answer(self, request: Request, client: Client) -> bytes:
+        """Give the session's id, in the answer and as a cookie."""
+        user, password = _login(request)
+        web = self.web
+        try:
+            session = web.gateway.sign_in(user, password, client.host, web.now())
+        except SignInRefusal as refused:
+            if refused.status == 503:
+                request.setHeader(b"retry-after", _RETRY_AFTER)
+            return sentence(request, refused.status, f"Not signed in: {refused.reason}.")
+        web.pump()
+        if session.register_status not in _REGISTERED:
+            web.gateway.end(session, "not-registered", web.now())
+            web.pump()
+            return sentence(request, 503, "Not signed in: not registered.")
+        request.responseHeaders.addRawHeader(b"set-cookie", _cookie(session.sid, client))
+        return content(request, 200, f"{_COOKIE}={session.sid}")
+
+
+class WaitPage(Leaf):
+    """Brings one message, as soon as there is one."""
+
+    def answer(self, request: Request, client: Client) -> bytes | int:
+        """Hold the request."""
+        session = self.session(request, "id")
+        if session is None:
+            return _unknown(request)
+        self.web.hold(session, request)
+        self.web.pump()
+        return NOT_DONE_YET
+
+
+class MessagePage(Leaf):
+    """Takes one message of a page to, or about, a peer."""
+
+    methods = (b"POST",)
+    longest_body = LONGEST
+
+    def answer(self, request: Request, client: Client) -> bytes:
+        """Take it, copies too."""
+        session = self.session(request, "from")
+        if session is None:
+            return _unknown(request)
+        assert request.content is not None
+        request.content.seek(0)
+        web = self.web
+        try:
+            text = request.content.read().decode()
+            web.gateway.post(session, read_query(request.uri).get("to", ""), text, web.now())
+        except UnicodeDecodeError:
+            return sentence(request, 400, "Not UTF-8.")
+        except TooLarge as error:
+            return sentence(request, 413, f"Not taken: {error}.")
+        except Malformed as error:
+            return sentence(request, 400, f"Not understood: {error}.")
+        finally:
+            web.pump()
+        return sentence(request, 200, "")
+
+
+class SignOutPage(Leaf):
+    """Ends a session."""
+
+    methods = (b"GET", b"POST")
+    longest_body = _LONGEST_LOGIN
+
+    def answer(self, request: Request, client: Client) -> bytes:
+        """End it, and let its poll go."""
+        session = self.session(request, "id")
+        if session is None:
+            return _unknown(request)
+        self.web.gateway.sign_out(session, self.web.now())
+        self.web.pump()
+        return sentence(request, 200, "")
+
+
+_HEADERS: Final = (
+    (b"content-type", _PLAIN),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+def pages(web: WebInterface) -> Mapping[bytes, IResource]:
+    """The addresses, by name."""
+    return {
+        b"ping": Ping(web),
+        b"sign_in": SignInPage(web),
+        b"wait": WaitPage(web),
+        b"message": MessagePage(web),
+        b"sign_out": SignOutPage(web),
+    }
+
+
+def content(request: Request, status: int, text: str) -> bytes:
+    """Answer with this text."""
+    body = text.encode()
+    request.setResponseCode(status)
+    request.setHeader(b"content-type", _PLAIN)
+    request.setHeader(b"content-length", b"%d" % len(body))
+    return body
+
+
+def sentence(request: Request, status: int, text: str) -> bytes:
+    """Answer with a word to whoever looks; nothing of what the client sent is in it."""
+    return content(request, status, text)
+
+
+def read_query(uri: bytes) -> dict[str, str]:
+    """The pairs of a query, in which a plus sign is a plus sign; the first of each name."""
+    found: dict[str, str] = {}
+    for part in uri.partition(b"?")[2].decode("latin-1").split("&"):
+        name, _, value = part.partition("=")
+        found.setdefault(name, _unescaped(value))
+    return found
+
+
+def _unescaped(text: str) -> str:
+    return unquote_to_bytes(text.encode("latin-1")).decode(errors="replace")
+
+
+def _login(request: Request) -> tuple[str, str]:
+    if request.method == b"GET":
+        return _unescaped(request.uri.partition(b"?")[2].decode("latin-1")), ""
+    assert request.content is not None
+    request.content.seek(0)
+    user, _, password = request.content.read().decode(errors="replace").partition(":")
+    return user.strip(), password.rstrip("\r\n")
+
+
+def _cookie(sid: str, client: Client) -> bytes:
+    scope = "SameSite=None; Secure" if client.is_secure else "SameSite=Lax"
+    return f"{_COOKIE}={sid}; Path=/; HttpOnly; {scope}".encode()
+
+
+def _unknown(request: Request) -> bytes:
+    return sentence(request, 404, "There is no such session.")
+
+
+def _is_too_large(request: Request, longest: int) -> bool:
+    if getattr(request, "is_too_large", False):
+        return True
+    if request.content is None or request.method == b"GET":
+        return False
+    request.content.seek(0, 2)
+    size = int(request.content.tell())
+    request.content.seek(0)
+    return size > longest

@@ -1,0 +1,159 @@
+"""
+The transports of one browser's leg: which medium is on which, and what both sides say of them.
+
+Media of a bundle share the transport of the medium that led it first; any other medium has one of
+its own. Each transport keeps what the peer said of it last, so that only news are told the plane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from b2bua.media_plane import (
+    LocalTransport,
+    RemoteTransport,
+    SrtpKeys,
+    TransportEvent,
+    WebMediaPlane,
+)
+from b2bua.sdp.attributes import Setup
+from b2bua.sdp.webrtc import PeerTransport, answering_setup
+
+
+class Transport:
+    """One transport of ours. ``remote`` is what the plane was told of the peer last."""
+
+    __slots__ = ("handle", "remote")
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+        self.remote: RemoteTransport | None = None
+
+    def is_restarted_by(self, peer: PeerTransport) -> bool:
+        """Whether the peer names credentials that are both new (RFC 8839, section 4.4.1.1.1)."""
+        known, ice = self.remote, peer.ice
+        if known is None or ice is None:
+            return False
+        return ice.ufrag != known.ufrag and ice.pwd != known.password
+
+    def setup_for(self, peer: PeerTransport) -> Setup:
+        """Return our DTLS role in an answer to what the peer offers."""
+        known = self.remote
+        stands = known is not None and known.fingerprints == peer.fingerprints
+        begun = known.begins_handshake if known is not None and stands else None
+        return answering_setup(peer.setup, is_begun_by_peer=begun)
+
+
+class WebTransports:
+    """Those of one leg. ``tell`` is called when media of any of them are lost, or found again."""
+
+    def __init__(self, plane: WebMediaPlane) -> None:
+        self.tell: Callable[[TransportEvent], None] = lambda event: None
+        self._plane = plane
+        self._own: dict[str, Transport] = {}
+        self._leader = ""
+        """The kind whose transport the bundle uses, once there is a bundle."""
+        self._ends: dict[str, tuple[int, Transport]] = {}
+        self._lost: set[Transport] = set()
+
+    def of(self, kind: str, *, leader: str = "", controlling: bool) -> Transport:
+        """
+        Return the transport of a kind of medium, opened if need be; MediaPortsExhausted.
+
+        ``leader`` is the kind that leads the bundle which this one is in, "" where it is in none.
+        """
+        if leader:
+            self._leader = self._leader or leader
+            kind = self._leader
+        if kind not in self._own:
+            self._own[kind] = self._opened(controlling)
+        return self._own[kind]
+
+    def has(self, kind: str) -> bool:
+        """Whether a kind has a transport beside that of a bundle that another kind leads."""
+        return kind in self._own
+
+    def _opened(self, controlling: bool) -> Transport:
+        made: list[Transport] = []
+
+        def told(event: TransportEvent) -> None:
+            self._heard(made[0], event)
+
+        made.append(Transport(self._plane.open_transport(told, controlling=controlling)))
+        return made[0]
+
+    def _heard(self, transport: Transport, event: TransportEvent) -> None:
+        if transport not in self._own.values():
+            return
+        if event is TransportEvent.LOST:
+            self._lost.add(transport)
+        else:
+            self._lost.discard(transport)
+        if event is not TransportEvent.CONNECTED or not self._lost:
+            self.tell(event)
+
+    def describe(self, transport: Transport) -> LocalTransport:
+        """Say what our description has of it."""
+        return self._plane.describe_transport(transport.handle)
+
+    def restart(self, transport: Transport) -> None:
+        """Take new credentials of our own."""
+        self._plane.restart(transport.handle)
+
+    def place(self, kind: str, transport: Transport) -> int:
+        """Return the end of a kind, on this transport and on no other any more."""
+        known = self._ends.get(kind)
+        if known is not None and known[1] is transport:
+            return known[0]
+        if known is not None:
+            self._plane.close(known[0])
+        end = self._plane.open_on(transport.handle)
+        self._ends[kind] = end, transport
+        return end
+
+    def connect(
+        self,
+        transport: Transport,
+        peer: PeerTransport,
+        *,
+        begins_handshake: bool,
+        keys: SrtpKeys | None,
+    ) -> None:
+        """Tell the plane what the peer says, where it is news. It has ICE credentials."""
+        known, ice = transport.remote, peer.ice
+        if ice is None:
+            raise ValueError("a peer without ICE credentials")
+        if known is not None and not transport.is_restarted_by(peer):
+            # One of the two alone is no restart, and nothing that checks could be made with.
+            ufrag, password = known.ufrag, known.password
+        else:
+            ufrag, password = ice.ufrag, ice.pwd
+        remote = RemoteTransport(
+            ufrag=ufrag,
+            password=password,
+            candidates=peer.candidates,
+            is_lite=peer.is_lite,
+            fingerprints=peer.fingerprints if keys is None else (),
+            begins_handshake=begins_handshake,
+            keys=keys,
+        )
+        if remote != known:
+            transport.remote = remote
+            self._plane.set_remote(transport.handle, remote)
+
+    def keep(self, used: Iterable[Transport]) -> None:
+        """Give back those that nobody uses: neither these, nor one that an end is on."""
+        kept = {*used, *(transport for _, transport in self._ends.values())}
+        for kind, transport in list(self._own.items()):
+            if transport not in kept:
+                del self._own[kind]
+                self._lost.discard(transport)
+                self._plane.close_transport(transport.handle)
+
+    def close(self) -> None:
+        """Give all of them back; their ends are closed."""
+        self._ends.clear()
+        self._lost.clear()
+        own, self._own = self._own, {}
+        for transport in own.values():
+            self._plane.close_transport(transport.handle)

@@ -1,0 +1,97 @@
+"""
+Our media plane as a server of its own, for the benchmark of bridges: no SIP, only its ends.
+
+    python -m benchmarks.bridge_server CALLS
+
+``CALLS`` has a line for each call, as rtpload reads it, without our two ports: those are filled in,
+and the file is written anew before "ready" is printed. Ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import sys
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.protocol import Protocol
+from twisted.internet.stdio import StandardIO
+
+from b2bua.media_plane import SrtpKeys, StreamTerms
+from b2bua.sdp.negotiation import CodecRules
+from b2bua.settings import MediaSettings
+from suite import reactor as suite_reactor
+from suite.datapath.media import TwinMediaPlane
+
+HOST = "127.0.0.1"
+PROFILE = "AES_CM_128_HMAC_SHA1_80"
+
+
+def the_reactor() -> Any:
+    """The suite's own, once it is installed."""
+    from twisted.internet import reactor
+
+    return reactor
+
+
+class UntilClosed(Protocol):
+    """Ends the process with its standard input."""
+
+    def connectionLost(self, reason: object = None) -> None:
+        """Whoever started us is gone."""
+        if the_reactor().running:
+            the_reactor().stop()
+
+
+def keys(sends: str, receives: str) -> SrtpKeys | None:
+    """Our keys toward an endpoint, from what it receives and sends; "-" is none."""
+    if sends == "-":
+        return None
+    return SrtpKeys(profile=PROFILE, sends=b64decode(sends), receives=b64decode(receives))
+
+
+def open_end(plane: TwinMediaPlane, port: int, of: SrtpKeys | None) -> int:
+    """An end toward one endpoint."""
+    end = plane.open()
+    plane.set_terms(
+        end,
+        StreamTerms(
+            remote=(HOST, port),
+            remote_rtcp=(HOST, port),
+            payload_types={0: 0},
+            clock_rates={0: 8000},
+            keys=of,
+        ),
+    )
+    return end
+
+
+def bridge(plane: TwinMediaPlane, line: str) -> str:
+    """Open the call of a line; return the line with our ports."""
+    fields = line.split()
+    a_sends, a_receives, b_sends, b_receives = fields[5:9]
+    a = open_end(plane, int(fields[0]), keys(a_receives, a_sends))
+    b = open_end(plane, int(fields[1]), keys(b_receives, b_sends))
+    plane.join(a, b)
+    fields[3], fields[4] = str(plane.local(a)[1]), str(plane.local(b)[1])
+    return " ".join(fields)
+
+
+def main() -> None:
+    """Open every call of the file and forward until standard input ends."""
+    suite_reactor.install()
+    reactor = the_reactor()
+    path = Path(sys.argv[1])
+    settings = MediaSettings(
+        host=HOST, first_port=10000, last_port=29999, rules=CodecRules(codecs=())
+    )
+    plane = TwinMediaPlane(reactor, reactor, settings)
+    lines = [bridge(plane, line) for line in path.read_text().splitlines()]
+    path.write_text("\n".join(lines) + "\n")
+    print("ready", flush=True)
+    StandardIO(UntilClosed())
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""
+Ends with sockets of their own, RTP on one and RTCP beside it: SIP phones and SIP Servers.
+
+In the clear, or as SRTP by keys that SDP has agreed on (RFC 4568). The functions marked
+*per packet* are what ``benchmarks/rtp.py`` measures.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from b2bua.media_plane import SrtpKeys, StreamTerms
+from b2bua.net.srtp import SrtpSession
+from b2bua.rtp.errors import MalformedRtp
+from b2bua.rtp.latch import Latch, Source, usable
+from b2bua.rtp.packet import HEADER_SIZE, VERSION_2, payload_start
+from b2bua.rtp.rtcp import is_rtcp, parse_compound
+from b2bua.rtp.stream import OutgoingStream
+from suite.datapath.media_end import (
+    CONTROL_COST,
+    MOST_PER_SECOND,
+    PACKETS_PER_SOCKET,
+    SHORTEST,
+    MediaEnd,
+    Surroundings,
+)
+
+
+class PlainEnd(MediaEnd):
+    """An end, and its RTP socket as the plane polls it."""
+
+    __slots__ = ("_keys", "_receive_into", "_srtp", "control", "mux", "sock")
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        control: socket.socket,
+        around: Surroundings,
+        outgoing: OutgoingStream,
+        name: bytes,
+    ) -> None:
+        super().__init__(around, outgoing, name, sock.sendto)
+        self.sock = sock
+        self.control = ControlSocket(control, self, around)
+        self.mux = False
+        self._keys: SrtpKeys | None = None
+        self._srtp: SrtpSession | None = None
+        self._receive_into = sock.recvfrom_into
+
+    def apply(self, terms: StreamTerms) -> None:
+        """Take over what holds from now on; see b2bua.media_plane.StreamTerms."""
+        super().apply(terms)
+        own = self.sock.getsockname()[0]
+        self.latch.aim(usable(terms.remote, own))
+        self.control.latch.aim(usable(terms.remote_rtcp, own))
+        self.mux = terms.rtcp_mux
+        if terms.keys != self._keys:
+            self._keys = terms.keys
+            self._srtp = None if terms.keys is None else SrtpSession(terms.keys)
+            self._send = self.sock.sendto if self._srtp is None else self._send_protected
+
+    def receive(self) -> int:
+        """Per packet: what the peer sent goes out at the joined end."""
+        around, latch, srtp = self._around, self.latch, self._srtp
+        buffer, now = around.buffer, around.seconds()
+        most = min(PACKETS_PER_SOCKET, around.share)
+        taken = self.taken(now)
+        spent = 0
+        while spent < most:
+            try:
+                size, source = self._receive_into(buffer)
+            except OSError:
+                break
+            spent += 1
+            if taken + spent > MOST_PER_SECOND:
+                self.drop("flood")
+                continue
+            if self.mux and size >= SHORTEST and is_rtcp(buffer[1]):
+                self.receive_control(bytes(around.view[:size]), latch.hears(source), now)
+                spent += CONTROL_COST - 1
+                continue
+            if srtp is not None:
+                size = self._unprotected(srtp, size, source)
+                if not size:
+                    continue
+            plain = buffer[0] == VERSION_2 and size >= HEADER_SIZE
+            start = HEADER_SIZE if plain else payload_start(buffer, size)
+            if start < 0:
+                self.drop("malformed")
+            elif source != latch.source and not latch.lock(source):
+                self.drop("source")
+            else:
+                self.received(start, size, now)
+        self._taken = taken + spent
+        return spent or 1
+
+    def receive_control(self, data: bytes, heard: bool, now: float) -> bool:
+        """Take a datagram of the peer's RTCP. Tell whether it was one."""
+        if not heard:
+            self.drop("source")
+            return False
+        if self._srtp is not None:
+            plain = self._srtp.unprotect_rtcp(data)
+            if plain is None:
+                self.drop("srtp")
+                return False
+            data = plain
+        try:
+            packets = parse_compound(data)
+        except MalformedRtp:
+            self.drop("malformed")
+            return False
+        self.heard_reports(packets, now)
+        return True
+
+    def report_errors(self) -> None:
+        """Nobody asks for errors; reading the state clears it."""
+        self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+    @property
+    def can_control(self) -> bool:
+        """Whether RTCP has anywhere to go."""
+        return (self.latch if self.mux else self.control.latch).target is not None
+
+    def put_control(self, datagram: bytes) -> bool:
+        """Send RTCP; tell whether it left."""
+        over = self if self.mux else self.control
+        target, srtp = over.latch.target, self._srtp
+        data = datagram if srtp is None else srtp.protect_rtcp(datagram)
+        if target is None or data is None:
+            return False
+        try:
+            over.sock.sendto(data, target)
+        except OSError:
+            return False
+        return True
+
+    def _unprotected(self, srtp: SrtpSession, size: int, source: Source) -> int:
+        """Per packet of SRTP: decrypt what is in the buffer; return its size, or 0."""
+        if not self.latch.hears(source):
+            self.drop("source")
+            return 0
+        plain = srtp.unprotect(bytes(self._around.view[:size]))
+        if plain is None:
+            self.drop("srtp")
+            return 0
+        self._around.buffer[: len(plain)] = plain
+        return len(plain)
+
+    def _send_protected(self, packet: bytes | memoryview, target: Source) -> None:
+        """Per packet of SRTP."""
+        assert self._srtp is not None
+        data = self._srtp.protect(bytes(packet))
+        if data is None:
+            raise OSError(errno.EMSGSIZE, "no packet for SRTP")
+        self.sock.sendto(data, target)
+
+
+class ControlSocket:
+    """The RTCP socket of an end."""
+
+    __slots__ = ("_around", "_end", "latch", "sock")
+
+    def __init__(self, sock: socket.socket, end: PlainEnd, around: Surroundings) -> None:
+        self.sock = sock
+        self.latch = Latch()
+        self._end = end
+        self._around = around
+
+    def receive(self) -> int:
+        """Read what the peer says."""
+        around = self._around
+        most = min(PACKETS_PER_SOCKET, around.share)
+        spent = 0
+        while spent < most:
+            try:
+                size, source = self.sock.recvfrom_into(around.buffer)
+            except OSError:
+                return spent or 1
+            spent += CONTROL_COST
+            self._take(bytes(around.view[:size]), source)
+        return spent
+
+    def _take(self, data: bytes, source: Source) -> None:
+        if self._end.receive_control(data, self.latch.hears(source), self._around.seconds()):
+            self.latch.lock(source)
+
+    def report_errors(self) -> None:
+        """Nobody asks for errors; reading the state clears it."""
+        self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -1,0 +1,119 @@
+"""
+Ports, addresses and the identity of the transports for browsers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from b2bua.media_plane import MediaPortsExhausted, TransportEvent
+from b2bua.net.dtls_identity import DtlsIdentity
+from b2bua.net.ice_agent import IceTerms
+from b2bua.net.ice_candidates import HIGHEST_PREFERENCE
+from b2bua.net.ice_consent import IceTimes
+from b2bua.net.ice_gathering import IceServers
+from b2bua.rtp.ports import NoPorts, Ports
+from b2bua.settings import WebMediaSettings
+from suite.datapath.media_end import Surroundings
+from suite.datapath.web_socket import WebSocket
+from suite.datapath.web_transport import WebTerms, WebTransport
+
+_HELD_BY_OTHERS = frozenset({errno.EADDRINUSE, errno.EACCES})
+_NOT_OURS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+
+class WebTransports:
+    """
+    Opens transports: one port of the range, the same on every address.
+
+    ``randbelow`` chooses ports and must be unpredictable.
+    """
+
+    _log = Logger(namespace="datapath")
+
+    def __init__(
+        self,
+        settings: WebMediaSettings,
+        clock: IReactorTime,
+        loop: asyncio.AbstractEventLoop,
+        randbelow: Callable[[int], int],
+        times: IceTimes,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ports = Ports(settings.first_port, settings.last_port, randbelow, settings.rest)
+        self._addresses = list(settings.addresses)
+        self._terms = WebTerms(
+            clock=clock,
+            identity=DtlsIdentity.load(settings.dtls),
+            ice=IceTerms(loop=loop, times=times, allows_peer=settings.allows_peer),
+            servers=IceServers(stun=settings.stun_server, turn=settings.turn_server),
+            external=dict(settings.external),
+        )
+
+    def free(self, now: float) -> int:
+        """Ports that nobody holds."""
+        return self._ports.free(now)
+
+    def open(
+        self,
+        around: Surroundings,
+        tell: Callable[[TransportEvent], None],
+        *,
+        controlling: bool,
+    ) -> WebTransport:
+        """Bind a port on each address. Raises MediaPortsExhausted."""
+        sockets = self._bind(around)
+        return WebTransport(sockets, self._terms, around, tell, controlling=controlling)
+
+    def give_back(self, port: int, now: float) -> None:
+        """Let a port rest."""
+        self._ports.give_back(port, now)
+
+    def _bind(self, around: Surroundings) -> list[WebSocket]:
+        now = self._clock.seconds()
+        while True:
+            try:
+                port = self._ports.take(now)
+            except NoPorts:
+                raise MediaPortsExhausted(f"{self._range}: no port is left") from None
+            try:
+                return self._bind_each(port, around)
+            except OSError as error:
+                if error.errno in _HELD_BY_OTHERS:
+                    self._ports.withdraw(port, now)
+                    continue
+                self._ports.give_back(port, now)
+                raise MediaPortsExhausted(f"{self._range}: {error.strerror}") from error
+
+    def _bind_each(self, port: int, around: Surroundings) -> list[WebSocket]:
+        """Bind it on every address that this machine has. Raises OSError."""
+        sockets: list[WebSocket] = []
+        missing: OSError | None = None
+        for place, host in enumerate(self._addresses):
+            try:
+                sockets.append(WebSocket((host, port), HIGHEST_PREFERENCE - place, around))
+            except OSError as error:
+                if error.errno not in _NOT_OURS:
+                    _close(sockets)
+                    raise
+                self._log.warn("no media of browsers on {host}: {error}", host=host, error=error)
+                missing = error
+        if not sockets:
+            raise missing or OSError(errno.EADDRNOTAVAIL, "there is no address for them")
+        return sockets
+
+    @property
+    def _range(self) -> str:
+        settings = self._settings
+        return f"ports {settings.first_port}-{settings.last_port} for browsers"
+
+
+def _close(sockets: list[WebSocket]) -> None:
+    for sock in sockets:
+        sock.sock.close()

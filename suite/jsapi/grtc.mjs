@@ -1,0 +1,1848 @@
+// Written by packaging/jsapi.mjs out of suite/jsapi/source: change it there.
+
+// What goes wrong, as a word for programs and a sentence for people.
+
+/** The words; their values are what existing applications compare `name` with. */
+const CONFIGURATION_ERROR = "CONFIGURATION_ERROR";
+const CONNECTION_ERROR = "CONNECTION_ERROR";
+const WEBRTC_NOT_SUPPORTED_ERROR = "WEBRTC_NOT_SUPPORTED_ERROR";
+const WEBRTC_ERROR = "WEBRTC_ERROR";
+const INVALID_STATE_ERROR = "INVALID_STATE_ERROR";
+const NOT_READY_ERROR = "NOT_READY_ERROR";
+const GRTC_ERROR = "ERROR";
+const GRTC_WARN = "WARNING";
+
+/** An error of this library: `name` is one of the words above, `status` an HTTP status where there was one. */
+class GrtcError extends Error {
+  constructor(type, message, details = {}) {
+    super(message);
+    this.name = type;
+    Object.assign(this, details);
+  }
+}
+
+/** What the far end's refusals (ROAP's errorType) mean. */
+const ERROR_WORDS = {
+  NOMATCH: "The gateway does not know this call any more.",
+  TIMEOUT: "Nobody answered in time.",
+  REFUSED: "The other side refuses the call or the change.",
+  CONFLICT: "Both sides changed the call at the same moment.",
+  DOUBLECONFLICT: "Both sides changed the call at the same moment.",
+  FAILED: "The other side cannot use what was offered: no common codec, or no such number.",
+};
+
+// The events of the module: an EventTarget whose events carry a `detail`.
+
+/** What clients and calls are: `on` is addEventListener that gives the way back. */
+class Emitter extends EventTarget {
+  /** Listen; the function returned ends it. The listener gets the event, its news in `event.detail`. */
+  on(type, listener, options) {
+    this.addEventListener(type, listener, options);
+    return () => this.removeEventListener(type, listener, options);
+  }
+
+  /** Tell everybody; false if somebody called `preventDefault` on a cancelable event. */
+  emit(type, detail = {}, { cancelable = false } = {}) {
+    return this.dispatchEvent(new CustomEvent(type, { detail, cancelable }));
+  }
+}
+
+// Key-value text, as it stands in INFO messages: a=1&b=2.
+
+/** Take a query apart without decoding anything: on every "&", then on the first "=". */
+function deparam(query) {
+  const fields = {};
+  for (const part of String(query ?? "").split("&").filter((each) => each !== "")) {
+    const at = part.indexOf("=");
+    const [key, value] = at < 0 ? [part, ""] : [part.slice(0, at), part.slice(at + 1)];
+    Object.defineProperty(fields, key, { value, writable: true, enumerable: true, configurable: true });
+  }
+  return fields;
+}
+
+/** Take a query apart and decode it; a part that is no valid encoding stays as it is. */
+function decodeQuery(query) {
+  const decoded = {};
+  for (const [key, value] of Object.entries(deparam(query))) {
+    Object.defineProperty(decoded, decodePart(key), { value: decodePart(value), writable: true, enumerable: true, configurable: true });
+  }
+  return decoded;
+}
+
+function decodePart(text) {
+  try {
+    return decodeURIComponent(text.replaceAll("+", " "));
+  } catch {
+    return text;
+  }
+}
+
+/** Write an object as a query; a list becomes `key[]=`, an inner object `key[inner]=`. */
+function param(fields) {
+  const parts = [];
+  const add = (key, value) => {
+    if (Array.isArray(value)) {
+      value.forEach((each, index) => add(`${key}[${typeof each === "object" && each ? index : ""}]`, each));
+    } else if (typeof value === "object" && value !== null) {
+      Object.entries(value).forEach(([inner, each]) => add(`${key}[${inner}]`, each));
+    } else {
+      parts.push(`${encodePart(key)}=${encodePart(value ?? "")}`);
+    }
+  };
+  Object.entries(fields).forEach(([key, value]) => add(key, value));
+  return parts.join("&");
+}
+
+function encodePart(value) {
+  return encodeURIComponent(String(value)).replaceAll("%20", "+");
+}
+
+// The texts that client and gateway send each other (ROAP, draft-jennings-rtcweb-signaling-01, and words beside it).
+
+const WORDS = { BYE: "bye", INVITE: "invite", "EVENT-TALK": "talk", "EVENT-HOLD": "hold" };
+const TYPES = { OFFER: "offer", ANSWER: "answer", OK: "ok", ERROR: "error" };
+const MOST_TIEBREAKER = 429496723;
+
+/**
+ * Read what the gateway sent: `{kind}` with `message` (ROAP), `data` (text of INFO-PEER) or `value` (PUT-STATS).
+ * `kind` is "unknown" for what nobody can use; nothing that a peer sends makes this throw.
+ */
+function parseText(text) {
+  const word = text.trim();
+  if (Object.hasOwn(WORDS, word)) {
+    return { kind: WORDS[word] };
+  }
+  if (text.startsWith("INFO-PEER")) {
+    return { kind: "info", data: text.slice("INFO-PEER".length).trim() };
+  }
+  if (text.startsWith("PUT-STATS")) {
+    const value = parseJson(text.slice("PUT-STATS".length));
+    return isObject(value) ? { kind: "stats", value } : { kind: "unknown" };
+  }
+  return parseRoap(text);
+}
+
+function parseRoap(text) {
+  const from = text.indexOf("{");
+  const message = from < 0 ? null : parseJson(text.slice(from));
+  if (!isObject(message)) {
+    return { kind: "unknown" };
+  }
+  const type = message.messageType ?? (message.errorType === undefined ? "" : "ERROR");
+  const kind = Object.hasOwn(TYPES, type) ? TYPES[type] : "unknown";
+  const described = kind !== "offer" && kind !== "answer" || typeof message.sdp === "string";
+  return described ? { kind, message } : { kind: "unknown" };
+}
+
+function parseJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Write a ROAP message for the gateway. */
+function roapText(message) {
+  return `RSMP ${JSON.stringify(message)}`;
+}
+
+/** An OFFER; `answererSessionId` is null as long as the other side has not named itself. */
+function offerMessage({ sdp, candidates, own, other, seq, tiebreaker, data }) {
+  const message = {
+    messageType: "OFFER", sdp, Candidates: candidates, offererSessionId: own, answererSessionId: other ?? null, seq, tiebreaker,
+  };
+  return data?.length ? { ...message, attacheddata: data } : message;
+}
+
+/** The ANSWER to an offer. */
+function answerMessage(offer, { sdp, candidates, own }) {
+  const { offererSessionId, seq } = offer;
+  return { messageType: "ANSWER", sdp, Candidates: candidates, offererSessionId, answererSessionId: own, seq };
+}
+
+/** The OK to an answer. */
+function okMessage({ offererSessionId, answererSessionId, seq }) {
+  return { messageType: "OK", offererSessionId, answererSessionId, seq };
+}
+
+/** The refusal of an offer. */
+function errorMessage({ offererSessionId, seq }, own, errorType) {
+  return { messageType: "ERROR", offererSessionId, answererSessionId: own, seq, errorType };
+}
+
+/** A tie-breaker: the higher one wins when two offers cross. `random` gives 0 to below 1. */
+function newTiebreaker(random = Math.random) {
+  return 1 + Math.floor(random() * MOST_TIEBREAKER);
+}
+
+/** Who wins when our offer and theirs cross: "ours", "theirs", or "none" where both must try again. */
+function glareWinner(ours, theirs) {
+  const other = Number.isFinite(theirs) ? theirs : 0;
+  return ours === other ? "none" : ours > other ? "ours" : "theirs";
+}
+
+// The little that must be known of SDP: candidates, directions, bandwidth.
+
+/** Cut a description into its session part and its media sections, each a list of lines. */
+function sections(sdp) {
+  const parts = [[]];
+  for (const line of sdp.split(/\r\n|\n|\r/).filter((each) => each !== "")) {
+    if (line.startsWith("m=")) {
+      parts.push([]);
+    }
+    parts.at(-1).push(line);
+  }
+  return parts;
+}
+
+function joined(parts) {
+  return parts.flat().map((line) => `${line}\r\n`).join("");
+}
+
+function valueOf(section, attribute) {
+  return section.find((line) => line.startsWith(`a=${attribute}:`))?.slice(attribute.length + 3) ?? null;
+}
+
+/** Take the candidates out of a description: `{sdp, candidates}`. The end is always there: they are complete. */
+function withoutCandidates(sdp) {
+  const candidates = [];
+  const [session, ...media] = sections(sdp);
+  const rest = media.map((section, sdpMLineIndex) => section.filter((line) => {
+    if (line.startsWith("a=candidate:")) {
+      candidates.push({ sdpMLineIndex, sdpMid: valueOf(section, "mid"), candidate: line.slice(2) });
+    }
+    return !line.startsWith("a=candidate:") && line !== "a=end-of-candidates";
+  }));
+  return { sdp: joined([session, ...rest]), candidates };
+}
+
+/** How many candidates a description has. */
+function countCandidates(sdp) {
+  return sdp.match(/^a=candidate:/gm)?.length ?? 0;
+}
+
+/**
+ * The candidates of a message as addIceCandidate takes them. They may begin with "a=", end in a line break, or be
+ * empty (the end of candidates); the m-line's index is believed, never its name, which old clients make up.
+ */
+function readCandidates(message) {
+  const listed = Array.isArray(message.Candidates) ? message.Candidates : [];
+  const media = sections(message.sdp).slice(1);
+  return listed.flatMap((each) => {
+    const candidate = String(each?.candidate ?? "").trim().replace(/^a=/, "");
+    const sdpMLineIndex = lineOf(each, media);
+    return candidate.startsWith("candidate:") && sdpMLineIndex in media ? [{ candidate, sdpMLineIndex }] : [];
+  });
+}
+
+function lineOf(candidate, media) {
+  if (Number.isInteger(candidate.sdpMLineIndex)) {
+    return candidate.sdpMLineIndex;
+  }
+  return Math.max(0, media.findIndex((section) => valueOf(section, "mid") === String(candidate.sdpMid)));
+}
+
+/** Whether a candidate's address is of IPv6. */
+function isIpv6({ candidate }) {
+  return (candidate.split(" ")[4] ?? "").includes(":");
+}
+
+/** Drop IPv6 candidates, unless there are no others. */
+function preferIpv4(candidates) {
+  const rest = candidates.filter((each) => !isIpv6(each));
+  return rest.length > 0 ? rest : candidates;
+}
+
+/** Ask for at most so many kbit/s of video (b=AS). */
+function withVideoBandwidth(sdp, kbps) {
+  const [session, ...media] = sections(sdp);
+  const limited = media.map((section) => {
+    if (!section[0].startsWith("m=video")) {
+      return section;
+    }
+    const lines = section.filter((line) => !line.startsWith("b=AS:"));
+    const after = lines.findLastIndex((line) => /^[mic]=/.test(line));
+    return [...lines.slice(0, after + 1), `b=AS:${kbps}`, ...lines.slice(after + 1)];
+  });
+  return joined([session, ...limited]);
+}
+
+/** What each m-line is: `{kind, mid, direction}`, direction "none" for one that is refused. */
+function mediaLines(sdp) {
+  const [session, ...media] = sections(sdp);
+  const common = directionOf(session) ?? "sendrecv";
+  return media.map((section) => {
+    const [kind, port] = section[0].slice(2).split(" ");
+    const refused = port === "0" && !section.includes("a=bundle-only");
+    return { kind, mid: valueOf(section, "mid"), direction: refused ? "none" : directionOf(section) ?? common };
+  });
+}
+
+function directionOf(section) {
+  return section.find((line) => /^a=(sendrecv|sendonly|recvonly|inactive)$/.test(line))?.slice(2) ?? null;
+}
+
+// What the browser counts, in the shape of the gateway's own statistics.
+
+/**
+ * Sum up an RTCStatsReport: `{timestamp, path, audio, video}`, each kind `{codec, rtt, rx, tx}` with times in ms,
+ * null for a kind that is not there.
+ */
+function summary(report) {
+  const all = [...report.values()];
+  return { timestamp: Date.now(), path: path(all, report), audio: ofKind(all, report, "audio"), video: ofKind(all, report, "video") };
+}
+
+function ofKind(all, report, kind) {
+  const find = (type) => all.find((each) => each.type === type && each.kind === kind);
+  const [received, sent, seen] = [find("inbound-rtp"), find("outbound-rtp"), find("remote-inbound-rtp")];
+  if (received === undefined && sent === undefined) {
+    return null;
+  }
+  return {
+    codec: report.get((received ?? sent).codecId)?.mimeType?.split("/")[1] ?? null,
+    rtt: milliseconds(seen?.roundTripTime),
+    rx: {
+      packets: received?.packetsReceived ?? 0, bytes: received?.bytesReceived ?? 0,
+      lost: received?.packetsLost ?? 0, jitter: milliseconds(received?.jitter),
+    },
+    tx: {
+      packets: sent?.packetsSent ?? 0, bytes: sent?.bytesSent ?? 0,
+      lost: seen?.packetsLost ?? null, jitter: milliseconds(seen?.jitter),
+    },
+  };
+}
+
+function milliseconds(seconds) {
+  return seconds === undefined ? null : Math.round(seconds * 1000);
+}
+
+function path(all, report) {
+  const transport = all.find((each) => each.type === "transport");
+  const pair = report.get(transport?.selectedCandidatePairId)
+    ?? all.find((each) => each.type === "candidate-pair" && each.nominated && each.state === "succeeded");
+  if (pair === undefined) {
+    return null;
+  }
+  const [local, remote] = [report.get(pair.localCandidateId), report.get(pair.remoteCandidateId)];
+  return {
+    local: local?.candidateType ?? null, remote: remote?.candidateType ?? null,
+    protocol: local?.relayProtocol ?? local?.protocol ?? null, rtt: milliseconds(pair.currentRoundTripTime),
+    srtp: transport?.srtpCipher ?? null,
+  };
+}
+
+// Microphone, camera and screen; the old and the new way to say which.
+
+const OLD_NAMES = {
+  googEchoCancellation: "echoCancellation", googAutoGainControl: "autoGainControl", googNoiseSuppression: "noiseSuppression",
+  sourceId: "deviceId", chromeMediaSourceId: "deviceId", minFrameRate: "frameRate", maxFrameRate: "frameRate",
+  minWidth: "width", maxWidth: "width", minHeight: "height", maxHeight: "height", minAspectRatio: "aspectRatio", maxAspectRatio: "aspectRatio",
+};
+
+const KNOWN = new Set(["width", "height", "frameRate", "aspectRatio", "deviceId", "facingMode", "echoCancellation",
+  "autoGainControl", "noiseSuppression", "sampleRate", "channelCount"]);
+
+/**
+ * Constraints as today's browsers take them, of either form: `{mandatory: {maxWidth: 640}, optional: [...]}` or W3C's.
+ * `notice(sentence)` hears what no browser knows any more.
+ */
+function modernConstraints(constraints, notice = () => {}) {
+  if (typeof constraints !== "object" || constraints === null) {
+    return Boolean(constraints);
+  }
+  const { mandatory, optional, ...rest } = constraints;
+  if (mandatory === undefined && optional === undefined) {
+    return constraints;
+  }
+  const modern = { ...rest };
+  for (const [name, value] of Object.entries(mandatory ?? {})) {
+    put(modern, name, value, true, notice);
+  }
+  for (const [name, value] of (optional ?? []).flatMap(Object.entries)) {
+    put(modern, name, value, false, notice);
+  }
+  return modern;
+}
+
+function put(modern, name, value, must, notice) {
+  if (name === "chromeMediaSource" || name === "mediaSource") {
+    modern.screen = true;
+    return;
+  }
+  const today = OLD_NAMES[name] ?? (KNOWN.has(name) ? name : null);
+  if (today === null) {
+    notice(`No browser of today knows the constraint ${name}.`);
+    return;
+  }
+  const bound = name.slice(0, 3);
+  if (bound === "min" || bound === "max") {
+    modern[today] = { ...modern[today], [must ? bound : "ideal"]: value };
+  } else {
+    modern[today] = must ? { exact: value } : { ideal: value };
+  }
+}
+
+/** Open microphone and camera. Rejects with the browser's own error, or NotSupportedError where the page may not ask. */
+async function openMedia({ audio = false, video = false }, notice) {
+  const media = globalThis.navigator?.mediaDevices;
+  if (media === undefined) {
+    throw new DOMException("Microphone and camera are for pages over https or on localhost only.", "NotSupportedError");
+  }
+  const [sound, picture] = [modernConstraints(audio, notice), modernConstraints(video, notice)];
+  if (!picture.screen) {
+    return media.getUserMedia({ audio: sound, video: picture });
+  }
+  const screen = await media.getDisplayMedia({ video: displayConstraints(picture), audio: false });
+  const voice = sound ? (await media.getUserMedia({ audio: sound })).getAudioTracks() : [];
+  return new MediaStream([...voice, ...screen.getVideoTracks()]);
+}
+
+// getDisplayMedia refuses min and exact.
+function displayConstraints({ screen, ...rest }) {
+  const allowed = Object.entries(rest).map(([name, value]) => {
+    const { min, exact, ...kept } = typeof value === "object" ? value : { ideal: value };
+    return [name, kept];
+  });
+  return allowed.length > 0 ? Object.fromEntries(allowed) : true;
+}
+
+/** Stop all tracks of a stream. */
+function closeMedia(stream) {
+  stream?.getTracks().forEach((track) => track.stop());
+}
+
+// The HTTP side: sign in, the hanging poll, messages, sign out.
+
+const GONE = new Set([401, 403, 404, 410]);
+
+/**
+ * One place at the gateway. Events: `text` {text, peer} for each message that came, `trouble` {error} when a poll
+ * failed, `recovered` when one works again, `gone` {error} when the gateway does not know us any more.
+ */
+class HttpSession extends Emitter {
+  #options;
+  #leaving = new AbortController();
+  #troubled = false;
+  #last = Promise.resolve();
+
+  /** `options`: gateway (base URL), pollTimeout, retryDelay (ms), log(level, message, error). */
+  constructor(options) {
+    super();
+    this.#options = options;
+    /** The session's id; null when signed out. */
+    this.id = null;
+  }
+
+  /** Sign in as `user`, with a password or without, and begin to poll. Gives the session's id. */
+  async signIn(user, password) {
+    const request = password === undefined
+      ? this.#request(`/sign_in?${encodeURIComponent(user)}`)
+      : this.#request("/sign_in", { method: "POST", body: `${user}:${password}` });
+    const response = await request;
+    if (response.status !== 200) {
+      throw refusal("The gateway refused the sign-in", response);
+    }
+    const [line] = (await response.text()).split(/\r?\n/);
+    const id = line.slice(line.indexOf("=") + 1).trim();
+    if (!line.includes("=") || id === "") {
+      throw new GrtcError(CONNECTION_ERROR, "The answer to the sign-in is not a gateway's: it names no session.");
+    }
+    this.id = id;
+    this.#poll(this.#leaving.signal);
+    return id;
+  }
+
+  /** Send a text once. */
+  async send(text, to, { keepalive = false, signal } = {}) {
+    if (this.id === null) {
+      throw new GrtcError(NOT_READY_ERROR, "Nobody is signed in.");
+    }
+    const path = `/message?from=${encodeURIComponent(this.id)}&to=${encodeURIComponent(to)}`;
+    const response = await this.#request(path, { method: "POST", body: text, keepalive, signal });
+    if (!response.ok) {
+      throw refusal("The gateway refused a message", response);
+    }
+  }
+
+  /** Send a text until the gateway has it, however often that takes; `signal` ends the trying. */
+  async deliver(text, to, signal) {
+    for (;;) {
+      try {
+        return await this.send(text, to, { signal });
+      } catch (error) {
+        if (signal.aborted || this.id === null) {
+          throw error;
+        }
+        this.#log("notice", "A message did not reach the gateway and is sent again", error);
+      }
+      await pause(this.#options.retryDelay, signal);
+    }
+  }
+
+  /** Leave. With `keepalive` the request outlives the page. Never throws: gone is gone. */
+  async signOut({ keepalive = false } = {}) {
+    const { id } = this;
+    this.#leaving.abort();
+    this.id = null;
+    if (id === null) {
+      return;
+    }
+    if (!keepalive) {
+      await this.#last;
+    }
+    try {
+      await this.#request(`/sign_out?id=${encodeURIComponent(id)}`, { keepalive });
+    } catch (error) {
+      this.#log("notice", "The sign-out did not reach the gateway", error);
+    }
+  }
+
+  /** Send a text that also a page that is being left gets out, before a sign-out. */
+  sendLast(text, to) {
+    this.#last = this.send(text, to, { keepalive: true })
+      .catch((error) => this.#log("notice", "The last message did not reach the gateway", error));
+  }
+
+  async #poll(signal) {
+    while (!signal.aborted) {
+      try {
+        await this.#pollOnce(signal);
+        this.#recovered();
+      } catch (error) {
+        if (signal.aborted || this.#lost(error)) {
+          return;
+        }
+        this.#troubled = true;
+        this.emit("trouble", { error });
+        await pause(this.#options.retryDelay, signal).catch(() => {});
+      }
+    }
+  }
+
+  async #pollOnce(leaving) {
+    const patience = timeoutSignal(this.#options.pollTimeout);
+    try {
+      const signal = AbortSignal.any([leaving, patience]);
+      const response = await this.#request(`/wait?id=${encodeURIComponent(this.id)}`, { signal });
+      if (response.status !== 200) {
+        throw refusal(response.ok ? "The gateway ended the session" : "The gateway refused to be asked", response);
+      }
+      const text = await response.text();
+      this.#log("debug", `Received: ${text}`);
+      this.emit("text", { text, peer: response.headers.get("Pragma") });
+    } catch (error) {
+      if (leaving.aborted || !patience.aborted) {
+        throw error;
+      }
+    }
+  }
+
+  #recovered() {
+    if (this.#troubled) {
+      this.#troubled = false;
+      this.emit("recovered");
+    }
+  }
+
+  // A 2xx that is no message ends the session, as does an answer that says we are not known, if someone listens.
+  #lost(error) {
+    const ended = error.status >= 200 && error.status < 300;
+    if (ended || (this.#options.endsWhenUnknown && GONE.has(error.status))) {
+      this.#leaving.abort();
+      this.id = null;
+      this.emit("gone", { error, ended });
+      return true;
+    }
+    return false;
+  }
+
+  async #request(path, { method = "GET", body, keepalive = false, signal } = {}) {
+    if (body !== undefined && path !== "/sign_in") {
+      this.#log("debug", `Sent: ${body}`);
+    }
+    const options = { method, body, keepalive, signal, credentials: "include", cache: "no-store" };
+    try {
+      return await fetch(`${this.#options.gateway}${path}`, options);
+    } catch (error) {
+      if (signal?.aborted) {
+        throw error;
+      }
+      throw new GrtcError(CONNECTION_ERROR, "The gateway cannot be reached, or does not let this page talk to it.", { cause: error });
+    }
+  }
+
+  #log(level, message, error) {
+    this.#options.log(level, message, error);
+  }
+}
+
+function refusal(what, { status }) {
+  return new GrtcError(CONNECTION_ERROR, `${what} (HTTP ${status}).`, { status });
+}
+
+/** A signal after so many milliseconds; 0 is never. */
+function timeoutSignal(milliseconds) {
+  return milliseconds > 0 ? AbortSignal.timeout(milliseconds) : new AbortController().signal;
+}
+
+/** Wait; `signal` ends it with its reason. */
+function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, milliseconds);
+    if (signal?.aborted) {
+      stop();
+    }
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}
+
+// One RTCPeerConnection in unified plan: which media are sent and received, and the descriptions of that.
+
+const KINDS = ["audio", "video"];
+
+/** How candidates, bandwidth and certificates are to be; the client's options in short. */
+const CONNECTION_DEFAULTS = { iceTimeout: 1000, ipv6: true, resendCandidates: true, videoBandwidth: 0, filterCandidates: (list) => list };
+
+/** Media towards the gateway. */
+class Connection {
+  #options;
+  #sentCandidates = false;
+
+  /** `configuration` is RTCPeerConnection's. */
+  constructor(configuration, options) {
+    if (typeof RTCPeerConnection === "undefined") {
+      throw new GrtcError(WEBRTC_NOT_SUPPORTED_ERROR, "This browser has no WebRTC.");
+    }
+    this.#options = { ...CONNECTION_DEFAULTS, ...options };
+    this.pc = new RTCPeerConnection(configuration);
+    /** What is wished of each kind: `{send, receive, open}`; open is not asked for, but taken if they send it. */
+    this.wanted = { audio: { send: false, receive: false, open: true }, video: { send: false, receive: false, open: true } };
+    /** The local tracks; one that is not sent stays here. */
+    this.tracks = { audio: null, video: null };
+    /** The local stream that the tracks belong to, as the far end is told. */
+    this.stream = null;
+    /** "inactive" or "sendonly" while we hold the call, else null. */
+    this.hold = null;
+  }
+
+  /** The direction that a kind should have. */
+  direction(kind) {
+    const send = this.wanted[kind].send && this.tracks[kind] !== null;
+    const receive = this.wanted[kind].receive;
+    if (this.hold !== null) {
+      return this.hold === "sendonly" && send ? "sendonly" : "inactive";
+    }
+    return send ? (receive ? "sendrecv" : "sendonly") : receive ? "recvonly" : "inactive";
+  }
+
+  /** The transceiver that carries a kind: of several, as old clients make them, the one the far end sends on. */
+  transceiver(kind) {
+    const all = this.#all(kind);
+    const lines = this.pc.remoteDescription ? mediaLines(this.pc.remoteDescription.sdp) : [];
+    const speaks = ({ mid }) => lines.some((line) => line.mid === mid && line.direction.startsWith("send"));
+    return all.find(speaks) ?? all[0] ?? null;
+  }
+
+  #all(kind) {
+    return this.pc.getTransceivers().filter((each) =>
+      each.receiver.track.kind === kind && each.direction !== "stopped" && each.currentDirection !== "stopped");
+  }
+
+  /** Bring the transceivers to what is wished. Only an offer may `create` one; senders are used again. */
+  async #apply(create) {
+    for (const kind of KINDS) {
+      const direction = this.direction(kind);
+      const main = this.transceiver(kind);
+      if (main === null && create && (this.wanted[kind].send || this.wanted[kind].receive)) {
+        this.pc.addTransceiver(this.tracks[kind] ?? kind, { direction, streams: this.stream ? [this.stream] : [] });
+      } else if (main !== null) {
+        await this.#set(main, this.wanted[kind].send ? this.tracks[kind] : null, direction);
+        for (const other of this.#all(kind).filter((each) => each !== main)) {
+          await this.#set(other, null, direction.endsWith("recv") || direction === "recvonly" ? "recvonly" : "inactive");
+        }
+      }
+    }
+  }
+
+  async #set(transceiver, track, direction) {
+    if (transceiver.sender.track !== track) {
+      await transceiver.sender.replaceTrack(track);
+    }
+    if (track !== null && this.stream !== null) {
+      transceiver.sender.setStreams?.(this.stream);
+    }
+    if (transceiver.direction !== direction) {
+      transceiver.direction = direction;
+    }
+  }
+
+  /** Make an offer with its candidates: `{sdp, candidates}`. */
+  async offer({ iceRestart = false, signal } = {}) {
+    await this.#apply(true);
+    await this.pc.setLocalDescription(await this.pc.createOffer({ iceRestart }));
+    return this.#described(iceRestart, signal);
+  }
+
+  /** Take an offer (what its Candidates list has included). */
+  async takeOffer(message) {
+    await this.pc.setRemoteDescription({ type: "offer", sdp: message.sdp });
+    await this.#addCandidates(message);
+  }
+
+  #takeUp() {
+    for (const { kind, direction } of mediaLines(this.pc.remoteDescription.sdp)) {
+      const wanted = this.wanted[kind];
+      if (wanted?.open && direction.startsWith("send")) {
+        wanted.receive = true;
+      }
+    }
+  }
+
+  /** Make the answer to the offer that was taken. */
+  async answer({ signal } = {}) {
+    this.#takeUp();
+    await this.#apply(false);
+    await this.pc.setLocalDescription(await this.pc.createAnswer());
+    return this.#described(false, signal);
+  }
+
+  /** Take an answer; one with more to come is provisional. */
+  async takeAnswer(message) {
+    await this.pc.setRemoteDescription({ type: message.moreComing ? "pranswer" : "answer", sdp: message.sdp });
+    await this.#addCandidates(message);
+  }
+
+  /** Undo the offer that is out. */
+  async rollback() {
+    if (this.pc.signalingState === "have-local-offer") {
+      await this.pc.setLocalDescription({ type: "rollback" });
+    }
+  }
+
+  /** Tracks that are received now, in the order of KINDS. */
+  receiving() {
+    return KINDS.flatMap((kind) => this.#all(kind))
+      .filter(({ currentDirection }) => currentDirection === "sendrecv" || currentDirection === "recvonly")
+      .map(({ receiver }) => receiver.track);
+  }
+
+  /** Whether the far end holds the call: it lets less through than we wished. */
+  heldByPeer() {
+    const audio = this.transceiver("audio") ?? this.transceiver("video");
+    if (audio === null || this.hold !== null) {
+      return false;
+    }
+    const wished = this.direction(audio.receiver.track.kind);
+    return audio.currentDirection === "inactive" ? wished !== "inactive"
+      : audio.currentDirection === "recvonly" && wished === "sendrecv";
+  }
+
+  close() {
+    this.pc.close();
+  }
+
+  async #addCandidates(message) {
+    for (const candidate of readCandidates(message)) {
+      try {
+        await this.pc.addIceCandidate(candidate);
+      } catch (error) {
+        this.#options.log("notice", `The browser does not take the candidate ${candidate.candidate}`, error);
+      }
+    }
+  }
+
+  async #described(restarted, signal) {
+    const { iceTimeout, ipv6, resendCandidates, videoBandwidth, filterCandidates } = this.#options;
+    await this.#gathered(iceTimeout, signal);
+    const { sdp, candidates } = withoutCandidates(this.pc.localDescription.sdp);
+    const needed = resendCandidates || restarted || !this.#sentCandidates;
+    this.#sentCandidates = true;
+    const listed = needed ? filterCandidates(ipv6 ? candidates : preferIpv4(candidates)) : [];
+    return { sdp: videoBandwidth > 0 ? withVideoBandwidth(sdp, videoBandwidth) : sdp, candidates: listed };
+  }
+
+  // All candidates, or those that came in time; without a single one the wait begins anew.
+  #gathered(iceTimeout, signal) {
+    const { pc } = this;
+    const some = () => countCandidates(pc.localDescription?.sdp ?? "") > 0;
+    const done = () => pc.iceGatheringState === "complete" && some();
+    if (done()) {
+      return Promise.resolve();
+    }
+    signal?.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const end = (outcome) => () => {
+        clearInterval(timer);
+        pc.removeEventListener("icegatheringstatechange", look);
+        outcome(signal?.reason);
+      };
+      const look = () => done() && end(resolve)();
+      const timer = setInterval(() => some() && end(resolve)(), iceTimeout);
+      pc.addEventListener("icegatheringstatechange", look);
+      signal?.addEventListener("abort", end(reject), { once: true });
+    });
+  }
+}
+
+// Offers and answers, one at a time: the ROAP side of a call.
+
+const NEW = "new";
+const MAKE_OFFER = "make-offer";
+const PREPARING_OFFER = "preparing-offer";
+const OFFER_SENT = "offer-sent";
+const OFFER_RECEIVED = "offer-received";
+const PREPARING_ANSWER = "offer-received-preparing-answer";
+const ESTABLISHED = "established";
+
+let sessions = 101;
+
+/**
+ * The state of a call's offers. Events: `state` {state}, `step` {event}, `settled` after each offer that was
+ * answered, `refused` {error} when the far end refuses one, `broken` {error, first} when theirs cannot be used.
+ */
+class Negotiation extends Emitter {
+  #part;
+  #over;
+  #turn = Promise.resolve();
+  #offers = Promise.resolve();
+  #seq = 0;
+  #other = null;
+  #pending = null;
+  #answered = null;
+  #steadyWaiters = [];
+
+  /** `part` has connect() for the Connection, deliver(text), data() for what goes with offers; `over` ends it all. */
+  constructor(part, over) {
+    super();
+    this.#part = part;
+    this.#over = over;
+    this.state = NEW;
+    this.sessionId = ++sessions;
+    this.connection = null;
+    over.addEventListener("abort", () => this.#end(over.reason), { once: true });
+  }
+
+  /**
+   * Send an offer and wait for its answer. `change(connection)` says what shall be different, and is undone if the
+   * other side refuses. Offers wait for each other, and one that crossed another is sent again.
+   */
+  offer(change = () => {}, options = {}) {
+    const done = this.#offers.then(() => this.#offerUntilAnswered(change, options));
+    this.#offers = done.catch(() => {});
+    return done;
+  }
+
+  async #offerUntilAnswered(change, options) {
+    for (;;) {
+      await this.#steady();
+      const [answered] = await this.#exclusive(() => this.#sendOffer(change, options));
+      if (answered !== null && await answered) {
+        return;
+      }
+      await pause(200 + Math.random() * 800, this.#over);
+    }
+  }
+
+  // Gives the promise of the answer inside a list, because a bare one would be awaited before the turn ends.
+  async #sendOffer(change, { iceRestart = false }) {
+    if (this.state !== NEW && this.state !== ESTABLISHED) {
+      return [null];
+    }
+    const before = this.state;
+    this.#enter(MAKE_OFFER);
+    const undo = await this.#change(change);
+    try {
+      this.#enter(PREPARING_OFFER);
+      const description = await this.connection.offer({ iceRestart, signal: this.#over });
+      this.#over.throwIfAborted();
+      return [this.#offerSent(description, before, undo)];
+    } catch (error) {
+      await this.#takeBack(before, undo);
+      throw error;
+    }
+  }
+
+  async #change(change) {
+    await this.#connected();
+    const { connection } = this;
+    const kept = { wanted: structuredClone(connection.wanted), hold: connection.hold, tracks: { ...connection.tracks } };
+    await change(connection);
+    return () => Object.assign(connection, kept);
+  }
+
+  async #connected() {
+    if (this.connection === null) {
+      const connection = await this.#part.connect();
+      if (this.#over.aborted) {
+        connection.close();
+        throw this.#over.reason;
+      }
+      this.connection = connection;
+    }
+  }
+
+  #offerSent(description, before, undo) {
+    this.#seq += 1;
+    const [seq, tiebreaker] = [this.#seq, newTiebreaker()];
+    this.#enter(OFFER_SENT);
+    this.#send(offerMessage({
+      ...description, own: this.sessionId, other: this.#other, seq, tiebreaker, data: this.#part.data(),
+    }));
+    const answered = new Promise((resolve, reject) => {
+      this.#pending = { seq, tiebreaker, before, undo, resolve, reject };
+    });
+    this.emit("step", { event: "offer sent" });
+    return answered;
+  }
+
+  /** Answer the first offer of a call, or take one into an established call. */
+  receiveOffer(message, change = () => {}) {
+    return this.#exclusive(() => this.#takeOffer(message, change));
+  }
+
+  async #takeOffer(message, change) {
+    if (this.#answered !== null && isSame(message, this.#answered)) {
+      this.#send(this.#answered.answer);
+      return;
+    }
+    if (this.#pending !== null && !await this.#yields(message)) {
+      return;
+    }
+    this.emit("step", { event: "offer received" });
+    const first = this.state === NEW;
+    try {
+      await this.#answer(message, change);
+    } catch (error) {
+      this.#over.throwIfAborted();
+      this.#send(errorMessage(message, this.sessionId, "FAILED"));
+      this.#enter(first ? NEW : ESTABLISHED);
+      this.emit("broken", { error, first });
+      throw error;
+    }
+  }
+
+  // Two offers have crossed: the lower tie-breaker gives way.
+  async #yields(message) {
+    const { tiebreaker, before, resolve } = this.#pending;
+    const winner = glareWinner(tiebreaker, message.tiebreaker ?? message.tieBreaker);
+    if (winner !== "theirs") {
+      this.#send(errorMessage(message, this.sessionId, winner === "ours" ? "CONFLICT" : "DOUBLECONFLICT"));
+    }
+    if (winner === "ours") {
+      return false;
+    }
+    await this.#takeBack(before);
+    resolve(false);
+    return winner === "theirs";
+  }
+
+  async #answer(message, change) {
+    this.#enter(PREPARING_ANSWER);
+    this.#note(message.seq, message.offererSessionId);
+    await this.#connected();
+    await this.connection.takeOffer(message);
+    await change(this.connection);
+    const description = await this.connection.answer({ signal: this.#over });
+    this.#over.throwIfAborted();
+    const answer = answerMessage(message, { ...description, own: this.sessionId });
+    this.#answered = { offererSessionId: message.offererSessionId, seq: message.seq, sdp: message.sdp, answer };
+    this.#send(answer);
+    this.emit("step", { event: "answer sent" });
+    this.#enter(ESTABLISHED);
+    this.emit("settled");
+  }
+
+  /** Take the answer to the offer that is out. */
+  receiveAnswer(message) {
+    return this.#exclusive(() => this.#takeAnswer(message));
+  }
+
+  async #takeAnswer(message) {
+    const pending = this.#pending;
+    if (pending === null || (message.seq ?? pending.seq) !== pending.seq) {
+      return;
+    }
+    this.emit("step", { event: "answer received" });
+    this.#note(undefined, message.answererSessionId);
+    try {
+      await this.connection.takeAnswer(message);
+    } catch (error) {
+      await this.#takeBack(pending.before, pending.undo);
+      pending.reject(error);
+      this.emit("broken", { error, first: pending.before === NEW });
+      return;
+    }
+    if (!message.moreComing) {
+      this.#pending = null;
+      this.#send(okMessage(message));
+      this.#enter(ESTABLISHED);
+      pending.resolve(true);
+    }
+    this.emit("settled");
+  }
+
+  /** Take the refusal of the offer that is out; one of an offer that is past says nothing. */
+  receiveError(message) {
+    return this.#exclusive(() => this.#takeError(message));
+  }
+
+  async #takeError({ seq, errorType }) {
+    const pending = this.#pending;
+    if (pending === null || (seq ?? pending.seq) !== pending.seq) {
+      return;
+    }
+    const crossed = errorType === "CONFLICT" || errorType === "DOUBLECONFLICT";
+    await this.#takeBack(pending.before, crossed ? undefined : pending.undo);
+    if (crossed) {
+      pending.resolve(false);
+    } else {
+      const error = new GrtcError(GRTC_ERROR, ERROR_WORDS[errorType] ?? `The other side refused: ${errorType}.`, { errorType });
+      pending.reject(error);
+      this.emit("refused", { error, first: pending.before === NEW });
+    }
+  }
+
+  async #takeBack(state, undo = () => {}) {
+    this.#pending = null;
+    undo();
+    if (!this.#over.aborted) {
+      await this.connection?.rollback();
+      this.#enter(state);
+    }
+  }
+
+  #note(seq, other) {
+    this.#seq = Number.isInteger(seq) ? Math.max(this.#seq, seq) : this.#seq;
+    this.#other = other ?? this.#other;
+  }
+
+  #send(message) {
+    this.#part.deliver(roapText(message));
+  }
+
+  #enter(state) {
+    if (this.#over.aborted || this.state === state) {
+      return;
+    }
+    this.state = state;
+    this.emit("state", { state });
+    if (state === NEW || state === ESTABLISHED) {
+      this.#steadyWaiters.splice(0).forEach(({ resolve }) => resolve());
+    }
+  }
+
+  #steady() {
+    return new Promise((resolve, reject) => {
+      if (this.#over.aborted) {
+        reject(this.#over.reason);
+      } else if (this.state === NEW || this.state === ESTABLISHED) {
+        resolve();
+      } else {
+        this.#steadyWaiters.push({ resolve, reject });
+      }
+    });
+  }
+
+  #exclusive(work) {
+    const done = this.#turn.then(() => {
+      this.#over.throwIfAborted();
+      return work();
+    });
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
+  #end(reason) {
+    this.connection?.close();
+    this.state = NEW;
+    this.#pending?.reject(reason);
+    this.#pending = null;
+    this.#steadyWaiters.splice(0).forEach(({ reject }) => reject(reason));
+  }
+}
+
+function isSame(message, { offererSessionId, seq, sdp }) {
+  return message.offererSessionId === offererSessionId && message.seq === seq && message.sdp === sdp;
+}
+
+// One call: hold, media, data, digits, statistics, and how it ends.
+
+const LONGEST_LOSS = 60000;
+const STATISTICS_PATIENCE = 5000;
+const TONES = /^[0-9A-D#*,]+$/i;
+
+/**
+ * A call as seen from here. Events: `state` {state}, `step` {event}, `remote` {stream}, `hold` {local, remote},
+ * `connection` {state}, `data` {fields, text}, `asked` {what} (cancelable), `refused` {error}, `trouble` {error},
+ * `ended` {cause, error}.
+ */
+class Call extends Emitter {
+  #line;
+  #over = new AbortController();
+  #outbox = Promise.resolve();
+  #statistics = [];
+  #reached = "new";
+  #lossTimer;
+  #answerTimer;
+
+  /** `line` is the client, seen from its call; `offer` is what rings here, "invite" where they want our offer. */
+  constructor(line, peer, { offer = null, data = [] } = {}) {
+    super();
+    this.#line = line;
+    this.peer = peer;
+    this.outgoing = offer === null;
+    /** The offer that rings; "invite" where the other side wants ours; null once accepted. */
+    this.offer = offer;
+    /** Data that goes with our offers, and what came with theirs: lists of `{key, value}`. */
+    this.data = data;
+    this.attachedData = attached(offer);
+    this.remoteStream = null;
+    /** When it was answered, ms since 1970; null before. */
+    this.answeredAt = null;
+    this.heldByPeer = false;
+    /** Why it ended; null while it lives. */
+    this.ended = null;
+    this.negotiation = this.#negotiation();
+  }
+
+  #negotiation() {
+    const part = {
+      connect: () => this.#connect(),
+      deliver: (text) => this.#deliver(text),
+      data: () => this.data,
+    };
+    const negotiation = new Negotiation(part, this.#over.signal);
+    negotiation.on("state", ({ detail }) => this.emit("state", detail));
+    negotiation.on("step", ({ detail }) => this.#step(detail));
+    negotiation.on("settled", () => this.#settled());
+    negotiation.on("refused", ({ detail }) => this.#refused(detail));
+    negotiation.on("broken", ({ detail }) => this.#broken(detail));
+    return negotiation;
+  }
+
+  get state() {
+    return this.negotiation.state;
+  }
+
+  get connection() {
+    return this.negotiation.connection;
+  }
+
+  get established() {
+    return this.ended === null && this.answeredAt !== null;
+  }
+
+  /** Whether it rings here and waits for `accept` or `reject`. */
+  get ringing() {
+    return this.ended === null && this.offer !== null;
+  }
+
+  /** Whether we hold the call. */
+  get held() {
+    return (this.connection?.hold ?? null) !== null;
+  }
+
+  /** Ring the other side; `media` is `{audio, video, stream}`, each kind true, false, "send", "receive" or "accept". */
+  start(media) {
+    return this.negotiation.offer((connection) => choose(connection, media));
+  }
+
+  /** Wait until the call is answered; rejects if it ends before. */
+  answered() {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        if (this.answeredAt !== null) {
+          resolve(this);
+        } else if (this.ended !== null) {
+          reject(new GrtcError(INVALID_STATE_ERROR, "The call has ended.", { cause: this.ended }));
+        }
+      };
+      this.on("hold", look);
+      this.on("ended", look);
+      look();
+    });
+  }
+
+  /** Take the call that rings. */
+  async accept(media) {
+    const { offer } = this;
+    if (offer === null || this.ended !== null) {
+      throw new GrtcError(INVALID_STATE_ERROR, "No call rings.");
+    }
+    this.offer = null;
+    const change = (connection) => choose(connection, media);
+    await (offer === "invite" ? this.negotiation.offer(change) : this.negotiation.receiveOffer(offer, change));
+  }
+
+  /** Refuse the call that rings. */
+  reject() {
+    this.hangUp("rejected");
+  }
+
+  /** End the call; also while the page is being left. */
+  hangUp(cause = "local") {
+    if (this.ended === null) {
+      this.#line.bye(this.peer);
+      this.end(cause);
+    }
+  }
+
+  /** Change what is sent and received, see `start`; what is not named stays. */
+  async change(media, { iceRestart = false } = {}) {
+    this.#must();
+    if (iceRestart) {
+      await this.#freshServers();
+    }
+    await this.negotiation.offer((connection) => choose(connection, media), { iceRestart });
+  }
+
+  /** Hold: nothing flows; with "sendonly" the other side still hears us, or our music. */
+  hold(how = "inactive") {
+    this.#must();
+    return this.negotiation.offer((connection) => { connection.hold = how; });
+  }
+
+  /** Go on after a hold. */
+  resume() {
+    this.#must();
+    return this.negotiation.offer((connection) => { connection.hold = null; });
+  }
+
+  /** Send video too, of a stream that has some. */
+  addVideo(stream) {
+    return this.change({ video: true, stream });
+  }
+
+  /** Send video no more; the other side's stays unless `receive` is false. */
+  removeVideo({ receive = true } = {}) {
+    this.#must();
+    return this.negotiation.offer((connection) => {
+      connection.wanted.video = wishOf(receive && connection.wanted.video.receive ? "receive" : "accept");
+      connection.tracks.video = null;
+    });
+  }
+
+  /** Offer again as things are; with `iceRestart` over new paths. */
+  update(options) {
+    return this.change({}, options);
+  }
+
+  /** Silence a kind of our media, or let it through again; no offer is needed. */
+  mute(kind, muted = true) {
+    const track = this.connection?.tracks[kind] ?? null;
+    if (track !== null) {
+      track.enabled = !muted;
+    }
+  }
+
+  /** Whether a kind is sent by us now and not muted. */
+  sends(kind) {
+    const { connection } = this;
+    return connection !== null && connection.wanted[kind].send && connection.tracks[kind]?.enabled === true;
+  }
+
+  /** Send another microphone or camera in the place of the one in use; no offer is needed. */
+  async replaceTrack(track) {
+    const { connection } = this.#must();
+    connection.tracks[track.kind] = track;
+    await connection.transceiver(track.kind)?.sender.replaceTrack(track);
+  }
+
+  /** Send the tracks of a stream of the kinds that are true, and nothing else; no offer is needed. */
+  async useTracks(stream, kinds) {
+    const { connection } = this.#must();
+    for (const kind of KINDS) {
+      const track = kinds[kind] ? stream?.getTracks().find((each) => each.kind === kind) ?? null : null;
+      connection.tracks[kind] = track;
+      await connection.transceiver(kind)?.sender.replaceTrack(track);
+    }
+  }
+
+  /** Send digits as RFC 4733 events; false if they cannot be sent. Times in ms. */
+  sendDigits(tones, { duration = 100, gap = 50 } = {}) {
+    const sender = this.connection?.transceiver("audio")?.sender.dtmf ?? null;
+    if (!this.established || sender === null || !TONES.test(tones) || sender.canInsertDTMF === false) {
+      return false;
+    }
+    sender.insertDTMF(tones, Math.min(6000, Math.max(70, duration)), Math.max(50, gap));
+    return true;
+  }
+
+  /** Send fields, or a text, to the other side. */
+  sendToPeer(fields) {
+    return this.#inform("INFO-PEER", fields);
+  }
+
+  /** Send fields to the SIP Server, which attaches them to the call. */
+  sendToServer(fields) {
+    return this.#inform("INFO-MAP", fields);
+  }
+
+  #inform(word, fields) {
+    this.#must();
+    return this.#line.send(`${word} ${typeof fields === "string" ? fields : param(fields)}`, this.peer);
+  }
+
+  /** What the gateway counted. */
+  async gatewayStatistics() {
+    this.#must();
+    const patience = timeoutSignal(STATISTICS_PATIENCE);
+    const answer = new Promise((resolve, reject) => {
+      this.#statistics.push(resolve);
+      patience.addEventListener("abort", () => reject(patience.reason), { once: true });
+    });
+    answer.catch(() => {});
+    await this.#line.send("GET-STATS", this.peer);
+    return answer;
+  }
+
+  /** What the browser counted, in short. */
+  async statistics() {
+    const { connection } = this.#must();
+    return summary(await connection.pc.getStats());
+  }
+
+  /** Take what the gateway sent, already read. */
+  receive({ kind, message, data, value }, peer) {
+    this.peer = peer ?? this.peer;
+    const take = {
+      offer: () => this.#offered(message),
+      answer: () => this.negotiation.receiveAnswer(message),
+      error: () => this.negotiation.receiveError(message),
+      invite: () => this.#invited(),
+      bye: () => this.end(this.outgoing && this.answeredAt === null ? "refused" : "peer"),
+      talk: () => this.#asked("talk"),
+      hold: () => this.#asked("hold"),
+      info: () => this.emit("data", { fields: decodeQuery(data), text: data }),
+      stats: () => this.#counted(value),
+    }[kind];
+    return Promise.resolve(take?.()).catch((error) => this.#trouble(error));
+  }
+
+  #counted(value) {
+    this.#statistics.splice(0).forEach((resolve) => resolve(value));
+    this.emit("statistics", { statistics: value });
+  }
+
+  #offered(message) {
+    this.attachedData = message.attacheddata === undefined ? this.attachedData : attached(message);
+    if (this.ringing) {
+      this.offer = message;
+      return undefined;
+    }
+    return this.negotiation.receiveOffer(message);
+  }
+
+  #invited() {
+    this.emit("step", { event: "invite received" });
+    return this.established ? this.update() : undefined;
+  }
+
+  // BroadSoft's talk and hold: done unless the application prevents it.
+  #asked(what) {
+    if (!this.emit("asked", { what }, { cancelable: true })) {
+      return undefined;
+    }
+    if (what === "hold") {
+      return this.established && !this.held ? this.hold() : undefined;
+    }
+    return this.ringing ? this.#line.accept(this) : this.held ? this.resume() : undefined;
+  }
+
+  /** It is over, whoever ended it. */
+  end(cause, error = null) {
+    if (this.ended !== null) {
+      return;
+    }
+    this.ended = cause;
+    this.offer = null;
+    clearTimeout(this.#answerTimer);
+    clearTimeout(this.#lossTimer);
+    this.#over.abort(error ?? new GrtcError(INVALID_STATE_ERROR, "The call has ended."));
+    this.emit("ended", { cause, error });
+  }
+
+  async #connect() {
+    const connection = await this.#line.connect();
+    const look = () => this.#look(connection.pc);
+    connection.pc.addEventListener("connectionstatechange", look);
+    connection.pc.addEventListener("iceconnectionstatechange", look);
+    return connection;
+  }
+
+  // A text after the other, each until the gateway has it.
+  #deliver(text) {
+    const { signal } = this.#over;
+    const send = () => (signal.aborted ? undefined : this.#line.deliver(text, this.peer, signal));
+    this.#outbox = this.#outbox.then(send).catch((error) => this.#trouble(error));
+  }
+
+  #step(detail) {
+    if (detail.event === "offer sent" && this.answeredAt === null) {
+      const { noAnswerTimeout } = this.#line.options;
+      this.#answerTimer = setTimeout(() => this.hangUp("no-answer"), noAnswerTimeout);
+    }
+    this.emit("step", detail);
+  }
+
+  #settled() {
+    if (this.state === "established") {
+      clearTimeout(this.#answerTimer);
+      this.answeredAt ??= Date.now();
+    }
+    this.#gatherRemote();
+    const { held } = this;
+    this.heldByPeer = this.connection.heldByPeer();
+    this.emit("hold", { local: held, remote: this.heldByPeer });
+  }
+
+  // A new stream for new tracks: an element that plays one whose tracks were all taken away stays silent.
+  #gatherRemote() {
+    const tracks = this.connection.receiving();
+    const known = this.remoteStream?.getTracks() ?? [];
+    if (tracks.length > 0 && (tracks.length !== known.length || tracks.some((track) => !known.includes(track)))) {
+      this.remoteStream = new MediaStream(tracks);
+      this.emit("remote", { stream: this.remoteStream });
+    }
+  }
+
+  #refused({ error, first }) {
+    this.emit("refused", { error });
+    if (first) {
+      this.#line.bye(this.peer);
+      this.end("refused", error);
+    }
+  }
+
+  #broken({ error, first }) {
+    this.#trouble(error);
+    if (first) {
+      this.#line.bye(this.peer);
+      this.end("failed", error);
+    }
+  }
+
+  #trouble(error) {
+    if (this.ended === null) {
+      this.emit("trouble", { error });
+    }
+  }
+
+  // Chromium leaves iceConnectionState at "disconnected" and tells only connectionState that all is lost.
+  #look({ connectionState, iceConnectionState }) {
+    const states = [connectionState, iceConnectionState];
+    const now = states.includes("failed") ? "failed"
+      : states.includes("disconnected") ? "interrupted"
+        : connectionState === "connected" ? "connected" : "connecting";
+    if (now === this.#reached || this.ended !== null) {
+      return;
+    }
+    this.#reached = now;
+    if (now === "connected") {
+      clearTimeout(this.#lossTimer);
+      this.#lossTimer = undefined;
+    }
+    const act = this.emit("connection", { state: now }, { cancelable: now === "failed" });
+    if (now === "failed") {
+      this.#lossTimer ??= setTimeout(() => this.hangUp("lost"), LONGEST_LOSS);
+      if (act) {
+        this.#restart();
+      }
+    }
+  }
+
+  async #restart() {
+    try {
+      await pause(0, this.#over.signal);
+      await this.update({ iceRestart: true });
+    } catch (error) {
+      this.#trouble(error);
+    }
+  }
+
+  async #freshServers() {
+    const { pc } = this.connection;
+    pc.setConfiguration({ ...pc.getConfiguration(), iceServers: await this.#line.iceServers() });
+  }
+
+  #must() {
+    if (!this.established) {
+      throw new GrtcError(INVALID_STATE_ERROR, "There is no call that was answered.");
+    }
+    return this;
+  }
+}
+
+function attached(offer) {
+  return Array.isArray(offer?.attacheddata) ? offer.attacheddata : [];
+}
+
+/** Note what of each kind is wished; what is not named stays as it is. */
+function choose(connection, { stream, hold, ...kinds }) {
+  for (const kind of KINDS) {
+    const wish = kinds[kind];
+    if (wish !== undefined) {
+      connection.wanted[kind] = wishOf(wish);
+    }
+    if (stream) {
+      connection.tracks[kind] = stream.getTracks().find((track) => track.kind === kind) ?? connection.tracks[kind];
+    }
+  }
+  connection.stream = stream ?? connection.stream;
+  connection.hold = hold ? "inactive" : connection.hold;
+}
+
+// "accept" is not to ask for it, but to take it if the other side sends it; so is what nobody said.
+function wishOf(wish) {
+  return { send: wish === true || wish === "send", receive: wish === true || wish === "receive", open: wish !== false && wish !== "send" };
+}
+
+// The module's client: one place at the gateway, one call at a time.
+
+/** What a client does if it is not told otherwise; times in ms. */
+const DEFAULTS = {
+  gateway: undefined, iceServers: undefined, iceTransportPolicy: "all", iceTimeout: 1000, pollTimeout: 30000, retryDelay: 3000,
+  noAnswerTimeout: 60000, ipv6: true, resendCandidates: true, videoBandwidth: 0, rsaCertificate: false,
+  filterCandidates: (list) => list, reconnect: true, log: () => {},
+};
+
+/**
+ * A user's place at the gateway. Events: `state` {state, error} (signed-out, signing-in, signed-in, reconnecting),
+ * `incoming` {call, event}, `trouble` {error}, `gone` {error}.
+ */
+class Client extends Emitter {
+  #session = null;
+  #credentials = null;
+  #offered = null;
+  #certificates;
+  #own = null;
+  #leave = () => this.#left();
+
+  constructor(options = {}) {
+    super();
+    const unknown = Object.keys(options).find((name) => !(name in DEFAULTS));
+    if (unknown !== undefined) {
+      throw new GrtcError(CONFIGURATION_ERROR, `There is no option ${unknown}.`);
+    }
+    const given = Object.entries(options).filter(([, value]) => value !== undefined);
+    this.options = { ...DEFAULTS, ...Object.fromEntries(given) };
+    this.options.gateway = gatewayOf(this.options.gateway);
+    this.state = "signed-out";
+    /** The call there is; null if none. */
+    this.call = null;
+    /** Microphone and camera that were opened for good, see `openMedia`. */
+    this.localStream = null;
+  }
+
+  /** The session's id at the gateway; null when signed out. */
+  get sessionId() {
+    return this.#session?.id ?? null;
+  }
+
+  /** Sign in with a DN and its password, with a DN alone, or as nobody. Gives the session's id. */
+  async signIn(user = anonymous(), password = undefined) {
+    await this.signOut();
+    this.#credentials = { user, password };
+    globalThis.addEventListener?.("pagehide", this.#leave);
+    this.#enter("signing-in");
+    try {
+      return await this.#open();
+    } catch (error) {
+      if (this.state === "signing-in") {
+        this.#enter("signed-out", error);
+      }
+      throw error;
+    }
+  }
+
+  async #open() {
+    const { user, password } = this.#credentials;
+    const session = this.#makeSession();
+    this.#session = session;
+    const id = await session.signIn(user, password);
+    if (this.#session !== session) {
+      await session.signOut();
+      throw new GrtcError(INVALID_STATE_ERROR, "The sign-in was overtaken by another, or by a sign-out.");
+    }
+    this.#enter("signed-in");
+    return id;
+  }
+
+  #makeSession() {
+    const { gateway, pollTimeout, retryDelay, reconnect, log } = this.options;
+    const session = new HttpSession({ gateway, pollTimeout, retryDelay, log, endsWhenUnknown: reconnect });
+    session.on("text", ({ detail }) => this.#receive(detail));
+    session.on("trouble", ({ detail }) => this.#troubled(detail));
+    session.on("recovered", () => this.#enter("signed-in"));
+    session.on("gone", ({ detail }) => this.#gone(detail));
+    return session;
+  }
+
+  #troubled({ error }) {
+    this.#enter("reconnecting", error);
+    this.emit("trouble", { error });
+  }
+
+  #gone({ error, ended }) {
+    this.call?.end("gone", error);
+    this.emit("gone", { error });
+    if (ended || !this.options.reconnect) {
+      this.#enter("signed-out", error);
+    } else {
+      this.#enter("reconnecting", error);
+      this.#openAgain(this.#credentials);
+    }
+  }
+
+  async #openAgain(credentials) {
+    while (this.#credentials === credentials && this.state === "reconnecting") {
+      try {
+        await this.#open();
+        return;
+      } catch (error) {
+        this.emit("trouble", { error });
+        if (error.status === 403 || error.status === 401) {
+          this.#enter("signed-out", error);
+        }
+        await pause(this.options.retryDelay);
+      }
+    }
+  }
+
+  /** Hang up and sign out. */
+  async signOut() {
+    this.call?.hangUp();
+    globalThis.removeEventListener?.("pagehide", this.#leave);
+    const session = this.#session;
+    this.#session = this.#credentials = null;
+    this.#enter("signed-out");
+    await session?.signOut();
+  }
+
+  // The page goes away: no promise of it is kept from here on.
+  #left() {
+    this.call?.hangUp();
+    this.#session?.signOut({ keepalive: true });
+    this.#session = this.#credentials = null;
+    this.#enter("signed-out");
+  }
+
+  /**
+   * Call somebody; "self" is a call to oneself. `media` is `{audio, video, stream, hold}`: each kind true,
+   * constraints, "send", "receive", "accept" or false, and a stream of one's own in place of the one that is opened for the
+   * call. Gives the call while it rings there, see `answered` of it.
+   */
+  async dial(to, media = { audio: true }, { data = [] } = {}) {
+    this.#free();
+    const call = this.#take(new Call(this.#line(), to === "self" ? this.sessionId : to, { data }));
+    let ready;
+    try {
+      ready = await this.#media(call, media);
+    } catch (error) {
+      call.end("failed", error);
+      throw error;
+    }
+    call.start(ready).catch((error) => call.end("failed", error));
+    return call;
+  }
+
+  /** Take the call that rings; `media` as for `dial`. */
+  async accept(media = { audio: true }) {
+    const { call } = this;
+    if (!call?.ringing) {
+      throw new GrtcError(INVALID_STATE_ERROR, "No call rings.");
+    }
+    await call.accept(await this.#media(call, media));
+  }
+
+  /** Send video in the call there is. */
+  async addVideo(video = true) {
+    if (!this.call?.established) {
+      throw new GrtcError(INVALID_STATE_ERROR, "There is no call that was answered.");
+    }
+    await this.call.change(await this.#media(this.call, { video }));
+  }
+
+  /** Open microphone and camera, to stay open from call to call. Gives the stream. */
+  async openMedia({ audio = true, video = false } = {}) {
+    const stream = await openMedia({ audio, video }, this.#notice);
+    this.closeMedia();
+    this.localStream = stream;
+    return stream;
+  }
+
+  /** Close what `openMedia` opened. */
+  closeMedia() {
+    closeMedia(this.localStream);
+    this.localStream = null;
+  }
+
+  // What was opened for good serves; what is missing is opened for this call, and closed with it.
+  async #media(call, { stream, audio, video, ...rest }) {
+    const kinds = { audio, video };
+    const wished = { ...rest, audio: plainWish(audio), video: plainWish(video) };
+    const open = (stream ?? this.localStream)?.getTracks().filter(({ readyState }) => readyState === "live") ?? [];
+    const lacks = KINDS.filter((kind) => sends(wished[kind]) && !open.some((track) => track.kind === kind));
+    if (stream || lacks.length === 0) {
+      return { ...wished, stream: stream ?? this.localStream };
+    }
+    const opened = await openMedia(Object.fromEntries(lacks.map((kind) => [kind, kinds[kind]])), this.#notice);
+    if (call.ended !== null) {
+      closeMedia(opened);
+      throw new GrtcError(INVALID_STATE_ERROR, "The call has ended.");
+    }
+    call.on("ended", () => closeMedia(opened), { once: true });
+    const used = open.filter(({ kind }) => sends(wished[kind]));
+    return { ...wished, stream: new MediaStream([...used, ...opened.getTracks()]) };
+  }
+
+  #notice = (sentence) => this.options.log("notice", sentence);
+
+  #free() {
+    if (this.sessionId === null) {
+      throw new GrtcError(INVALID_STATE_ERROR, "Sign in first.");
+    }
+    if (this.call !== null) {
+      throw new GrtcError(INVALID_STATE_ERROR, "There is a call already.");
+    }
+  }
+
+  #take(call) {
+    this.call = call;
+    call.on("ended", () => {
+      this.call = this.call === call ? null : this.call;
+    });
+    this.emit("call", { call });
+    return call;
+  }
+
+  #receive({ text, peer }) {
+    const read = parseText(text);
+    if (read.kind === "unknown") {
+      this.options.log("warning", `The gateway sent what nobody can read: ${text}`);
+    } else if (this.call !== null) {
+      this.call.receive(read, peer);
+    } else if (read.kind === "offer" || read.kind === "invite") {
+      const call = this.#take(new Call(this.#line(), peer ?? "", { offer: read.message ?? "invite" }));
+      this.emit("incoming", { call, event: read.kind });
+    } else {
+      this.options.log("notice", `Nobody waits for ${read.kind}`);
+    }
+  }
+
+  /** What a call sees of its client. */
+  #line() {
+    const session = this.#session;
+    return {
+      options: this.options,
+      connect: () => this.#connect(),
+      iceServers: () => this.iceServers(),
+      accept: (call) => (this.call === call ? this.accept(this.answerMedia) : undefined),
+      deliver: (text, to, signal) => session.deliver(text, to, signal),
+      send: (text, to) => session.send(text, to),
+      bye: (to) => {
+        if (session.id !== null) {
+          session.sendLast("BYE", to);
+        }
+      },
+    };
+  }
+
+  /** What a call is answered with that the SIP Server answers in our place (talk). */
+  answerMedia = { audio: true };
+
+  async #connect() {
+    const { rsaCertificate, iceTransportPolicy } = this.options;
+    this.#certificates ??= rsaCertificate ? [await rsa()] : undefined;
+    const certificates = this.#certificates;
+    const configuration = { iceServers: await this.iceServers(), iceTransportPolicy, ...(certificates && { certificates }) };
+    return new Connection(configuration, this.options);
+  }
+
+  /**
+   * The ICE servers for a connection: the application's; else, on a page of the gateway's own, those it offers, with
+   * credentials that live for some minutes and are asked for anew in time.
+   */
+  async iceServers() {
+    const { iceServers, gateway } = this.options;
+    if (iceServers !== undefined) {
+      return typeof iceServers === "function" ? iceServers() : iceServers;
+    }
+    if (gateway !== globalThis.location?.origin) {
+      return [];
+    }
+    if (this.#offered === null || this.#offered.until < Date.now()) {
+      this.#offered = await this.#askForServers(gateway);
+    }
+    return this.#offered.servers;
+  }
+
+  async #askForServers(gateway) {
+    try {
+      const response = await fetch(`${gateway}/api/ice-servers`, { cache: "no-store" });
+      const { iceServers, lifetime } = response.ok ? await response.json() : { iceServers: [], lifetime: 0 };
+      const usable = iceServers.filter(({ urls, credential }) => !/^turns?:/.test(urls) || credential);
+      return { servers: usable, until: Date.now() + lifetime * 500 };
+    } catch (error) {
+      this.options.log("notice", "The gateway offers no ICE servers", error);
+      return { servers: [], until: 0 };
+    }
+  }
+
+  #enter(state, error = null) {
+    if (this.state !== state) {
+      this.state = state;
+      this.emit("state", { state, error });
+    }
+  }
+}
+
+// Constraints are a wish to send and receive; what is not said stays unsaid.
+function plainWish(wish) {
+  return typeof wish === "object" ? wish !== null : wish;
+}
+
+function sends(wish) {
+  return wish === true || wish === "send";
+}
+
+/** A random name of 36 characters for whoever signs in without one. */
+function anonymous() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return `anon${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
+function rsa() {
+  const algorithm = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]) };
+  return RTCPeerConnection.generateCertificate(algorithm);
+}
+
+/** The gateway's base URI without its end; the page's own if none is given. */
+function gatewayOf(given) {
+  const text = given ?? globalThis.location?.origin;
+  let url;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new GrtcError(CONFIGURATION_ERROR, `${text} is no address of a gateway: http[s]://host:port is one.`);
+  }
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw new GrtcError(CONFIGURATION_ERROR, "A gateway's address begins with http or https.");
+  }
+  return url.href.replace(/[?#].*$/, "").replace(/\/+$/, "");
+}
+
+export { Call, Client, GrtcError, decodeQuery, openMedia, param };

@@ -1,0 +1,70 @@
+"""
+The gateway's addresses among the pages: sign in, wait, message, sign out, ping.
+
+They belong to the B2BUA, which may be down, and is another one after it was restarted: each
+request asks for the one that runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, cast
+
+from twisted.web import http, server
+from twisted.web.resource import IResource, Resource, getChildForRequest
+
+NAMES = (b"ping", b"sign_in", b"wait", b"message", b"sign_out")
+"""First parts of paths, as the guide has them."""
+_HELD = b"wait"
+
+
+class Channel(Protocol):
+    """The connection that a request came by, as far as it matters here."""
+
+    def held(self) -> None:
+        """The request's client, who has signed in, waits for something to be told."""
+
+
+Pages = Callable[[], Mapping[bytes, IResource] | None]
+"""The addresses of the gateway that runs; None: none does."""
+
+
+class GatewayPage(Resource):
+    """One of the addresses, and what is below it."""
+
+    isLeaf = True
+
+    def __init__(self, name: bytes, pages: Pages) -> None:
+        super().__init__()
+        self._name = name
+        self._pages = pages
+
+    def render(self, request: server.Request) -> bytes | int:
+        """Let the gateway answer; without one say so."""
+        page = (self._pages() or {}).get(self._name)
+        if page is None:
+            return _unavailable(request)
+        found: IResource = getChildForRequest(page, request)
+        answer: bytes | int = found.render(request)
+        if answer == server.NOT_DONE_YET and self._name == _HELD:
+            # A stranger's is answered at once, so whoever waits has signed in.
+            cast(Channel, request.channel).held()
+        return answer
+
+
+def put_gateway(root: Resource, pages: Pages) -> None:
+    """Put the gateway's addresses below ``root``, in the place of what is there already."""
+    for name in NAMES:
+        root.putChild(name, GatewayPage(name, pages))
+
+
+def _unavailable(request: server.Request) -> bytes:
+    # Nothing is said of origins: to a page of another site this is an error like any other.
+    body = b"The gateway does not run at present.\n"
+    request.responseHeaders.removeHeader(b"server")
+    request.setResponseCode(http.SERVICE_UNAVAILABLE)
+    request.setHeader(b"content-type", b"text/plain; charset=utf-8")
+    request.setHeader(b"content-length", b"%d" % len(body))
+    request.setHeader(b"cache-control", b"no-store")
+    request.setHeader(b"retry-after", b"5")
+    return b"" if request.method == b"HEAD" else body

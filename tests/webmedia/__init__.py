@@ -1,0 +1,1 @@
+"""Tests of browsers' media: DTLS, SRTP, ICE."""
