@@ -16,18 +16,37 @@ from b2bua.media_plane import (
     TransportEvent,
     WebMediaPlane,
 )
-from b2bua.sdp.attributes import Setup
+from b2bua.sdp.attributes import Crypto, Setup
+from b2bua.sdp.crypto import Random, answer_crypto, offer_crypto
 from b2bua.sdp.webrtc import PeerTransport, answering_setup
 
 
 class Transport:
     """One transport of ours. ``remote`` is what the plane was told of the peer last."""
 
-    __slots__ = ("handle", "remote")
+    __slots__ = ("_lines", "_met", "handle", "remote")
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
         self.remote: RemoteTransport | None = None
+        self._lines: tuple[Crypto, ...] = ()
+        """Our keys of SDES, as they were said last."""
+        self._met: tuple[Crypto, ...] = ()
+        """Those of the peer that they answer; empty where they were offered."""
+
+    def offered_lines(self, random: Random) -> tuple[Crypto, ...]:
+        """Return our lines of SDES for an offer: while they are in use those that we have."""
+        if not self._lines:
+            self._lines = offer_crypto(random)
+        return self._lines
+
+    def answered_lines(self, peer: PeerTransport, random: Random) -> tuple[Crypto, ...]:
+        """Return our line of SDES for an answer: a new one only where the peer's are new."""
+        if not self._lines or self._met != peer.cryptos:
+            answered = answer_crypto(peer.cryptos, random)
+            self._lines = () if answered is None else answered[:1]
+            self._met = peer.cryptos
+        return self._lines
 
     def is_restarted_by(self, peer: PeerTransport) -> bool:
         """Whether the peer names credentials that are both new (RFC 8839, section 4.4.1.1.1)."""
@@ -123,6 +142,8 @@ class WebTransports:
         known, ice = transport.remote, peer.ice
         if ice is None:
             raise ValueError("a peer without ICE credentials")
+        if keys is None and not peer.fingerprints:
+            raise ValueError("media of a browser in the clear")
         if known is not None and not transport.is_restarted_by(peer):
             # One of the two alone is no restart, and nothing that checks could be made with.
             ufrag, password = known.ufrag, known.password

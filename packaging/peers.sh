@@ -91,7 +91,9 @@ disable_services() {
     command -v systemctl >/dev/null || return 0
     for package in "$@"; do
         case $package in
-            coturn | haproxy | kamailio | rtpengine-daemon | squid) as_root systemctl --quiet disable "$package" ;;
+            coturn | haproxy | kamailio | rtpengine-daemon | squid)
+                as_root systemctl --quiet disable "$package"
+                ;;
             pulseaudio) as_root systemctl --quiet --global disable pulseaudio.service pulseaudio.socket ;;
         esac
     done

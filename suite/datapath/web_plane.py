@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections import Counter
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
@@ -55,6 +56,11 @@ class WebTransports:
             servers=IceServers(stun=settings.stun_server, turn=settings.turn_server),
             external=dict(settings.external),
         )
+
+    @property
+    def handshakes(self) -> Counter[str]:
+        """DTLS handshakes, by how they ended."""
+        return self._terms.handshakes
 
     def free(self, now: float) -> int:
         """Ports that nobody holds."""

@@ -1,1 +1,1 @@
-"""The JavaScript that browsers use the gateway with: an ES module, the historic global, their types."""
+"""What browsers use the gateway with: an ES module, the historic global, their types."""

@@ -21,10 +21,12 @@ from tests.programs import RunningProgram, require_program, running
 from tests.sippeers.addresses import Endpoint, own_address
 
 _MODULES = Path("/usr/lib/baresip/modules")
-_CONTROL = 4444
+_CONTROL = -616
+"""Of the port of SIP."""
 _WAVE_HEADER = 44
 _LOUD = 500
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_RATES = re.compile(r" audio=\d+/(\d+) \(bit/s\)")
 _REGISTERED = re.compile(r"\} 200 OK .*\[\d+ binding")
 Event = dict[str, object]
 CODECS = {"PCMU": "PCMU", "G722": "G722/16000/1", "opus": "opus/48000/2"}
@@ -47,6 +49,8 @@ class Account:
     interval: int = 120
     codec: str = "PCMU"
     """The only one that it knows: PCMU, G722 or opus."""
+    encryption: str = ""
+    """srtp: keys beside RTP/AVP; srtp-mand: RTP/SAVP or nothing."""
 
     def line(self) -> str:
         """Its line in baresip's file of accounts."""
@@ -58,6 +62,8 @@ class Account:
             "audio_codecs": CODECS[self.codec],
             "outbound": f'"sip:{self.server};transport={self.transport}"',
         }
+        if self.encryption:
+            parameters["mediaenc"] = self.encryption
         told = "".join(f";{name}={value}" for name, value in parameters.items())
         return f"<sip:{self.dn}@{self.server};transport={self.transport}>{told}\n"
 
@@ -143,6 +149,12 @@ class Baresip:
             return 0.0
         return 2.0 * sum(one < 0 <= other for one, other in pairwise(samples))
 
+    @property
+    def rate(self) -> int:
+        """Bits of sound that it has received in the last second, headers not counted."""
+        found = _RATES.findall(self.log())
+        return int(found[-1]) if found else 0
+
     def log(self) -> str:
         """What it printed, without colours."""
         return _COLOUR.sub("", self.program.log())
@@ -151,10 +163,9 @@ class Baresip:
 @contextmanager
 def baresip(account: Account, at: Endpoint | None = None) -> Iterator[Baresip]:
     """
-    Start the phone, on an address of its own unless one is given; its registration is under way.
+    Start the phone on an address of its own; its registration is under way then.
 
-    It sends RTP from the address that the kernel likes best, which is the one that it sends to:
-    to be heard by whoever looks at addresses it must be on the same.
+    Its media come from 127.0.0.1 whatever the address: who looks at them puts it there.
     """
     at = at or Endpoint(own_address())
     with tempfile.TemporaryDirectory(prefix="webrtc-suite-test-") as name:
@@ -176,7 +187,8 @@ def _connected(at: Endpoint, program: RunningProgram) -> socket.socket:
 
     def connect() -> bool:
         one = socket.socket()
-        if one.connect_ex((at.host, _CONTROL)) == 0:
+        control = _control(at)
+        if one.connect_ex((control.host, control.port)) == 0:
             opened.append(one)
             return True
         one.close()
@@ -186,17 +198,21 @@ def _connected(at: Endpoint, program: RunningProgram) -> socket.socket:
     return opened[0]
 
 
+def _control(at: Endpoint) -> Endpoint:
+    return at.at(at.port + _CONTROL)
+
+
 def _configuration(at: Endpoint, account: Account, folder: Path) -> str:
     lines = [
         f"sip_listen {at}",
-        f"ctrl_tcp_listen {at.host}:{_CONTROL}",
+        f"ctrl_tcp_listen {_control(at)}",
         f"net_interface {at.host}",
         *([f"sip_cafile {account.trusted}"] if account.trusted else []),
         "poll_method epoll",
         "call_local_timeout 60",
         "call_max_calls 4",
         f"module_path {_MODULES}",
-        *(f"module {one}.so" for one in ("g711", "g722", "opus", "ausine", "sndfile")),
+        *(f"module {one}.so" for one in ("g711", "g722", "opus", "ausine", "sndfile", "srtp")),
         *(f"module_app {one}.so" for one in ("account", "menu", "ctrl_tcp")),
         # It says 400 Hz, in the only form that its source has, and writes down what it hears.
         "audio_source ausine,400",
