@@ -67,8 +67,6 @@ OF_SIP = frozenset(
     }
 )
 """Options that mean something without any browser, so none of them switches the gateway on."""
-FEEDBACK = ("nack", "nack pli", "ccm fir")
-"""What browsers are told of RTCP feedback for video (RFC 4585, RFC 5104)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,6 @@ def web_media_settings(
     """ICE, DTLS and SDP of browsers; what contradicts is reported on the way."""
     addresses = _ice_addresses(chosen, machine, lab=lab)
     _check_inert(chosen)
-    nack = chosen.one(RSMP, "web-nack-enabled", BOOLEAN)
     return WebMediaSettings(
         addresses=addresses,
         external=_external(chosen, addresses),
@@ -127,11 +124,10 @@ def web_media_settings(
             codecs=chosen.one(RSMP, "codecs", CODECS),
             disallowed=chosen.maybe(RSMP, "web-disallowed-codecs", CODECS) or (),
             transcoding=False,
-            feedback=FEEDBACK if nack else FEEDBACK[1:],
         ),
         bundle=chosen.one(RSMP, "web-media-bundle", BOOLEAN),
         bundle_only=chosen.one(RSMP, "web-offer-bundle-only", BOOLEAN),
-        nack=nack,
+        nack=chosen.one(RSMP, "web-nack-enabled", BOOLEAN),
         picture_interval=_picture_interval(chosen),
         allows_peer=IcePeers(loopback=any(is_loopback(host) for host in addresses)),
     )

@@ -7,17 +7,18 @@ when a newer one takes its place: an answer without a message would sign the old
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.web.http import Request
 from twisted.web.resource import IResource
 
 from b2bua.gateway.gateway import Gateway
+from b2bua.gateway.kinds import kind_of
 from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.session import Session
 from b2bua.net.web_access import Access, Strangers
@@ -57,8 +58,6 @@ class WebInterface:
     The interface of one B2BUA. ``pump`` has done what the gateway wants when it returns.
     """
 
-    log = Logger(namespace="http")
-
     def __init__(
         self,
         gateway: Gateway,
@@ -71,7 +70,7 @@ class WebInterface:
         self.settings = settings
         self.access = Access(settings, origins)
         self.strangers = Strangers(settings.strangers_per_address)
-        self.trace: Trace | None = Trace(self.log) if settings.trace else None
+        self.trace: Trace | None = Trace() if settings.trace else None
         self.clock = clock
         self.pump = pump
         self._polls: dict[Session, Poll] = {}
@@ -79,6 +78,10 @@ class WebInterface:
         self._answered: dict[Session, Poll] = {}
         """Those whose answers are in doubt."""
         self._pages = pages(self)
+        self.received: Counter[str] = Counter()
+        """Messages of pages that were taken, by kind."""
+        self.sent: Counter[str] = Counter()
+        """Messages that polls were answered with, by kind."""
 
     @property
     def polls(self) -> int:
@@ -119,6 +122,7 @@ class WebInterface:
         del self._polls[session]
         self._answered[session] = poll
         poll.is_answered = True
+        self.sent[kind_of(letter.text)] += 1
         self.gateway.poll_ended(session, self.now())
         _write(poll.request, letter)
         if self.trace is not None:

@@ -16,6 +16,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from b2bua.gateway.errors import Malformed, SignInRefusal, TooLarge
+from b2bua.gateway.kinds import kind_of
 from b2bua.gateway.roap import LONGEST
 from b2bua.gateway.session import Session
 from b2bua.net.web_access import Client, Judgement, set_cors
@@ -194,6 +195,7 @@ class MessagePage(Leaf):
         try:
             text = request.content.read().decode()
             web.gateway.post(session, read_query(request.uri).get("to", ""), text, web.now())
+            web.received[kind_of(text)] += 1
         except UnicodeDecodeError:
             return sentence(request, 400, "Not UTF-8.")
         except TooLarge as error:

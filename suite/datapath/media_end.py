@@ -27,6 +27,7 @@ from b2bua.rtp.reports import (
 )
 from b2bua.rtp.rtcp import Feedback, Goodbye, RtcpPacket
 from b2bua.rtp.stream import VIDEO_RATE, IncomingStream, OutgoingStream
+from suite.datapath.media_trace import EndTrace
 
 PACKETS_PER_SOCKET = 32
 """Read from one socket before the others get their turn."""
@@ -86,6 +87,7 @@ class MediaEnd(ABC):
         "reports",
         "sent_bytes",
         "terms",
+        "trace",
         "types",
     )
 
@@ -107,6 +109,8 @@ class MediaEnd(ABC):
         """Datagrams of RTCP that left."""
         self.last_received: float | None = None
         self.dropped: dict[str, int] = {}
+        self.trace: EndTrace | None = None
+        """Writes packets down, where somebody reads that."""
         self._around = around
         self._events: dict[int, tuple[int, int]] = {}
         self._missing: Missing | None = None
@@ -156,6 +160,8 @@ class MediaEnd(ABC):
         self.received_bytes += size
         self.last_received = now
         self.incoming.receive(ssrc, sequence, timestamp, now, rate)
+        if self.trace is not None:
+            self.trace.rtp("in", self._around.view[:size])
         if self._missing is not None:
             self._miss(self._missing, ssrc, sequence, now)
         mapped, peer = self.types.get(number), self.peer
@@ -244,6 +250,8 @@ class MediaEnd(ABC):
     def drop(self, reason: str) -> None:
         """Count a packet that went nowhere, by one of the words of StreamCounters."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
+        if self.trace is not None:
+            self.trace.dropped(reason)
 
     # Sending
 
@@ -257,6 +265,8 @@ class MediaEnd(ABC):
         reports.packets += 1
         reports.octets += octets
         self.sent_bytes += len(packet)
+        if self.trace is not None:
+            self.trace.rtp("out", packet)
         return True
 
     def _choose_send(self) -> Send:
@@ -293,8 +303,13 @@ class MediaEnd(ABC):
 
     def send_control(self, now: float, *more: RtcpPacket) -> None:
         """Send our report, and ``more`` with it, if it is known where to."""
-        if self.can_control and self.put_control(self.reports.compound(now, *more)):
+        if not self.can_control:
+            return
+        datagram = self.reports.compound(now, *more)
+        if self.put_control(datagram):
             self.control_sent += 1
+            if self.trace is not None:
+                self.trace.rtcp("out", datagram)
 
     @property
     @abstractmethod

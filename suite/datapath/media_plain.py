@@ -111,6 +111,8 @@ class PlainEnd(MediaEnd):
         except MalformedRtp:
             self.drop("malformed")
             return False
+        if self.trace is not None:
+            self.trace.rtcp("in", data)
         self.heard_reports(packets, now)
         return True
 

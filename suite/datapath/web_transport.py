@@ -10,9 +10,9 @@ is not is counted, and never ends anything. The functions marked *per packet* ar
 from __future__ import annotations
 
 import errno
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,8 @@ class WebTerms:
     ice: IceTerms
     servers: IceServers
     external: dict[str, str]
+    handshakes: Counter[str] = field(default_factory=Counter)
+    """How DTLS handshakes ended: connected or failed."""
 
 
 class WebTransport:
@@ -120,6 +122,15 @@ class WebTransport:
             self._agree_by_handshake(remote)
         elif remote.keys is not None:
             self._agree_by_keys(remote.keys)
+
+    @property
+    def trouble(self) -> str:
+        """What keeps media from flowing, in words for a log."""
+        if self._dtls is not None and self._dtls.state is DtlsState.FAILED:
+            return f"DTLS: {self._dtls.failure or 'failed'}"
+        if self.ice.path is None:
+            return "ICE: no way to the browser, or its consent has expired"
+        return "DTLS: not finished in time"
 
     def restart(self) -> None:
         """See b2bua.media_plane.WebMediaPlane."""
@@ -208,6 +219,9 @@ class WebTransport:
         except MalformedRtp:
             self.drop("malformed")
             return
+        if self.ends and self.ends[0].trace is not None:
+            # Which end it is about is told within; the first one stands for all.
+            self.ends[0].trace.rtcp("in", plain)
         for end in self.ends:
             end.heard_reports(packets, now)
 
@@ -292,8 +306,11 @@ class WebTransport:
         self._send_handshake(dtls)
         self._plan_handshake(dtls)
         if dtls.state is DtlsState.CONNECTED and self._srtp is None and dtls.keys is not None:
+            self._terms.handshakes["connected"] += 1
             self._set_session(SrtpSession(dtls.keys))
         elif dtls.state is DtlsState.FAILED:
+            if self._state is not _State.FAILED:
+                self._terms.handshakes["failed"] += 1
             self._fail()
         elif dtls.state is DtlsState.CLOSED:
             self._set_session(None)

@@ -23,7 +23,7 @@ from twisted.web import http, server
 from twisted.web.resource import Resource
 
 from suite.http_deadline import HttpDeadline
-from suite.web.gateway_pages import Pages, put_gateway
+from suite.web.gateway_pages import GatewayDoor, put_gateway
 from suite.web.ice_servers import IceServers
 
 MAX_BODY = 64 * 1024
@@ -52,15 +52,38 @@ SECURITY_HEADERS = (
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
 )
 
+Headers = tuple[tuple[bytes, bytes], ...]
+
+PHONE_HEADERS: Headers = (
+    (
+        b"content-security-policy",
+        dict(SECURITY_HEADERS)[b"content-security-policy"].replace(
+            b"connect-src 'self'", b"connect-src 'self' http: https:"
+        ),
+    ),
+    (b"permissions-policy", b"camera=(self), microphone=(self), geolocation=()"),
+)
+"""The phone's page may use microphone and camera, and a person types whose gateway it talks to."""
+
+LIBRARY = ("grtc.js", "grtc.mjs", "grtc.d.ts")
+LIBRARY_HEADERS: Headers = (
+    (b"access-control-allow-origin", b"*"),
+    (b"cross-origin-resource-policy", b"cross-origin"),
+    (b"cache-control", b"public, max-age=3600"),
+)
+"""The library is for applications of every site; it holds no secret."""
+
 STATIC_TYPES = {
     ".html": b"text/html; charset=utf-8",
     ".css": b"text/css; charset=utf-8",
     ".js": b"text/javascript; charset=utf-8",
+    ".mjs": b"text/javascript; charset=utf-8",
     ".svg": b"image/svg+xml",
+    ".ts": b"text/plain; charset=utf-8",
 }
 
 LAB_PLACE = b"<!-- lab -->"
-"""Where the start page leads to the lab, if there is one."""
+"""Where the start page and the phone's lead to the lab, if there is one."""
 LAB_LINK = b'<nav><a href="/lab">The lab: kill a SIP Server and watch</a></nav>'
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
@@ -158,6 +181,21 @@ class StaticFile(Page):
         if old not in self._body:
             raise ValueError(f"{old!r} is not in this file")
         return StaticFile(self._type, self._body.replace(old, new))
+
+
+class OpenedFile(Page):
+    """A file with other headers than pages have: they are put over those."""
+
+    def __init__(self, file: StaticFile, headers: Headers) -> None:
+        super().__init__()
+        self._file = file
+        self._headers = headers
+
+    def answer(self, request: server.Request) -> bytes | int:
+        """Give the file."""
+        for name, value in self._headers:
+            request.setHeader(name, value)
+        return self._file.answer(request)
 
 
 class LabPages(Protocol):
@@ -263,6 +301,11 @@ class PageChannel(http.HTTPChannel):
         if self.deadline is not None:
             self.deadline.asked()
 
+    def known(self) -> None:
+        """Its client has signed in."""
+        if self.deadline is not None:
+            self.deadline.known()
+
     def held(self) -> None:
         """Its client, who has signed in, waits for something to be told."""
         self._is_known = True
@@ -366,16 +409,28 @@ def static_files() -> dict[str, StaticFile]:
     folder = resources.files("suite.web") / "static"
     files = {}
     for entry in folder.iterdir():
-        suffix = "." + entry.name.rpartition(".")[2]
-        if entry.is_file() and suffix in STATIC_TYPES:
-            files[entry.name] = StaticFile(STATIC_TYPES[suffix], entry.read_bytes())
+        if entry.is_file() and _suffix(entry.name) in STATIC_TYPES:
+            files[entry.name] = StaticFile(STATIC_TYPES[_suffix(entry.name)], entry.read_bytes())
     return files
+
+
+def _suffix(name: str) -> str:
+    return name[name.rfind(".") :]
+
+
+def _library() -> Page:
+    """Make the tree of ``/jsapi``."""
+    folder, root = resources.files("suite.jsapi"), Page()
+    for name in LIBRARY:
+        file = StaticFile(STATIC_TYPES[_suffix(name)], (folder / name).read_bytes())
+        root.putChild(name.encode("ascii"), OpenedFile(file, LIBRARY_HEADERS))
+    return root
 
 
 def build_root(
     ice_servers: Callable[[str], IceServers],
     lab: LabPages | None = None,
-    gateway: Pages | None = None,
+    gateway: GatewayDoor | None = None,
 ) -> Page:
     """
     Make the tree of pages; other parts of the suite may put their own children on it.
@@ -385,16 +440,18 @@ def build_root(
     """
     root, static, api = Page(), Page(), Page()
     files = static_files()
-    start, lab_page = files.pop("index.html"), files.pop("lab.html")
+    start, lab_page, phone = (files.pop(f"{name}.html") for name in ("index", "lab", "phone"))
     root.putChild(b"ping", Ping())
     root.putChild(b"static", static)
     root.putChild(b"api", api)
     api.putChild(b"ice-servers", IceServersPage(ice_servers))
     if lab is not None:
-        start = start.with_words(LAB_PLACE, LAB_LINK)
+        start, phone = (page.with_words(LAB_PLACE, LAB_LINK) for page in (start, phone))
         root.putChild(b"lab", lab.page(lab_page))
         api.putChild(b"lab", lab.api())
     root.putChild(b"", start)
+    root.putChild(b"phone", OpenedFile(phone, PHONE_HEADERS))
+    root.putChild(b"jsapi", _library())
     for name, file in files.items():
         static.putChild(name.encode("ascii"), file)
     if gateway is not None:
@@ -402,7 +459,7 @@ def build_root(
     return root
 
 
-def build_gateway_root(gateway: Pages) -> Page:
+def build_gateway_root(gateway: GatewayDoor) -> Page:
     """Make the tree where the pages are off: the gateway's addresses and nothing else."""
     root = Page()
     put_gateway(root, gateway)
@@ -413,7 +470,7 @@ def build_site(
     ice_servers: Callable[[str], IceServers],
     reactor: IReactorTime | None = None,
     lab: LabPages | None = None,
-    gateway: Pages | None = None,
+    gateway: GatewayDoor | None = None,
 ) -> server.Site:
     """Make the factory that speaks HTTP with whoever the listener says is a web client."""
     return site_of(build_root(ice_servers, lab, gateway), reactor)
