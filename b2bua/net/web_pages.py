@@ -16,6 +16,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from b2bua.gateway.errors import Malformed, SignInRefusal, TooLarge
+from b2bua.gateway.kinds import kind_of
 from b2bua.gateway.roap import LONGEST
 from b2bua.gateway.session import Session
 from b2bua.net.web_access import Client, Judgement, set_cors
@@ -42,27 +43,51 @@ class Leaf(Resource):
         self.web = web
 
     def render(self, request: Request) -> bytes | int:
+        """Answer, and tell of it where somebody asked for that."""
+        client = self.web.access.client(request)
+        trace = self.web.trace
+        if trace is not None:
+            trace.asked(request, client.host)
+        answer = self._checked(request, client)
+        if trace is not None and isinstance(answer, bytes):
+            trace.answered(request, answer)
+        return answer
+
+    def _checked(self, request: Request, client: Client) -> bytes | int:
         """Check everything that is the same for all, then ``answer``."""
         request.responseHeaders.removeHeader(b"server")
         for name, value in _HEADERS:
             request.setHeader(name, value)
-        access = self.web.access
-        client = access.client(request)
         judgement = self.judge(request, client)
         set_cors(request, judgement)
-        if not access.allows(client):
+        if not self.web.access.allows(client):
             return sentence(request, 403, "Not from this network.")
         if judgement is Judgement.REFUSED:
             return sentence(request, 403, "Not from this origin.")
+        if getattr(request, "postpath", None):
+            return sentence(request, 404, "There is nothing here.")
         if request.method == b"OPTIONS":
             return self._answer_preflight(request)
         if request.method not in self.methods:
             request.setHeader(b"allow", b", ".join((*self.methods, b"OPTIONS")))
             return sentence(request, 405, "Not by this method.")
         if _is_too_large(request, self.longest_body):
-            request.setHeader(b"connection", b"close")
+            _close_after(request)
             return sentence(request, 413, "This is too long.")
         return self.answer(request, client)
+
+    def refuse_stranger(self, request: Request, client: Client) -> bytes | None:
+        """Answer a connection that is one too many of clients that have not signed in."""
+        if self.web.strangers.admits(request.channel, client.host):
+            return None
+        request.setHeader(b"retry-after", _RETRY_AFTER)
+        _close_after(request)
+        return sentence(request, 503, "Too many connections of this address.")
+
+    def unknown(self, request: Request, client: Client) -> bytes:
+        """Answer somebody who has no session, or none any more."""
+        refused = self.refuse_stranger(request, client)
+        return sentence(request, 404, "There is no such session.") if refused is None else refused
 
     def judge(self, request: Request, client: Client) -> Judgement:
         """Judge the page that asks."""
@@ -93,7 +118,10 @@ class Leaf(Resource):
             sids = [query[key] for key in (name, "sid") if key in query]
         cookie = request.getCookie(_COOKIE.encode())
         sid = sids[0] if sids else "" if cookie is None else cookie.decode("latin-1")
-        return self.web.gateway.sessions.find(sid)
+        session = self.web.gateway.sessions.find(sid)
+        if session is not None:
+            self.web.strangers.signed_in(request.channel)
+        return session
 
 
 class Ping(Leaf):
@@ -116,19 +144,23 @@ class SignInPage(Leaf):
 
     def answer(self, request: Request, client: Client) -> bytes:
         """Give the session's id, in the answer and as a cookie."""
+        refused = self.refuse_stranger(request, client)
+        if refused is not None:
+            return refused
         user, password = _login(request)
         web = self.web
         try:
             session = web.gateway.sign_in(user, password, client.host, web.now())
-        except SignInRefusal as refused:
-            if refused.status == 503:
+        except SignInRefusal as error:
+            if error.status == 503:
                 request.setHeader(b"retry-after", _RETRY_AFTER)
-            return sentence(request, refused.status, f"Not signed in: {refused.reason}.")
+            return sentence(request, error.status, f"Not signed in: {error.reason}.")
         web.pump()
         if session.register_status not in _REGISTERED:
             web.gateway.end(session, "not-registered", web.now())
             web.pump()
             return sentence(request, 503, "Not signed in: not registered.")
+        web.strangers.signed_in(request.channel)
         request.responseHeaders.addRawHeader(b"set-cookie", _cookie(session.sid, client))
         return content(request, 200, f"{_COOKIE}={session.sid}")
 
@@ -140,7 +172,7 @@ class WaitPage(Leaf):
         """Hold the request."""
         session = self.session(request, "id")
         if session is None:
-            return _unknown(request)
+            return self.unknown(request, client)
         self.web.hold(session, request)
         self.web.pump()
         return NOT_DONE_YET
@@ -156,13 +188,14 @@ class MessagePage(Leaf):
         """Take it, copies too."""
         session = self.session(request, "from")
         if session is None:
-            return _unknown(request)
+            return self.unknown(request, client)
         assert request.content is not None
         request.content.seek(0)
         web = self.web
         try:
             text = request.content.read().decode()
             web.gateway.post(session, read_query(request.uri).get("to", ""), text, web.now())
+            web.received[kind_of(text)] += 1
         except UnicodeDecodeError:
             return sentence(request, 400, "Not UTF-8.")
         except TooLarge as error:
@@ -184,7 +217,7 @@ class SignOutPage(Leaf):
         """End it, and let its poll go."""
         session = self.session(request, "id")
         if session is None:
-            return _unknown(request)
+            return self.unknown(request, client)
         self.web.gateway.sign_out(session, self.web.now())
         self.web.pump()
         return sentence(request, 200, "")
@@ -250,8 +283,10 @@ def _cookie(sid: str, client: Client) -> bytes:
     return f"{_COOKIE}={sid}; Path=/; HttpOnly; {scope}".encode()
 
 
-def _unknown(request: Request) -> bytes:
-    return sentence(request, 404, "There is no such session.")
+def _close_after(request: Request) -> None:
+    """End the connection with this answer."""
+    request.setHeader(b"connection", b"close")
+    request.channel.persistent = False
 
 
 def _is_too_large(request: Request, longest: int) -> bool:

@@ -154,10 +154,14 @@ function roapText(message) {
   return `RSMP ${JSON.stringify(message)}`;
 }
 
-/** An OFFER; `answererSessionId` is null as long as the other side has not named itself. */
+/**
+ * An OFFER; `answererSessionId` is null as long as the other side has not named itself. The tie-breaker is there under
+ * the old clients' name and under the draft's, by which a gateway knows that crossing offers are settled here.
+ */
 function offerMessage({ sdp, candidates, own, other, seq, tiebreaker, data }) {
   const message = {
-    messageType: "OFFER", sdp, Candidates: candidates, offererSessionId: own, answererSessionId: other ?? null, seq, tiebreaker,
+    messageType: "OFFER", sdp, Candidates: candidates, offererSessionId: own, answererSessionId: other ?? null, seq,
+    tiebreaker, tieBreaker: tiebreaker,
   };
   return data?.length ? { ...message, attacheddata: data } : message;
 }
@@ -1002,7 +1006,7 @@ class Negotiation extends Emitter {
     return this.#exclusive(() => this.#takeError(message));
   }
 
-  async #takeError({ seq, errorType }) {
+  async #takeError({ seq, errorType, reason }) {
     const pending = this.#pending;
     if (pending === null || (seq ?? pending.seq) !== pending.seq) {
       return;
@@ -1012,7 +1016,8 @@ class Negotiation extends Emitter {
     if (crossed) {
       pending.resolve(false);
     } else {
-      const error = new GrtcError(GRTC_ERROR, ERROR_WORDS[errorType] ?? `The other side refused: ${errorType}.`, { errorType });
+      const words = ERROR_WORDS[errorType] ?? `The other side refused: ${errorType}.`;
+      const error = new GrtcError(GRTC_ERROR, words, { errorType, reason: typeof reason === "string" ? reason : "" });
       pending.reject(error);
       this.emit("refused", { error, first: pending.before === NEW });
     }
@@ -1650,7 +1655,7 @@ class Client extends Emitter {
    */
   async dial(to, media = { audio: true }, { data = [] } = {}) {
     this.#free();
-    const call = this.#take(new Call(this.#line(), to === "self" ? this.sessionId : to, { data }));
+    const call = this.#take(new Call(this.#line(), to, { data }));
     let ready;
     try {
       ready = await this.#media(call, media);

@@ -16,18 +16,27 @@ from importlib import resources
 from io import BytesIO
 from typing import Protocol, cast
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.resource import Resource
 
 from suite.http_deadline import HttpDeadline
-from suite.web.gateway_pages import Pages, put_gateway
+from suite.web.gateway_pages import GatewayDoor, put_gateway
 from suite.web.ice_servers import IceServers
 
 MAX_BODY = 64 * 1024
 IDLE_TIMEOUT = 30
 MAX_REQUESTS = 30
-"""Of one connection: pipelined ones are all answered in one turn of the reactor."""
+"""
+Of one connection, unless its client has signed in: pipelined ones are all answered in one turn of
+the reactor.
+"""
+HEAD_TIMEOUT = 10.0
+"""Seconds for the head of a request, from its first byte."""
+BODY_TIMEOUT = 15.0
+"""Seconds for its body, from the end of the head."""
 
 SECURITY_HEADERS = (
     (
@@ -43,15 +52,38 @@ SECURITY_HEADERS = (
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
 )
 
+Headers = tuple[tuple[bytes, bytes], ...]
+
+PHONE_HEADERS: Headers = (
+    (
+        b"content-security-policy",
+        dict(SECURITY_HEADERS)[b"content-security-policy"].replace(
+            b"connect-src 'self'", b"connect-src 'self' http: https:"
+        ),
+    ),
+    (b"permissions-policy", b"camera=(self), microphone=(self), geolocation=()"),
+)
+"""The phone's page may use microphone and camera, and a person types whose gateway it talks to."""
+
+LIBRARY = ("grtc.js", "grtc.mjs", "grtc.d.ts")
+LIBRARY_HEADERS: Headers = (
+    (b"access-control-allow-origin", b"*"),
+    (b"cross-origin-resource-policy", b"cross-origin"),
+    (b"cache-control", b"public, max-age=3600"),
+)
+"""The library is for applications of every site; it holds no secret."""
+
 STATIC_TYPES = {
     ".html": b"text/html; charset=utf-8",
     ".css": b"text/css; charset=utf-8",
     ".js": b"text/javascript; charset=utf-8",
+    ".mjs": b"text/javascript; charset=utf-8",
     ".svg": b"image/svg+xml",
+    ".ts": b"text/plain; charset=utf-8",
 }
 
 LAB_PLACE = b"<!-- lab -->"
-"""Where the start page leads to the lab, if there is one."""
+"""Where the start page and the phone's lead to the lab, if there is one."""
 LAB_LINK = b'<nav><a href="/lab">The lab: kill a SIP Server and watch</a></nav>'
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
@@ -78,6 +110,9 @@ class Page(Resource):
         for name, value in SECURITY_HEADERS:
             request.setHeader(name, value)
         request.setHeader(b"cache-control", self.cache_control)
+        if getattr(request, "is_too_large", False):
+            request.setHeader(b"connection", b"close")
+            return plain(request, http.REQUEST_ENTITY_TOO_LARGE, "This is too long.")
         if request.method not in self.methods:
             request.setHeader(b"allow", b", ".join(self.methods))
             return plain(request, http.NOT_ALLOWED, self._what_it_is_for())
@@ -148,6 +183,21 @@ class StaticFile(Page):
         return StaticFile(self._type, self._body.replace(old, new))
 
 
+class OpenedFile(Page):
+    """A file with other headers than pages have: they are put over those."""
+
+    def __init__(self, file: StaticFile, headers: Headers) -> None:
+        super().__init__()
+        self._file = file
+        self._headers = headers
+
+    def answer(self, request: server.Request) -> bytes | int:
+        """Give the file."""
+        for name, value in self._headers:
+            request.setHeader(name, value)
+        return self._file.answer(request)
+
+
 class LabPages(Protocol):
     """What a lab shows, where there is one."""
 
@@ -203,44 +253,117 @@ def requested_host(header: str | None) -> str | None:
 
 
 class PageRequest(server.Request):
-    """A request whose body may not exceed ``MAX_BODY`` bytes."""
+    """
+    A request whose body may not exceed ``MAX_BODY`` bytes.
 
+    One that is larger is answered before the rest of it comes, by whoever it is for: see
+    ``is_too_large``. The connection ends with that answer.
+    """
+
+    is_too_large = False
     _body = 0
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Keep the body, and end the connection of a client that sends too much."""
-        self._body += len(data)
-        if self._body > MAX_BODY:
-            self.channel.loseConnection()
+        """Keep the body, as far as it may go."""
+        if self.is_too_large:
             return
-        super().handleContentChunk(data)
+        self._body += len(data)
+        if self._body <= MAX_BODY:
+            super().handleContentChunk(data)
+            return
+        self.is_too_large = True
+        cast(PageChannel, self.channel).answer_early()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Answer, unless the connection was ended half way."""
-        if self._body <= MAX_BODY:
-            cast(PageChannel, self.channel).asked()
-            super().requestReceived(command, path, version)
+        """Answer."""
+        cast(PageChannel, self.channel).asked()
+        super().requestReceived(command, path, version)
 
 
 class PageChannel(http.HTTPChannel):
     """
     A connection that says goodbye with the answer to its last request.
 
-    Whoever limits its time sets ``deadline``, and is told how its requests are getting on.
+    Whoever limits its time sets ``deadline``, and is told how its requests are getting on. Beside
+    that each head and each body has a time of its own, however slowly its bytes come.
     """
 
     deadline: HttpDeadline | None = None
     _requests = 0
+    _is_known = False
+    _is_early = False
+    _when_lost: tuple[Callable[[], None], ...] = ()
+    _delayed: IDelayedCall | None = None
 
     def asked(self) -> None:
         """A request is here whole."""
+        self._expect(None)
         if self.deadline is not None:
             self.deadline.asked()
 
+    def known(self) -> None:
+        """Its client has signed in."""
+        if self.deadline is not None:
+            self.deadline.known()
+
     def held(self) -> None:
         """Its client, who has signed in, waits for something to be told."""
+        self._is_known = True
         if self.deadline is not None:
             self.deadline.held()
+
+    def signed_in(self) -> None:
+        """Its client has signed in: it may ask as often as it likes."""
+        self._is_known = True
+        if self.deadline is not None:
+            self.deadline.known()
+
+    def answer_early(self) -> None:
+        """Answer the request that is coming in now; nothing more is read of it, or after it."""
+        self._is_early = True
+        self.persistent = False
+        self.allContentReceived()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes; the first of a request begin the time of its head."""
+        if self._is_early:
+            return
+        if not self.requests and self._delayed is None:
+            self._expect(HEAD_TIMEOUT)
+        super().dataReceived(data)
+
+    def allHeadersReceived(self) -> None:
+        """Begin the time of the body."""
+        self._expect(BODY_TIMEOUT)
+        super().allHeadersReceived()
+
+    def _finishRequestBody(self, data: bytes) -> None:
+        """The body is here; one that was too large has its answer already."""
+        if not self._is_early:
+            super()._finishRequestBody(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Wait for nothing any more."""
+        self._expect(None)
+        super().connectionLost(reason)
+        calls, self._when_lost = self._when_lost, ()
+        for call in calls:
+            call()
+
+    def call_when_lost(self, call: Callable[[], None]) -> None:
+        """Call this when the connection is gone."""
+        self._when_lost = (*self._when_lost, call)
+
+    def _expect(self, seconds: float | None) -> None:
+        delayed, self._delayed = self._delayed, None
+        if delayed is not None and delayed.active():
+            delayed.cancel()
+        if seconds is not None:
+            self._delayed = self.callLater(seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._delayed = None
+        self.loseConnection()
 
     def requestDone(self, request: http.Request) -> None:
         """The request has been answered."""
@@ -251,7 +374,7 @@ class PageChannel(http.HTTPChannel):
     def checkPersistence(self, request: http.Request, version: bytes) -> bool:
         """Say whether another request may follow this one."""
         self._requests += 1
-        if self._requests >= MAX_REQUESTS:
+        if self._requests >= MAX_REQUESTS and not self._is_known:
             request.responseHeaders.setRawHeaders(b"connection", [b"close"])
             return False
         return bool(super().checkPersistence(request, version))
@@ -286,16 +409,28 @@ def static_files() -> dict[str, StaticFile]:
     folder = resources.files("suite.web") / "static"
     files = {}
     for entry in folder.iterdir():
-        suffix = "." + entry.name.rpartition(".")[2]
-        if entry.is_file() and suffix in STATIC_TYPES:
-            files[entry.name] = StaticFile(STATIC_TYPES[suffix], entry.read_bytes())
+        if entry.is_file() and _suffix(entry.name) in STATIC_TYPES:
+            files[entry.name] = StaticFile(STATIC_TYPES[_suffix(entry.name)], entry.read_bytes())
     return files
+
+
+def _suffix(name: str) -> str:
+    return name[name.rfind(".") :]
+
+
+def _library() -> Page:
+    """Make the tree of ``/jsapi``."""
+    folder, root = resources.files("suite.jsapi"), Page()
+    for name in LIBRARY:
+        file = StaticFile(STATIC_TYPES[_suffix(name)], (folder / name).read_bytes())
+        root.putChild(name.encode("ascii"), OpenedFile(file, LIBRARY_HEADERS))
+    return root
 
 
 def build_root(
     ice_servers: Callable[[str], IceServers],
     lab: LabPages | None = None,
-    gateway: Pages | None = None,
+    gateway: GatewayDoor | None = None,
 ) -> Page:
     """
     Make the tree of pages; other parts of the suite may put their own children on it.
@@ -305,16 +440,18 @@ def build_root(
     """
     root, static, api = Page(), Page(), Page()
     files = static_files()
-    start, lab_page = files.pop("index.html"), files.pop("lab.html")
+    start, lab_page, phone = (files.pop(f"{name}.html") for name in ("index", "lab", "phone"))
     root.putChild(b"ping", Ping())
     root.putChild(b"static", static)
     root.putChild(b"api", api)
     api.putChild(b"ice-servers", IceServersPage(ice_servers))
     if lab is not None:
-        start = start.with_words(LAB_PLACE, LAB_LINK)
+        start, phone = (page.with_words(LAB_PLACE, LAB_LINK) for page in (start, phone))
         root.putChild(b"lab", lab.page(lab_page))
         api.putChild(b"lab", lab.api())
     root.putChild(b"", start)
+    root.putChild(b"phone", OpenedFile(phone, PHONE_HEADERS))
+    root.putChild(b"jsapi", _library())
     for name, file in files.items():
         static.putChild(name.encode("ascii"), file)
     if gateway is not None:
@@ -322,7 +459,7 @@ def build_root(
     return root
 
 
-def build_gateway_root(gateway: Pages) -> Page:
+def build_gateway_root(gateway: GatewayDoor) -> Page:
     """Make the tree where the pages are off: the gateway's addresses and nothing else."""
     root = Page()
     put_gateway(root, gateway)
@@ -333,7 +470,7 @@ def build_site(
     ice_servers: Callable[[str], IceServers],
     reactor: IReactorTime | None = None,
     lab: LabPages | None = None,
-    gateway: Pages | None = None,
+    gateway: GatewayDoor | None = None,
 ) -> server.Site:
     """Make the factory that speaks HTTP with whoever the listener says is a web client."""
     return site_of(build_root(ice_servers, lab, gateway), reactor)
@@ -341,5 +478,6 @@ def build_site(
 
 def site_of(root: Page, reactor: IReactorTime | None = None) -> server.Site:
     """Make the factory for a tree of pages."""
-    site = PageSite(root, timeout=IDLE_TIMEOUT, reactor=reactor)
+    # No form is taken here, and what is said to be one may be something else.
+    site = PageSite(root, timeout=IDLE_TIMEOUT, reactor=reactor, parsePOSTFormSubmission=False)
     return cast(server.Site, site)

@@ -23,6 +23,7 @@ export class FakeGateway {
     this.faults = {};
     this.refuses = new Set();
     this.policy = null;
+    this.iceServers = [];
     this.hold = false;
     this.held = [];
     this.count = 0;
@@ -152,6 +153,9 @@ export class FakeGateway {
   }
 
   #file(path, response) {
+    if (path === "/api/ice-servers") {
+      return answer(response, 200, JSON.stringify({ iceServers: this.iceServers, credentials: "temporary", lifetime: 600 }), "application/json");
+    }
     if (path === "/blank") {
       return answer(response, 200, '<!doctype html><title>blank</title><link rel="icon" href="data:,"><p id="ready">', "text/html");
     }

@@ -86,26 +86,50 @@ class PagesTests(SiteTestCase):
 
     def test_every_reference_is_served(self) -> None:
         """Whatever the page and its modules name is there, and nothing is on another host."""
-        pages = [self.request("/").body.decode()]
+        pages = [self.request(path).body.decode() for path in ("/", "/phone")]
         pages += [
             self.request(f"/static/{name}").body.decode()
             for name in static_files()
-            if name.endswith((".js", ".css"))
+            if name.endswith((".js", ".mjs", ".css"))
         ]
         references = set()
         for text in pages:
             references |= set(re.findall(r'(?:src|href)="([^"]+)"', text))
-            references |= set(re.findall(r'from "\.(/[^"]+)"', text))
-        self.assertIn("/static/page.js", references)
+            references |= set(re.findall(r'from "(/[^"]+)"', text))
+            references |= {f"/static{name}" for name in re.findall(r'from "\.(/[^"]+)"', text)}
+        self.assertLess({"/static/page.js", "/static/phone.mjs", "/jsapi/grtc.mjs"}, references)
         for reference in references:
-            path = reference if reference.startswith("/static") else f"/static{reference}"
-            self.assertEqual(self.request(path).code, 200, reference)
+            self.assertEqual(self.request(reference).code, 200, reference)
 
     def test_no_inline_script_or_style(self) -> None:
         """The page has nothing that its own policy would forbid."""
-        text = self.request("/").body.decode()
-        self.assertNotRegex(text, r"<script(?![^>]*\ssrc=)")
-        self.assertNotRegex(text, r"<style|\sstyle=|\son[a-z]+=|javascript:")
+        for path in ("/", "/phone"):
+            text = self.request(path).body.decode()
+            self.assertNotRegex(text, r"<script(?![^>]*\ssrc=)")
+            self.assertNotRegex(text, r"<style|\sstyle=|\son[a-z]+=|javascript:")
+
+    def test_phone(self) -> None:
+        """Only the phone's page may use microphone and camera, and may talk to other gateways."""
+        headers = self.request("/phone").headers
+        self.assertIn("camera=(self), microphone=(self)", headers["permissions-policy"])
+        policy = headers["content-security-policy"]
+        self.assertIn("connect-src 'self' http: https:;", policy)
+        self.assertIn("default-src 'none'; script-src 'self'; style-src 'self'", policy)
+        self.assertIn("camera=()", self.request("/").headers["permissions-policy"])
+
+    def test_library(self) -> None:
+        """Applications of every site may load the library, and keep it for a while."""
+        types = {"grtc.js": "text/javascript", "grtc.mjs": "text/javascript", "grtc.d.ts": "text/"}
+        for name, kind in types.items():
+            answer = self.request(f"/jsapi/{name}")
+            self.assertEqual(answer.code, 200)
+            self.assertTrue(answer.headers["content-type"].startswith(kind), name)
+            self.assertEqual(answer.headers["access-control-allow-origin"], "*")
+            self.assertEqual(answer.headers["cross-origin-resource-policy"], "cross-origin")
+            self.assertEqual(answer.headers["cache-control"], "public, max-age=3600")
+            etag = answer.headers["etag"]
+            self.assertEqual(self.request(f"/jsapi/{name}", If_None_Match=etag).code, 304)
+        self.assertNotIn("access-control-allow-origin", self.request("/phone").headers)
 
     def test_ping(self) -> None:
         """``/ping`` says up."""
@@ -173,9 +197,45 @@ class SecurityTests(SiteTestCase):
             self.assertNotIn("server", headers)
 
     def test_large_body(self) -> None:
-        """A body over the limit ends the connection without an answer."""
-        answer = self.request("/", "POST", body="x" * (MAX_BODY + 1))
-        self.assertIsNone(answer.code)
+        """A body over the limit is answered before it is here whole, and ends the connection."""
+        protocol, transport = self.connect()
+        head = f"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {100 * MAX_BODY}\r\n\r\n"
+        protocol.dataReceived(head.encode() + b"x" * MAX_BODY)
+        self.assertEqual(b"", transport.value())
+        protocol.dataReceived(b"x")
+        answer = Answer(transport.value())
+        self.assertEqual((413, "close"), (answer.code, answer.headers["connection"]))
+        self.assertTrue(transport.disconnecting)
+        protocol.dataReceived(b"x" * MAX_BODY + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertEqual(1, transport.value().count(b"HTTP/1.1"))
+
+    def test_large_chunks(self) -> None:
+        """The same holds of a body whose length nobody has said."""
+        protocol, transport = self.connect()
+        protocol.dataReceived(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(3):
+            protocol.dataReceived(b"8000\r\n" + b"x" * 0x8000 + b"\r\n")
+        self.assertEqual(413, Answer(transport.value()).code)
+        self.assertTrue(transport.disconnecting)
+
+    def test_slow_head(self) -> None:
+        """A head has ten seconds, however steadily its bytes drip."""
+        protocol, transport = self.connect()
+        for byte in b"GET / HTTP":
+            self.assertFalse(transport.disconnecting)
+            protocol.dataReceived(bytes([byte]))
+            self.clock.advance(1.0)
+        self.assertTrue(transport.disconnecting)
+
+    def test_slow_body(self) -> None:
+        """A body has fifteen."""
+        protocol, transport = self.connect()
+        protocol.dataReceived(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")
+        for _ in range(15):
+            self.assertFalse(transport.disconnecting)
+            protocol.dataReceived(b"x")
+            self.clock.advance(1.0)
+        self.assertTrue(transport.disconnecting)
 
     def test_body_within_limit(self) -> None:
         """A body within the limit is read and answered, so that the client learns why."""

@@ -143,7 +143,7 @@ export class Client extends Emitter {
    */
   async dial(to, media = { audio: true }, { data = [] } = {}) {
     this.#free();
-    const call = this.#take(new Call(this.#line(), to === "self" ? this.sessionId : to, { data }));
+    const call = this.#take(new Call(this.#line(), to, { data }));
     let ready;
     try {
       ready = await this.#media(call, media);

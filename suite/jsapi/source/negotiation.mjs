@@ -205,7 +205,7 @@ export class Negotiation extends Emitter {
     return this.#exclusive(() => this.#takeError(message));
   }
 
-  async #takeError({ seq, errorType }) {
+  async #takeError({ seq, errorType, reason }) {
     const pending = this.#pending;
     if (pending === null || (seq ?? pending.seq) !== pending.seq) {
       return;
@@ -215,7 +215,8 @@ export class Negotiation extends Emitter {
     if (crossed) {
       pending.resolve(false);
     } else {
-      const error = new GrtcError(GRTC_ERROR, ERROR_WORDS[errorType] ?? `The other side refused: ${errorType}.`, { errorType });
+      const words = ERROR_WORDS[errorType] ?? `The other side refused: ${errorType}.`;
+      const error = new GrtcError(GRTC_ERROR, words, { errorType, reason: typeof reason === "string" ? reason : "" });
       pending.reject(error);
       this.emit("refused", { error, first: pending.before === NEW });
     }

@@ -52,10 +52,14 @@ export function roapText(message) {
   return `RSMP ${JSON.stringify(message)}`;
 }
 
-/** An OFFER; `answererSessionId` is null as long as the other side has not named itself. */
+/**
+ * An OFFER; `answererSessionId` is null as long as the other side has not named itself. The tie-breaker is there under
+ * the old clients' name and under the draft's, by which a gateway knows that crossing offers are settled here.
+ */
 export function offerMessage({ sdp, candidates, own, other, seq, tiebreaker, data }) {
   const message = {
-    messageType: "OFFER", sdp, Candidates: candidates, offererSessionId: own, answererSessionId: other ?? null, seq, tiebreaker,
+    messageType: "OFFER", sdp, Candidates: candidates, offererSessionId: own, answererSessionId: other ?? null, seq,
+    tiebreaker, tieBreaker: tiebreaker,
   };
   return data?.length ? { ...message, attacheddata: data } : message;
 }
