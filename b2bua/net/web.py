@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.web.http import Request
 from twisted.web.resource import IResource
 
@@ -59,8 +58,6 @@ class WebInterface:
     The interface of one B2BUA. ``pump`` has done what the gateway wants when it returns.
     """
 
-    log = Logger(namespace="http")
-
     def __init__(
         self,
         gateway: Gateway,
@@ -73,7 +70,7 @@ class WebInterface:
         self.settings = settings
         self.access = Access(settings, origins)
         self.strangers = Strangers(settings.strangers_per_address)
-        self.trace: Trace | None = Trace(self.log) if settings.trace else None
+        self.trace: Trace | None = Trace() if settings.trace else None
         self.clock = clock
         self.pump = pump
         self._polls: dict[Session, Poll] = {}

@@ -21,11 +21,12 @@ _secret: Final = re.compile(
 _login: Final = re.compile(r"^([^:]*:).*", re.DOTALL)
 
 
-class Trace:
-    """Writes to a log, one line for each request and each answer."""
+# A logger that is an attribute of a class would take that class's name.
+_log: Final = Logger(namespace="http")
 
-    def __init__(self, log: Logger) -> None:
-        self._log = log
+
+class Trace:
+    """Writes one line for each request and each answer."""
 
     def asked(self, request: Request, host: str) -> None:
         """A request is here."""
@@ -37,7 +38,7 @@ class Trace:
         text = body.decode(errors="replace")
         if request.path == b"/sign_in":
             text = _login.sub(rf"\g<1>{_MASK}", text)
-        self._log.debug(
+        _log.debug(
             "{host} asks {method} {uri} {body}",
             host=host,
             method=request.method.decode("latin-1"),
@@ -48,7 +49,7 @@ class Trace:
     def answered(self, request: Request, body: bytes) -> None:
         """It is answered."""
         peer = request.responseHeaders.getRawHeaders("pragma", [""])[0]
-        self._log.debug(
+        _log.debug(
             "{path} is answered {status} {peer} {body}",
             path=request.path.decode("latin-1"),
             status=request.code,

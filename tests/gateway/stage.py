@@ -20,6 +20,7 @@ from b2bua.net.web import FLUSHED_AFTER, WebInterface
 from b2bua.settings import GatewaySettings, MediaSettings, WebMediaSettings
 from b2bua.sip.hop import BROWSER
 from b2bua.sip.outputs import Send
+from suite.web.gateway_pages import GatewayDoor
 from suite.web.site import build_gateway_root, site_of
 from tests.b2bua.browsers import RULES, web_sdp
 from tests.b2bua.network import OURS, Network
@@ -125,7 +126,7 @@ class Stage(Network):
             self.clock,
             self.settle,
         )
-        self.site = site_of(build_gateway_root(self.web.pages), self.clock)
+        self.site = site_of(build_gateway_root(GatewayDoor(self.web.pages)), self.clock)
 
     def _gathered(self, fragment: str, then: Any) -> None:
         if self.gathering is None:
