@@ -434,7 +434,7 @@ class HostileTests(LegCase):
         local = self.leg.session.local
         for kind, end in self.leg.ends.items():
             terms = self.plane.terms[end]
-            if not terms.sends and not terms.receives or local is None:
+            if (not terms.sends and not terms.receives) or local is None:
                 continue
             used = [each for each in local.media if each.kind == kind and not each.rejected]
             has_to_be = is_strict or all("SAVP" in each.line.protocol for each in used)
