@@ -87,10 +87,10 @@ class StartTests(WebPlaneTestCase):
 
     def test_certificate_that_is_gone(self) -> None:
         """Phones are served without browsers, and the guide's record for ICE says why."""
-        gone = temporary_folder(self) / "dtls.pem"
+        missing = temporary_folder(self) / "missing.pem"
         settings = self.settings()
         assert settings.web is not None
-        dtls = replace(settings.web.dtls, certificate=gone)
+        dtls = replace(settings.web.dtls, certificate=missing)
         settings = replace(settings, web=replace(settings.web, dtls=dtls))
         log = MemoryLog()
         reactor = LoopReactor(self.loop)
