@@ -82,6 +82,25 @@ def agree(local: SessionDescription, remote: SessionDescription) -> Agreed:
     )
 
 
+def goes_over(here: Agreed, there: Agreed, *, is_held: bool) -> bool:
+    """
+    Whether all that one peer may send by ``here`` is something that the other leg can pass on.
+
+    Nor may a medium rest here that flows there, unless this leg ``is_held``.
+    """
+    for kind, flow in here.flows.items():
+        is_idle = flow is Direction.INACTIVE
+        if kind not in there.flows:
+            if not is_idle:
+                return False
+        elif (is_idle and not is_held and there.flows[kind] is not Direction.INACTIVE) or not all(
+            each.format.is_companion or find(each.format, there.named[kind])
+            for each in here.formats[kind]
+        ):
+            return False
+    return True
+
+
 def liveliness(flow: Direction) -> tuple[bool, bool]:
     """Rank directions of ours: what is received counts more than what is sent."""
     return flow.receives, flow.sends

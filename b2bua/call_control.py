@@ -1,8 +1,10 @@
 """
 What reaches a call by requests inside its dialogs: talk and hold, and attached data.
 
-A NOTIFY is answered first and acted on afterwards. Attached data go on to the other leg, written
-anew; digits that come as INFO go on as they are, and any other body is refused.
+A NOTIFY is answered first and acted on afterwards. A page that takes these events itself is told
+instead, so that it shows what happens; if it does not follow in time, we do it over its head.
+Attached data go on to the other leg, written anew; digits that come as INFO, and what one page
+sends another, go on as they are, and any other body is refused.
 """
 
 from __future__ import annotations
@@ -12,19 +14,27 @@ from typing import TYPE_CHECKING, Final
 
 from b2bua.attached_data import FORM_TYPE, AttachedDataError, from_form, is_form, to_form
 from b2bua.sip.errors import ParseError
+from b2bua.sip.hop import BROWSER
 from b2bua.sip.invite_client import InviteClientUsage
 from b2bua.sip.message import Request
 from b2bua.sip.server_transaction import ServerTransaction
+from b2bua.sip.timers import Deadlines
 from b2bua.sip.transaction import OutOfPlace
 from b2bua.sip.usage_states import UsageState
-from b2bua.talk_hold import Decision, Intent, due, kept_event, receive_notify
+from b2bua.talk_hold import Decision, Intent, LegState, due, kept_event, receive_notify
 
 if TYPE_CHECKING:
     from b2bua.call import Call
     from b2bua.leg import Leg
 
 DIGITS: Final = frozenset({"application/dtmf-relay", "application/dtmf"})
-_ACCEPT: Final = (("Accept", ", ".join([FORM_TYPE, *sorted(DIGITS)])),)
+OCTETS: Final = "application/octet-stream"
+"""What one user agent says to another, and is nobody else's business."""
+LONGEST: Final = 8192
+"""The most bytes of that."""
+FOLLOWS_WITHIN: Final = 2.0
+"""Seconds that a page has to hold or retrieve as it is told."""
+_ACCEPT: Final = (("Accept", ", ".join([FORM_TYPE, *sorted(DIGITS), OCTETS])),)
 _NOBODY: Final = Decision(480)
 
 
@@ -34,6 +44,12 @@ class CallControl:
     def __init__(self, advertised: tuple[str, ...], is_server: Callable[[str], bool]) -> None:
         self._advertised = advertised
         self._is_server = is_server
+        self._told: dict[Call, tuple[Leg, bool]] = {}
+        """Calls whose page has been told to hold, or to retrieve, for this leg's peer."""
+        self._deadlines: Deadlines[Call] = Deadlines()
+
+    def __len__(self) -> int:
+        return len(self._told)
 
     def take(self, call: Call, leg: Leg, transaction: ServerTransaction, now: float) -> None:
         """Answer a NOTIFY or INFO, and do what it asks for."""
@@ -46,12 +62,39 @@ class CallControl:
         """Do what a talk or hold asked for while it could not be done, if it can be now."""
         if leg.kept is None:
             return
-        intent = due(leg.talk_state(), leg.kept)
+        intent = due(self._state(call, leg), leg.kept)
         if intent is not Intent.QUEUE:
             leg.kept = None
             self._act(call, leg, intent, now)
 
+    def forget(self, call: Call) -> None:
+        """A call is over."""
+        self._told.pop(call, None)
+        self._deadlines.set(call, None)
+
+    def next_timeout(self) -> float | None:
+        """When to call ``handle_timeout``, if ever."""
+        return self._deadlines.next()
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what pages were told to and have not done."""
+        for call in self._deadlines.take_due(now):
+            leg, held = self._told.pop(call)
+            across = call.other(leg)
+            if across is not None and across.was_held != held and across.is_up:
+                call.work(leg, held, now)
+            self.run_kept(call, leg, now)
+
     # Talk and hold.
+
+    def _state(self, call: Call, leg: Leg) -> LegState:
+        """Where a leg stands; what a page is about to do is as good as under way."""
+        told = self._told.get(call)
+        if told is not None and told[0] is leg:
+            across = call.other(leg)
+            if across is not None and across.was_held != told[1]:
+                return LegState.PENDING
+        return leg.talk_state()
 
     def _take_notify(
         self, call: Call, leg: Leg, transaction: ServerTransaction, now: float
@@ -59,10 +102,11 @@ class CallControl:
         assert leg.usage is not None
         event = transaction.request.event
         decision = receive_notify(
-            leg.talk_state(),
+            self._state(call, leg),
             event,
             advertised=self._advertised,
-            from_server=self._is_server(transaction.hop.host),
+            from_server=transaction.hop.transport != BROWSER
+            and self._is_server(transaction.hop.host),
         )
         if decision.intent is Intent.ANSWER and not self._can_pick_up(call):
             decision = _NOBODY
@@ -82,7 +126,27 @@ class CallControl:
             leg.is_picked_up = True
             self._pick_up(call, now)
         elif intent in (Intent.HOLD, Intent.RETRIEVE):
-            call.work(leg, intent is Intent.HOLD, now)
+            held = intent is Intent.HOLD
+            if not self._tell_page(call, leg, held, now):
+                call.work(leg, held, now)
+
+    def _tell_page(self, call: Call, leg: Leg, held: bool, now: float) -> bool:
+        """
+        Have the page across hold or retrieve, if it can; whether it is told.
+
+        It can end only a hold of its own: what we have done over its head we undo ourselves.
+        """
+        across = call.other(leg)
+        event = "hold" if held else "talk"
+        if across is None or across.usage is None or not across.is_up or call.is_worked:
+            return False
+        is_page = across.usage.hop.transport == BROWSER
+        if not is_page or event not in across.peer_events or across.was_held == held:
+            return False
+        across.usage.notify(event, now)
+        self._told[call] = (leg, held)
+        self._deadlines.set(call, now + FOLLOWS_WITHIN)
+        return True
 
     def _pick_up(self, call: Call, now: float) -> None:
         call.answer(now)
@@ -130,6 +194,9 @@ def _passed_on(request: Request) -> tuple[str, bytes]:
     if is_form(request.get("Content-Type")):
         return FORM_TYPE, to_form(from_form(request.body))
     content_type = request.content_type
-    if content_type is None or content_type.essence not in DIGITS:
+    essence = "" if content_type is None else content_type.essence
+    if essence == OCTETS and len(request.body) > LONGEST:
+        raise AttachedDataError("size")
+    if essence not in (*DIGITS, OCTETS):
         raise ParseError("value", "Content-Type")
-    return content_type.essence, request.body
+    return essence, request.body

@@ -2,9 +2,10 @@
 What two legs of a call say to their peers about media, and what moves between them.
 
 What a peer does on one leg is answered there, at once, from what is known of the other; what
-changes by it on the other leg is offered there afterwards. Only where the two would have no codec
-in common any more does an answer wait for the other leg. Hold is one of these changes: the leg
-across from the one whose peer holds is put on hold, and let go with it.
+changes by it on the other leg is offered there afterwards. An answer waits for the other leg only
+where the two would have no codec in common any more, or where a medium comes in that the other
+leg has not. Hold is one of these changes: the leg across from the one whose peer holds is put on
+hold, and let go with it.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class BridgedLegs:
         self._plane: MediaPlane = calls.plane
         self._waiting: Leg | None = None
         """A leg whose peer's offer waits for what the other leg's peer says."""
+        self._wanted: Formats = {}
+        """What is offered there for it."""
         self._is_worked = False
         """Whether a server has put the call on hold by NOTIFY."""
         self._joined: set[tuple[int, int]] = set()
@@ -90,6 +93,8 @@ class BridgedLegs:
     def _answer_offer(self, leg: Leg, now: float) -> None:
         assert leg.usage is not None
         named = self.named_for(leg)
+        if self._brings_medium(leg) and self._ask_across(leg, now):
+            return
         try:
             body = leg.media.answer(leg.media.offered if named is None else named)
         except SdpError as error:
@@ -101,12 +106,18 @@ class BridgedLegs:
             leg.usage.accept(body, now)
             self.changed(leg, now)
 
+    def _brings_medium(self, leg: Leg) -> bool:
+        """Whether a leg's peer offers a medium that it did not have, and the other leg has not."""
+        across = self.other(leg)
+        return across is not None and bool(leg.media.added.keys() - across.media.agreed.keys())
+
     def _ask_across(self, leg: Leg, now: float) -> bool:
         """Ask the other leg's peer whether it would take what this one's offers now."""
         across = self.other(leg)
         if across is None or not across.is_up or across.usage is None or not leg.media.offered:
             return False
         self._waiting = leg
+        self._wanted = leg.media.wanted(across.media.agreed)
         across.usage.modify(self._offer_for(across), now)
         return True
 
@@ -116,10 +127,14 @@ class BridgedLegs:
         if leg is None or leg is across or leg.usage is None:
             self._waiting = leg if leg is across else None
             return
+        self._answer_late(leg, across.media.agreed, 488, now)
+
+    def _answer_late(self, leg: Leg, named: Formats, status: int, now: float) -> None:
+        assert leg.usage is not None
         try:
-            body = leg.media.answer(across.media.agreed)
+            body = leg.media.answer(named)
         except (SdpError, MediaPortsExhausted):
-            leg.usage.refuse(488, now)
+            leg.usage.refuse(status, now)
         else:
             leg.usage.accept(body, now)
             self.changed(leg, now)
@@ -158,7 +173,9 @@ class BridgedLegs:
             self._hold_refused(leg, now)
         waiting, self._waiting = self._waiting, None
         if waiting is not None and waiting is not leg and waiting.usage is not None:
-            waiting.usage.refuse(causes.status_for_change(event.status), now)
+            # A medium more was refused; what both had before they may still have.
+            status = causes.status_for_change(event.status)
+            self._answer_late(waiting, leg.media.agreed, status, now)
         self.bridge()
 
     def _hold_refused(self, leg: Leg, now: float) -> None:
@@ -190,14 +207,23 @@ class BridgedLegs:
     def changed(self, leg: Leg, now: float) -> None:
         """A leg's peer has said something new: move media by it, and let the other leg follow."""
         self.bridge()
-        held = leg.media.session.hold.by_them
-        if held == leg.was_held or self.state is not CallState.UP:
-            return
-        leg.was_held = held
-        self.emit(CallHeld(self.id, leg.kind, held))
         across = self.other(leg)
-        if across is not None:
-            self.put_on_hold(across, held or self._is_worked, now)
+        if self.state is not CallState.UP or across is None:
+            return
+        held = leg.media.session.hold.by_them
+        is_told = False
+        if held != leg.was_held:
+            leg.was_held = held
+            self.emit(CallHeld(self.id, leg.kind, held))
+            is_told = self.put_on_hold(across, held or self._is_worked, now)
+        if not is_told:
+            self._follow(across, leg, now)
+
+    def _follow(self, leg: Leg, across: Leg, now: float) -> None:
+        """Offer anew what a browser could send in vain, now that the other leg is as it is."""
+        if leg.kind == "browser" and leg.is_up and not leg.media.follows(across.media):
+            assert leg.usage is not None
+            leg.usage.modify(self._offer_for(leg), now)
 
     def work(self, leg: Leg, held: bool, now: float) -> None:
         """Hold the call, or retrieve it, as a leg's peer wants us to; its own hold is its own."""
@@ -208,18 +234,20 @@ class BridgedLegs:
         if across is not None:
             self.put_on_hold(across, held or leg.was_held, now)
 
-    def put_on_hold(self, leg: Leg, held: bool, now: float) -> None:
-        """Have a leg's peer be on hold, or not any more."""
+    def put_on_hold(self, leg: Leg, held: bool, now: float) -> bool:
+        """Have a leg's peer be on hold, or not any more; whether it is told."""
         if leg.media.by_us == held:
-            return
+            return False
         leg.media.by_us = held
-        if leg.usage is not None and leg.is_up:
-            leg.usage.modify(self._offer_for(leg), now)
+        if leg.usage is None or not leg.is_up:
+            return False
+        leg.usage.modify(self._offer_for(leg), now)
+        return True
 
     def _offer_for(self, leg: Leg) -> Callable[[], bytes]:
         def offer() -> bytes:
             if self._waiting is not None and self._waiting is not leg:
-                return leg.media.offer(self._waiting.media.offered)
+                return leg.media.offer(self._wanted)
             return leg.media.offer(self.named_for(leg))
 
         return offer

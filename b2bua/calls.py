@@ -85,8 +85,9 @@ class Surroundings(Protocol):
 
 class Calls:
     """
-    The calls. ``session_id`` gives a new number for each ``o=`` line, ``call_id`` an id for logs;
-    ``wake`` asks for a call of ``handle_timeout`` soon, as something has happened to media.
+    The calls. ``session_id`` gives a new number for each ``o=`` line, ``call_id`` an id for logs,
+    ``random`` the bytes of keys; ``wake`` asks for a call of ``handle_timeout`` soon, as something
+    has happened to media.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Calls:
         *,
         session_id: Callable[[], int],
         call_id: Callable[[], str],
+        random: Callable[[int], bytes],
         emit: Subscriber,
         wake: Callable[[], None],
     ) -> None:
@@ -108,7 +110,9 @@ class Calls:
         self._agent = agent
         self._around = around
         self._watch = MediaWatch(wake)
-        self._new = NewLegs(settings, plane, session_id=session_id, tell=self._watch.tell)
+        self._new = NewLegs(
+            settings, plane, session_id=session_id, random=random, tell=self._watch.tell
+        )
         self._call_id = call_id
         self._calls: dict[str, Call] = {}
         self._legs: dict[InviteUsage, tuple[Call, Leg]] = {}
@@ -129,7 +133,7 @@ class Calls:
         """How many entries there are beside the calls; without calls it is 0."""
         tables: tuple[Sized, ...] = (
             *(self._legs, self._busy, self._counted, self._origins, self._branches),
-            *(self._deadlines, self._watch),
+            *(self._deadlines, self._watch, self.control),
         )
         return sum(len(table) for table in tables)
 
@@ -221,7 +225,8 @@ class Calls:
             caller.media.seen_host = usage.hop.host
         caller.note(request)
         call_id = self._call_id()
-        if kind == "browser" and number == SELF:
+        is_page = kind == "browser" or usage.hop.transport == BROWSER
+        if is_page and number == SELF:
             return EchoCall(self, call_id, caller, number, max_forwards, now, on_talk=False)
         if kind == "server" and self._settings.echo.matches(number):
             on_talk = self._settings.echo_answer is EchoAnswer.ON_TALK
@@ -393,6 +398,7 @@ class Calls:
 
     def over(self, call: Call) -> None:
         """Forget a call."""
+        self.control.forget(call)
         self._deadlines.set(call, None)
         self._calls.pop(call.id, None)
         own = self._counted.pop(call, None)
@@ -422,10 +428,13 @@ class Calls:
 
     def next_timeout(self) -> float | None:
         """When to call ``handle_timeout``, if ever."""
-        return earliest(self._deadlines.next(), self._watch.next_timeout())
+        return earliest(
+            self._deadlines.next(), self._watch.next_timeout(), self.control.next_timeout()
+        )
 
     def handle_timeout(self, now: float) -> None:
         """Give up what has rung for too long, and end calls whose media are gone."""
+        self.control.handle_timeout(now)
         for call in self._deadlines.take_due(now):
             call.no_answer(now)
         for leg, cause in self._watch.take_due(now):

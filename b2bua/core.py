@@ -153,6 +153,7 @@ class B2bua:
             plane,
             session_id=lambda: 1 + random.below(2**62),
             call_id=lambda: random.token()[:16],
+            random=random.octets,
             emit=emit,
             wake=wake,
         )

@@ -23,6 +23,7 @@ from b2bua.agreed_media import (
     Sides,
     agree,
     crossing,
+    goes_over,
 )
 from b2bua.media_plane import MediaPlane, StreamCounters, StreamTerms
 from b2bua.sdp.compose import (
@@ -207,6 +208,29 @@ class LegMedia:
         offer = self.session.offer
         return {} if offer is None else self._usable(offer)
 
+    @property
+    def added(self) -> Formats:
+        """As ``offered``, of media that the peer's description before this offer had not."""
+        before = self.session.remote
+        had = {} if before is None else self._chosen(before)
+        return {kind: formats for kind, formats in self.offered.items() if kind not in had}
+
+    def wanted(self, named: Formats) -> Formats:
+        """
+        Return what to offer the other leg's peer so that it takes what this one's offers.
+
+        ``named`` is what it has agreed to: that stays, of each medium that it would do for.
+        """
+        offer = self.session.offer
+        return {
+            kind: named[kind] if offer is not None and self._meets(offer, kind, named) else formats
+            for kind, formats in self.offered.items()
+        }
+
+    def _meets(self, offer: SessionDescription, kind: str, named: Formats) -> bool:
+        formats = formats_of(offer.media[self._chosen(offer)[kind]])
+        return kind in named and bool(answer_formats(kind, formats, named[kind], self._rules))
+
     def _usable(self, offer: SessionDescription) -> dict[str, tuple[Format, ...]]:
         found: dict[str, tuple[Format, ...]] = {}
         for kind, slot in self._chosen(offer).items():
@@ -268,6 +292,9 @@ class LegMedia:
         formats = answer_formats(kind, formats_of(medium), named[kind], self._rules)
         if not formats:
             return None
+        if not medium.line.protocol.endswith("F"):
+            # Without AVPF there is no feedback, whatever lines are there (RFC 4585, section 4.1).
+            formats = tuple(each.saying(fmtp=each.fmtp, feedback=()) for each in formats)
         direction = hold.answered(effective_direction(offer, medium))
         return Medium(kind=kind, port=self._port(kind), formats=formats, direction=direction)
 
@@ -338,6 +365,14 @@ class LegMedia:
         """What both sides named, by kind, with the numbers that the peer wants."""
         common = self._compared()
         return {} if common is None else common.agreed.named
+
+    def follows(self, other: LegMedia) -> bool:
+        """Whether what was agreed here fits what was agreed on the other leg."""
+        here, there = self._compared(), other._compared()
+        if here is None or there is None:
+            return True
+        is_held = self.session.hold != Hold()
+        return goes_over(here.agreed, there.agreed, is_held=is_held)
 
     def _sides(self) -> Sides | None:
         session = self.session

@@ -13,10 +13,11 @@ from functools import partial
 
 from b2bua.call_events import LegKind
 from b2bua.leg import Leg
+from b2bua.leg_crypto import SecureLegMedia
 from b2bua.leg_media import Feedback, LegMedia
 from b2bua.media_plane import MediaPlane, TransportEvent, WebMediaPlane
 from b2bua.sdp.webrtc import is_plain
-from b2bua.settings import B2buaSettings
+from b2bua.settings import B2buaSettings, SrtpMode
 from b2bua.sip.hop import BROWSER, Hop
 from b2bua.sip.message import Request
 from b2bua.web_leg_media import PICTURES, WebLegMedia, web_rules
@@ -26,7 +27,10 @@ _FEEDBACK = ("nack", *PICTURES)
 
 
 class NewLegs:
-    """``session_id`` gives a number for each ``o=`` line, ``tell`` hears of browsers' media."""
+    """
+    ``session_id`` gives a number for each ``o=`` line, ``random`` bytes of keys; ``tell`` hears of
+    browsers' media.
+    """
 
     def __init__(
         self,
@@ -34,11 +38,13 @@ class NewLegs:
         plane: MediaPlane,
         *,
         session_id: Callable[[], int],
+        random: Callable[[int], bytes],
         tell: Callable[[Leg, TransportEvent], None],
     ) -> None:
         self._settings = settings
         self._plane = plane
         self._session_id = session_id
+        self._random = random
         self._tell = tell
         rules = settings.media.rules
         self._rules = replace(rules, feedback=_FEEDBACK) if settings.avpf else rules
@@ -68,24 +74,29 @@ class NewLegs:
         """Make a leg of this kind for a number."""
         if kind == "browser":
             return self._browser(number)
-        media = self._settings.media
-        made = LegMedia(
-            self._plane,
-            self._rules,
-            media.advertised or media.host,
-            self._session_id(),
-            # Servers that latch, and address translators before them, learn us from packets; a
-            # phone is known by its own.
-            is_heard_first=kind == "server",
-            feedback=self._feedback,
-        )
+        settings = self._settings
+        host = settings.media.advertised or settings.media.host
+        common = self._plane, self._rules, host, self._session_id()
+        # Servers that latch, and address translators before them, learn us from packets; a phone
+        # is known by its own.
+        is_heard_first = kind == "server"
+        if settings.srtp is SrtpMode.NONE:
+            made = LegMedia(*common, is_heard_first=is_heard_first, feedback=self._feedback)
+        else:
+            made = SecureLegMedia(
+                *common,
+                is_strict=settings.srtp is SrtpMode.STRICT,
+                random=self._random,
+                is_heard_first=is_heard_first,
+                feedback=self._feedback,
+            )
         return Leg(kind, number, made)
 
     def _browser(self, number: str) -> Leg:
         web = self._settings.web
         if web is None or self._web_plane is None:
             raise RuntimeError("a browser's leg without settings for it")
-        media = WebLegMedia(self._web_plane, web, self._web_rules, self._session_id())
+        media = WebLegMedia(self._web_plane, web, self._web_rules, self._session_id(), self._random)
         leg = Leg("browser", number, media)
         media.on_change(partial(self._tell, leg))
         return leg

@@ -8,7 +8,7 @@ bundle: the page that has been told of them counts them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final
@@ -16,8 +16,9 @@ from typing import Final
 from b2bua.agreed_media import KINDS, Common, Crossing, Formats, liveliness
 from b2bua.leg_media import LegMedia, Slots
 from b2bua.media_plane import StreamCounters, StreamTerms, TransportEvent, WebMediaPlane
-from b2bua.sdp.attributes import Setup
+from b2bua.sdp.attributes import Crypto, Setup
 from b2bua.sdp.compose import Medium, compose_answer, compose_offer, profile
+from b2bua.sdp.crypto import Random, accept, choose
 from b2bua.sdp.description import MediaDescription, SessionDescription
 from b2bua.sdp.direction import Direction
 from b2bua.sdp.errors import SdpError
@@ -26,6 +27,7 @@ from b2bua.sdp.hold import Hold, effective_direction
 from b2bua.sdp.lines import Connection
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.sdp.webrtc import (
+    PeerTransport,
     bundled,
     does_peer_begin,
     is_web_medium,
@@ -66,6 +68,14 @@ class _Place:
         return self.apart or self.transport
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Keying:
+    """How our description has a transport encrypted: by DTLS, by keys of SDES, or by either."""
+
+    setup: Setup | None = None
+    lines: tuple[Crypto, ...] = ()
+
+
 class WebLegMedia(LegMedia):
     """A browser's leg. ``rules`` are those of ``web_rules``."""
 
@@ -75,11 +85,15 @@ class WebLegMedia(LegMedia):
         settings: WebMediaSettings,
         rules: CodecRules,
         session_id: int,
+        random: Random,
     ) -> None:
+        """``random`` gives the bytes of keys."""
         address = settings.addresses[0]
         super().__init__(plane, rules, settings.external.get(address, address), session_id)
         self._web = plane
         self._settings = settings
+        self._dtls = settings.dtls
+        self._random = random
         self._transports = WebTransports(plane)
         self._slots: dict[str, int] = {}
         """The slot that each kind goes over."""
@@ -97,7 +111,8 @@ class WebLegMedia(LegMedia):
             self._check_transport(offer, live[0])
 
     def _is_served(self, offer: SessionDescription, slot: int) -> bool:
-        if not is_web_medium(offer.media[slot]):
+        medium = offer.media[slot]
+        if not is_web_medium(medium) or (not medium.port and slot not in self._bundle(offer)):
             return False
         try:
             self._check_transport(offer, slot)
@@ -109,10 +124,14 @@ class WebLegMedia(LegMedia):
         """Raise SdpError where media of a peer's slot cannot be encrypted, or have no ICE."""
         bundle = self._bundle(description)
         peer = peer_transport(description, bundle if slot in bundle else (slot,))
-        if not peer.fingerprints or not self._settings.dtls.enabled:
+        by_keys = self._dtls.accepts_sdes or self._dtls.offers_sdes or not self._dtls.enabled
+        if not self._is_dtls(peer) and not (by_keys and choose(peer.cryptos)):
             raise SdpError("encryption")
         if peer.ice is None:
             raise SdpError("ice")
+
+    def _is_dtls(self, peer: PeerTransport) -> bool:
+        return self._dtls.enabled and bool(peer.fingerprints)
 
     def _bundle(self, description: SessionDescription) -> tuple[int, ...]:
         """Return the slots of a peer's bundle, as far as we take part in one."""
@@ -144,7 +163,7 @@ class WebLegMedia(LegMedia):
             used = chosen.get(medium.kind)
             if used is None or used == slot or slots[used] is None:
                 continue
-            if slot in bundle and used in bundle:
+            if (slot in bundle and used in bundle) or self._stands(slot):
                 slots[slot] = self._spare(self._answered(offer, medium, named, Hold()))
         return slots
 
@@ -159,7 +178,7 @@ class WebLegMedia(LegMedia):
         kinds = _kinds(slots)
         bundle = tuple(slot for slot in self._bundle(offer) if slot in kinds)
         places = self._places(kinds, bundle, controlling=offer.has("ice-lite"))
-        setups = self._setups(offer, places)
+        keyed = self._keyed(offer, places)
         said = [
             None
             if medium is None
@@ -167,7 +186,7 @@ class WebLegMedia(LegMedia):
                 medium,
                 slot,
                 places[slot],
-                setup=setups[places[slot].transport],
+                keyed[places[slot].transport],
                 shares_rtcp=theirs.has("rtcp-mux"),
             )
             for slot, (medium, theirs) in enumerate(zip(slots, offer.media, strict=True))
@@ -175,33 +194,38 @@ class WebLegMedia(LegMedia):
         mids = [offer.media[slot].mid or "" for slot in bundle]
         return compose_answer(self._host, offer, said, session_attributes(mids))
 
-    def _setups(
+    def _keyed(
         self, offer: SessionDescription, places: Mapping[int, _Place]
-    ) -> dict[Transport, Setup]:
-        """Return our DTLS roles, and restart what the peer restarts."""
-        setups: dict[Transport, Setup] = {}
+    ) -> dict[Transport, _Keying]:
+        """Say how each transport is encrypted, and restart what the peer restarts."""
+        found: dict[Transport, _Keying] = {}
         for place in places.values():
-            if place.transport not in setups:
+            if place.transport not in found:
                 peer = peer_transport(offer, place.group)
-                setups[place.transport] = place.transport.setup_for(peer)
+                found[place.transport] = (
+                    _Keying(setup=place.transport.setup_for(peer))
+                    if self._is_dtls(peer)
+                    else _Keying(lines=place.transport.answered_lines(peer, self._random))
+                )
                 if place.transport.is_restarted_by(peer):
                     self._transports.restart(place.transport)
-        return setups
+        return found
 
     def _places(
-        self, kinds: Mapping[int, str], bundle: tuple[int, ...], *, controlling: bool
+        self, used: Iterable[int], bundle: tuple[int, ...], *, controlling: bool
     ) -> dict[int, _Place]:
         places = {}
-        for slot, kind in kinds.items():
-            leader = kinds[bundle[0]] if slot in bundle else ""
-            transport = self._transports.of(kind, leader=leader, controlling=controlling)
-            places[slot] = _Place(transport, bundle if leader else (slot,))
+        for slot in used:
+            leader = bundle[0] if slot in bundle else None
+            transport = self._transports.of(slot, leader=leader, controlling=controlling)
+            places[slot] = _Place(transport, (slot,) if leader is None else bundle)
         return places
 
     # Our offers.
 
     def _first_protocol(self, kind: str) -> str:
-        return profile(dtls=self._settings.dtls.enabled, sdes=True, feedback=True)
+        is_sure = self._dtls.enabled and not self._dtls.offers_sdes
+        return profile(dtls=is_sure, sdes=True, feedback=True)
 
     def _offered_slots(self, named: Formats | None, direction: Direction) -> Slots:
         local, remote = self.session.local, self.session.remote
@@ -302,17 +326,25 @@ class WebLegMedia(LegMedia):
 
     def _said(self, medium: Medium, slot: int, place: _Place, mid: str) -> Medium:
         """Word a slot of an offer."""
-        is_first = slot == place.group[0]
-        if is_first or self._stands(slot):
-            return self._worded(medium, slot, place, setup=Setup.ACTPASS, mid=mid)
+        if slot == place.group[0] or self._stands(slot):
+            return self._worded(medium, slot, place, self._keying(place.transport), mid=mid)
         if self._settings.bundle_only:
-            made = self._worded(medium, slot, place, setup=Setup.ACTPASS, mid=mid)
+            made = self._worded(medium, slot, place, self._keying(place.transport), mid=mid)
             said = (*made.attributes, ("bundle-only", ""))
             return replace(made, port=0, connection=None, attributes=said)
         # Until the peer agrees to the bundle it may use a transport for this medium alone.
-        apart = self._transports.of(medium.kind, controlling=True)
-        return self._worded(
-            medium, slot, _Place(place.transport, (slot,), apart), setup=Setup.ACTPASS, mid=mid
+        apart = self._transports.of(slot, controlling=True)
+        alone = _Place(place.transport, (slot,), apart)
+        return self._worded(medium, slot, alone, self._keying(apart), mid=mid)
+
+    def _keying(self, transport: Transport) -> _Keying:
+        """Say how a transport may be encrypted; where one way is in use, that one."""
+        known = transport.remote
+        by_dtls = self._dtls.enabled and (known is None or known.keys is None)
+        by_keys = not by_dtls or (self._dtls.offers_sdes and known is None)
+        return _Keying(
+            setup=Setup.ACTPASS if by_dtls else None,
+            lines=transport.offered_lines(self._random) if by_keys else (),
         )
 
     # What offers and answers have in common.
@@ -322,13 +354,12 @@ class WebLegMedia(LegMedia):
         medium: Medium,
         slot: int,
         place: _Place,
+        keying: _Keying,
         *,
-        setup: Setup,
         mid: str = "",
         shares_rtcp: bool = True,
     ) -> Medium:
         """Return a slot with all that a browser needs; an answer has its mid from the offer."""
-        dtls = self._settings.dtls.enabled
         local = self._transports.describe(place.said)
         said = [("mid", mid)] if mid else []
         said += [("rtcp-mux", "")] if shares_rtcp else []
@@ -336,8 +367,9 @@ class WebLegMedia(LegMedia):
             ufrag=local.ufrag,
             password=local.password,
             candidates=local.candidates if slot == place.group[0] else (),
-            fingerprint=local.fingerprint if dtls else None,
-            setup=setup,
+            fingerprint=local.fingerprint,
+            setup=keying.setup,
+            cryptos=keying.lines,
         )
         if self._slots.get(medium.kind) == slot:
             said += self._source(medium.kind, place.transport)
@@ -353,12 +385,23 @@ class WebLegMedia(LegMedia):
 
     def _read_answer(self, body: bytes, offer: SessionDescription | None) -> SessionDescription:
         answer = super()._read_answer(body, offer)
-        for slot, medium in enumerate(answer.media):
-            if not medium.rejected and medium.kind in KINDS:
-                self._check_transport(answer, slot)
-                if slot not in self._bundle(answer) and not self._transports.has(medium.kind):
-                    raise SdpError("mismatch", "bundle")
+        bundle = self._bundle(answer)
+        for slot, theirs in enumerate(answer.media):
+            if theirs.rejected or theirs.kind not in KINDS:
+                continue
+            self._check_transport(answer, slot)
+            if slot not in bundle and not self._transports.has(slot):
+                raise SdpError("mismatch", "bundle")
+            peer = peer_transport(answer, bundle if slot in bundle else (slot,))
+            if offer is not None and not self._are_keyed(offer.media[slot], peer):
+                raise SdpError("encryption")
         return answer
+
+    def _are_keyed(self, ours: MediaDescription, peer: PeerTransport) -> bool:
+        """Whether two sides have a way in common to encrypt their media."""
+        if self._is_dtls(peer) and ours.fingerprints:
+            return True
+        return accept(ours.cryptos, peer.cryptos) is not None
 
     # What the ends do.
 
@@ -382,9 +425,11 @@ class WebLegMedia(LegMedia):
                 self.ends[kinds[slot]] = self._transports.place(kinds[slot], place.transport)
         for transport, group in {each.transport: each.group for each in places.values()}.items():
             peer = peer_transport(remote, group)
-            ours = local.setup_of(local.media[group[0]])
-            begins = does_peer_begin(ours, peer.setup)
-            self._transports.connect(transport, peer, begins_handshake=begins, keys=None)
+            ours = local.media[group[0]]
+            begins = does_peer_begin(ours.setup, peer.setup)
+            is_dtls = self._is_dtls(peer) and bool(ours.fingerprints)
+            keys = None if is_dtls else accept(ours.cryptos, peer.cryptos)
+            self._transports.connect(transport, peer, begins_handshake=begins, keys=keys)
         self._transports.keep(place.transport for place in places.values())
 
     def _terms(self, kind: str, common: Common, over: Crossing, speaks: bool) -> StreamTerms:

@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 
 from twisted.internet.interfaces import IReactorTime
 
 from suite.limits import descriptors
 from suite.settings import SuiteSettings
+from turn.settings import Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +34,19 @@ class ListenLimits:
     """TLS handshakes begun and not finished."""
     handshakes_per_turn: int = 8
     """TLS handshakes begun in one turn of the reactor, about 0.3 ms each."""
+    http_strangers: int = 0
+    """Connections with HTTP of one source whose clients have not signed in; 0: no limit."""
+    proxies: tuple[Network, ...] = ()
+    """Behind these are many sources, which are not told apart here."""
 
     @classmethod
     def of(cls, settings: SuiteSettings) -> ListenLimits:
         """The limits that the configuration sets, with descriptors left for relays and calls."""
+        b2bua = settings.b2bua
+        gateway = None if b2bua is None else b2bua.gateway
         return cls(
+            http_strangers=0 if gateway is None else gateway.strangers_per_address,
+            proxies=() if gateway is None else gateway.proxies,
             handshake_timeout=settings.handshake_timeout,
             max_connections=min(settings.max_connections, descriptors() // 2),
         )
@@ -81,6 +90,7 @@ class Admission:
         self.limits = limits
         self._strangers = FairShare(limits.max_connections)
         self._handshakes = FairShare(limits.max_handshakes)
+        self._http: Counter[str] = Counter()
         self.accepted = 0
         self.identified: Counter[str] = Counter()
         """Streams by what they carry."""
@@ -107,6 +117,21 @@ class Admission:
     def admits_handshake(self, host: str) -> bool:
         """Whether a stream from ``host`` may begin a TLS handshake."""
         return self._handshakes.has_room_for(host)
+
+    def admits_http(self, host: str) -> bool:
+        """Whether one more connection from ``host`` may ask for pages before it has signed in."""
+        most = self.limits.http_strangers
+        if not most or self._http[_source(host)] < most:
+            return True
+        address = ip_address(host)
+        return any(address in network for network in self.limits.proxies)
+
+    def count_http(self, host: str, by: int) -> None:
+        """Such a connection has come (1), or is gone or none any more (-1)."""
+        source = _source(host)
+        self._http[source] += by
+        if not self._http[source]:
+            del self._http[source]
 
     def count_stranger(self, host: str, by: int) -> None:
         """A stranger from ``host`` has come (1), or is gone or none any more (-1)."""

@@ -13,6 +13,7 @@ from turn.five_tuple import Address, bracketed
 
 _EVERYWHERE = ("0.0.0.0", "::")
 _TRUST = "webrtc-suite trust (in a checkout: make trust)"
+_TO_BEGIN_WITH = " Sign in as 1001 without a password, and call 7002."
 _LAB = 'webrtc-suite lab status (in a checkout: make lab, then make lab ARGS="kill A")'
 
 
@@ -33,6 +34,7 @@ def announcement(
     settings: SuiteSettings, addresses: Sequence[Opened], host: str, *, lab: bool = False
 ) -> str:
     """The whole text, for a terminal; ``host`` is this machine's name, ``lab`` says it is on."""
+    has_phone = settings.web and settings.b2bua is not None and settings.b2bua.gateway is not None
     lines = [f"{settings.name} is running.", ""]
     lines += _table([opened for opened in addresses if not opened.fault])
     failed = [opened for opened in addresses if opened.fault]
@@ -45,6 +47,8 @@ def announcement(
         lines += ["", f"To see whether it works, open {' or '.join(urls)}"]
         if _is_own_certificate(settings):
             lines += [f"For TLS let your browser trust this install once: {_TRUST}"]
+    if urls and has_phone:
+        lines += ["", f"A phone in the browser: {urls[0]}phone{_TO_BEGIN_WITH if lab else ''}"]
     if lab:
         lines += ["", *_lab(addresses)]
     return "\n".join(lines) + "\n"

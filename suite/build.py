@@ -11,7 +11,9 @@ from typing import cast
 from twisted.internet.base import ReactorBase, ThreadedResolver
 from twisted.internet.interfaces import IProtocol
 
+from b2bua.settings import B2buaSettings
 from suite.admission import Admission, ListenLimits
+from suite.b2bua_unit import B2buaUnit
 from suite.build_b2bua import build_b2bua, build_lab
 from suite.call_snapshot import CallSnapshots
 from suite.composition import Composition, Parts, compose
@@ -25,7 +27,8 @@ from suite.metrics import Metrics
 from suite.service import SuiteService
 from suite.settings import TcpListen
 from suite.shared_contexts import SharedContexts
-from suite.web.gateway_pages import Pages
+from suite.web.gateway_pages import GatewayDoor
+from suite.web.http_trace import HttpTrace
 from suite.web.ice_servers import IceServers, ice_servers
 from suite.web.lab import LabWeb
 from suite.web.site import LabPages, build_gateway_root, build_site, site_of
@@ -56,7 +59,7 @@ def build(service: SuiteService) -> Composition:
     if settings.b2bua is not None:
         parts.b2bua, unit = build_b2bua(service, settings.b2bua, metrics)
         snapshots = CallSnapshots(lambda: unit.service)
-        gateway = unit.pages if settings.b2bua.gateway else None
+        gateway = _door(service, settings.b2bua, unit)
         sip = WebSip(settings.b2bua.web_socket_path.encode("ascii"), unit.accept)
     if settings.lab is not None:
         lab = build_lab(service, settings.lab)
@@ -117,7 +120,7 @@ def _streams(
     admission: Admission,
     lab: LabPages | None,
     sip: WebSip | None,
-    gateway: Pages | None,
+    gateway: GatewayDoor | None,
 ) -> Callable[[TcpListen], StreamListener]:
     settings, clock = service.settings, service.clocks.monotonic
     site = None
@@ -145,6 +148,13 @@ def _streams(
         )
 
     return listener
+
+
+def _door(service: SuiteService, settings: B2buaSettings, unit: B2buaUnit) -> GatewayDoor | None:
+    if settings.gateway is None:
+        return None
+    trace = HttpTrace(service.log, service.clocks.monotonic) if settings.gateway.trace else None
+    return GatewayDoor(unit.pages, trace)
 
 
 def _ice_servers(service: SuiteService, host: str) -> IceServers:

@@ -10,11 +10,37 @@ from collections.abc import Callable
 from typing import cast
 
 from b2bua import call_events as events
+from b2bua.media_plane import TransportEvent
 from b2bua.sip.hop import Hop
 from suite.log_records import LogEvent, Value, Word
 from suite.logs import Log
 from suite.settings import LogLevel
 from turn.five_tuple import joined
+
+
+class TransportLog:
+    """Hears from the media plane what becomes of browsers' transports."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def __call__(self, event: TransportEvent, transport: int, trouble: str) -> None:
+        """Write it; what keeps media from flowing has the guide's id for ICE."""
+        if event is TransportEvent.CONNECTED:
+            self._log.write(
+                LogLevel.TRACE, LogEvent.TRANSPORT, "transport-connected", transport=transport
+            )
+            return
+        self._log.standard(
+            LogEvent.ICE,
+            f"transport-{event.value}",
+            transport=transport,
+            reason=trouble,
+        )
+
+
+WRONG_PASSWORD = "password"
+"""The word of a sign-in whose password was wrong."""
 
 
 class CallLog:
@@ -41,6 +67,9 @@ class CallLog:
                 events.PhoneBound: self._phone_bound,
                 events.PhoneGone: self._phone_gone,
                 events.PhoneRefused: self._phone_refused,
+                events.SignedIn: self._signed_in,
+                events.SignedOut: self._signed_out,
+                events.SignInRefused: self._sign_in_refused,
             },
         )
 
@@ -171,6 +200,48 @@ class CallLog:
             service=Word("sip"),
             client=Word(event.hop.host),
             port=event.hop.port,
+            status=event.status,
+            reason=event.reason,
+        )
+
+    def _signed_in(self, event: events.SignedIn) -> None:
+        self._log.write(
+            LogLevel.INTERACTION,
+            LogEvent.SIGNED_IN,
+            "signed-in",
+            client=Word(event.host),
+            anonymous=Word("yes" if event.is_anonymous else "no"),
+            user=event.user,
+        )
+
+    def _signed_out(self, event: events.SignedOut) -> None:
+        self._log.write(
+            LogLevel.INTERACTION,
+            LogEvent.SIGNED_OUT,
+            "signed-out",
+            client=Word(event.host),
+            reason=Word(event.reason),
+            user=event.user,
+        )
+
+    def _sign_in_refused(self, event: events.SignInRefused) -> None:
+        # Only a wrong password is a guess; who was refused for another reason is not to be banned.
+        if event.reason != WRONG_PASSWORD:
+            self._log.write(
+                LogLevel.INTERACTION,
+                LogEvent.SIGN_IN_REFUSED,
+                "sign-in-refused",
+                client=Word(event.host),
+                status=event.status,
+                reason=event.reason,
+            )
+            return
+        self._log.standard(
+            LogEvent.AUTHENTICATION_FAILED,
+            "auth-fail",
+            proto=Word("HTTP"),
+            service=Word("gateway"),
+            client=Word(event.host),
             status=event.status,
             reason=event.reason,
         )

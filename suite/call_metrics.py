@@ -11,6 +11,7 @@ from prometheus_client import Histogram
 
 from b2bua import call_events as events
 from b2bua.net.service import B2buaService
+from b2bua.net.web import WebInterface
 from b2bua.upstreams import State
 from suite.datapath.media import TwinMediaPlane
 from suite.metrics import Metrics
@@ -27,6 +28,8 @@ class CallCounts:
         self._ended: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._failovers: Counter[str] = Counter()
+        self._sign_ins: Counter[str] = Counter()
+        self._sign_outs: Counter[str] = Counter()
         self._started = 0
         self._resent = 0
         self._setup = Histogram(
@@ -48,6 +51,13 @@ class CallCounts:
             "sgw_sip_failovers", "Changes of the SIP Server", "reason", lambda: self._failovers
         )
 
+        readings.counters(
+            "sgw_gateway_sign_ins", "Sign-ins of browsers", "outcome", lambda: self._sign_ins
+        )
+        readings.counters(
+            "sgw_gateway_sign_outs", "Ends of browsers' sessions", "reason", self._of_sign_outs
+        )
+
     def __call__(self, event: events.Event) -> None:
         """Count the event."""
         if isinstance(event, events.CallStarted):
@@ -62,6 +72,15 @@ class CallCounts:
             self._refused[event.reason] += 1
         elif isinstance(event, events.ServerChanged):
             self._failovers[event.reason] += 1
+        elif isinstance(event, events.SignedIn):
+            self._sign_ins["anonymous" if event.is_anonymous else "dn"] += 1
+        elif isinstance(event, events.SignInRefused):
+            self._sign_ins[f"refused-{event.reason}"] += 1
+        elif isinstance(event, events.SignedOut):
+            self._sign_outs[event.reason] += 1
+
+    def _of_sign_outs(self) -> Mapping[str, float]:
+        return self._sign_outs
 
     def _of_ended(self) -> Mapping[str, float]:
         return self._ended
@@ -149,6 +168,57 @@ def b2bua_metrics(metrics: Metrics, service: Service, plane: TwinMediaPlane) -> 
     )
     readings.gauge(
         "sgw_media_pairs_free", "Pairs of RTP ports that nobody holds", lambda: plane.free_pairs
+    )
+
+
+def gateway_metrics(metrics: Metrics, service: Service, plane: TwinMediaPlane) -> None:
+    """Show how browsers fare; all is zero while nothing runs."""
+    readings = metrics.readings
+
+    def sessions() -> float:
+        running = service()
+        return 0.0 if running is None or running.gateway is None else len(running.gateway.sessions)
+
+    def polls() -> float:
+        running = service()
+        return 0.0 if running is None or running.web is None else running.web.polls
+
+    readings.gauge("sgw_gateway_sessions", "Browsers that are signed in", sessions)
+    readings.gauge("sgw_http_polls_parked", "Requests for messages that are held", polls)
+
+    def letters(read: Callable[[WebInterface], Mapping[str, int]]) -> Mapping[str, float]:
+        running = service()
+        return {} if running is None or running.web is None else read(running.web)
+
+    readings.counters(
+        "sgw_gateway_received",
+        "Messages of browsers",
+        "kind",
+        lambda: letters(lambda web: web.received),
+    )
+    readings.counters(
+        "sgw_gateway_sent",
+        "Messages to browsers",
+        "kind",
+        lambda: letters(lambda web: web.sent),
+    )
+    readings.gauge("sgw_ice_transports", "Transports of browsers", lambda: plane.transports)
+    readings.counters(
+        "sgw_ice_transport_events",
+        "What became of transports of browsers",
+        "event",
+        lambda: plane.transport_events,
+    )
+    readings.counters("sgw_dtls_handshakes", "DTLS handshakes", "result", lambda: plane.handshakes)
+    readings.counter(
+        "sgw_srtp_auth_fail",
+        "SRTP and SRTCP packets that were not authentic",
+        lambda: plane.totals().dropped["srtp"],
+    )
+    readings.gauge(
+        "sgw_web_ports_free",
+        "Ports of browsers' media that nobody holds",
+        lambda: plane.free_web_ports,
     )
 
 

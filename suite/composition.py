@@ -87,6 +87,8 @@ class Composition:
     listening: Sequence[tuple[Listening, TcpListen | None]]
     relay: Relay | None
     certificates: Certificates | None
+    has_pages: bool = True
+    """Whether it is to lead to the pages."""
     has_lab: bool = False
     """Whether the start text is to lead to the lab."""
     standing: Standing = field(default_factory=Standing)
@@ -108,7 +110,7 @@ class Composition:
                     serves=unit.serves,
                     fault=supervised.fault,
                     remedy=_remedy(supervised.error),
-                    web=listen is not None and listen.web,
+                    web=self.has_pages and listen is not None and listen.web,
                     tls=listen is not None and listen.tls,
                 )
             )
@@ -159,6 +161,7 @@ def compose(
         listening,
         parts.relay,
         parts.certificates,
+        has_pages=settings.web,
         has_lab=parts.lab is not None,
         standing=standing,
     )
@@ -195,7 +198,8 @@ def _tcp_words(listen: TcpListen, settings: SuiteSettings) -> str:
         "TURN over TLS": listen.secures_turn,
         "TURN": listen.turn and listen.plain,
         "pages": listen.web and settings.web,
-        "gateway": listen.web and has_gateway,
+        "gateway": listen.web and has_gateway and not listen.http_port,
+        "gateway (http-port)": listen.http_port,
         "redirect to HTTPS": listen.redirect_to,
         "SIP over WebSocket": listen.web and has_sip,
     }

@@ -17,6 +17,7 @@ from b2bua.settings import (
     PhoneSettings,
     ServerSettings,
     SipAddress,
+    SrtpMode,
 )
 from b2bua.srv import IpVersion
 from b2bua.upstreams import PoolTimes, Server
@@ -105,6 +106,10 @@ def lab_settings(chosen: Chosen) -> LabSettings | None:
         problem = "the lab is on, and its SIP Servers speak UDP"
         accepted = "transport = udp, or [lab] enabled = false"
         chosen.complain(Level.ERROR, B2BUA, "transport", problem, accepted)
+    if chosen.one(RSMP, "sip-srtp-mode", SRTP_MODE) == SrtpMode.STRICT:
+        problem = "the lab is on, and its SIP Servers have no SRTP"
+        accepted = "sip-srtp-mode = optional, or [lab] enabled = false"
+        chosen.complain(Level.ERROR, RSMP, "sip-srtp-mode", problem, accepted)
     return LabSettings(password=LAB_PASSWORD)
 
 
@@ -155,6 +160,7 @@ def b2bua_settings(
         gateway=gateway_settings(chosen) if browsers else None,
         avpf=not chosen.one(RSMP, "sip-no-avpf", BOOLEAN),
         feedback=not chosen.one(RSMP, "sip-no-rtcpfb", BOOLEAN),
+        srtp=SrtpMode(chosen.one(RSMP, "sip-srtp-mode", SRTP_MODE)),
     )
     _check(chosen, settings)
     return settings
@@ -283,7 +289,7 @@ def _limits(chosen: Chosen) -> CallLimits:
 
 
 def _check(chosen: Chosen, settings: B2buaSettings) -> None:
-    _check_srtp(chosen)
+    _check_srtp(chosen, settings)
     _check_web(chosen, settings)
     _check_loop(chosen, settings)
     _check_pairs(chosen, settings)
@@ -293,14 +299,12 @@ def _check(chosen: Chosen, settings: B2buaSettings) -> None:
         chosen.complain(Level.NOTICE, RSMP, "sip-register", problem, accepted)
 
 
-def _check_srtp(chosen: Chosen) -> None:
-    mode = chosen.one(RSMP, "sip-srtp-mode", SRTP_MODE)
-    if mode == "none":
+def _check_srtp(chosen: Chosen, settings: B2buaSettings) -> None:
+    if settings.srtp is SrtpMode.NONE or settings.servers.srv_transport == "TLS":
         return
-    level = Level.ERROR if mode == "strict" else Level.WARNING
-    problem = "media of SIP phones is not encrypted yet, all of it would go in the clear"
-    accepted = "sip-srtp-mode = none, on a network that you trust"
-    chosen.complain(level, RSMP, "sip-srtp-mode", problem, accepted, mode)
+    problem = "the keys go to the SIP Server in the clear: whoever reads SIP can decrypt"
+    accepted = "[b2bua] transport = tls"
+    chosen.complain(Level.WARNING, RSMP, "sip-srtp-mode", problem, accepted, settings.srtp.value)
 
 
 def _check_web(chosen: Chosen, settings: B2buaSettings) -> None:

@@ -12,7 +12,7 @@ from suite.chosen import Chosen
 from suite.config_listen import SUITE, web_hosts
 from suite.config_sip_listen import RSMP, allows_six, is_six
 from suite.config_tls import CERTIFICATE, check_pem, check_plain_key, named_file
-from suite.config_web import B2BUA, GATEWAY, is_beyond, networks
+from suite.config_web import GATEWAY, is_beyond, networks
 from suite.diagnostics import Level
 from suite.machine import Machine
 from suite.option_kinds import BOOLEAN, LISTEN_HOST, LOCALHOST, PORT, PORT_OR_OFF, PORTS
@@ -31,6 +31,7 @@ def gateway_listeners(chosen: Chosen, machine: Machine, *, lab: bool) -> tuple[T
         plain=False,
         turn=False,
         web=True,
+        http_port=True,
         plain_http=not secure,
         https_certificate=secure and chosen.is_set(RSMP, "https-cert"),
     )
@@ -96,13 +97,11 @@ def check_exposed_gateway(
         problem = "everybody who reaches http-port may call any number"
         accepted = "false; or anonymous-destinations in [gateway]"
         chosen.complain(Level.WARNING, RSMP, "allow-anonymous-user", problem, accepted)
-    if any(not network.is_loopback for network in phones.networks):
-        problem = "browsers there sign in as any DN without a password"
-        accepted = "what is meant where a proxy or a firewall guards them; else [users]"
-        chosen.complain(Level.WARNING, B2BUA, "phone-networks", problem, accepted)
-    elif settings.registered and not phones.users:
-        problem = "no browser can sign in with one of these: there are no passwords"
-        accepted = "passwords in [users], or phone-networks in [b2bua] for those who need none"
+    if settings.registered and not gateway.networks:
+        problem = "browsers sign in as any of these without a password"
+        if phones.users:
+            problem += f", but for {len(phones.users)} of [users]"
+        accepted = "passwords in [users], or client-networks in [gateway]"
         chosen.complain(Level.WARNING, RSMP, "sip-register", problem, accepted)
 
 

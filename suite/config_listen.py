@@ -99,6 +99,7 @@ def merged(one: TcpListen, other: TcpListen) -> TcpListen:
         turn_over_tls=one.secures_turn or other.secures_turn,
         web=one.web or other.web,
         proxy_from=one.proxy_from or other.proxy_from,
+        http_port=one.http_port or other.http_port,
         plain_http=one.plain_http or other.plain_http,
         https_certificate=one.https_certificate or other.https_certificate,
         redirect_to=one.redirect_to or other.redirect_to,

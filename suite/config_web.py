@@ -5,10 +5,11 @@ Media of browsers and their sessions, as sections [rsmp] and [gateway] have them
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
+from b2bua.net.dtls_identity import DtlsIdentity, DtlsIdentityError
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.settings import (
     DtlsSettings,
@@ -66,8 +67,6 @@ OF_SIP = frozenset(
     }
 )
 """Options that mean something without any browser, so none of them switches the gateway on."""
-FEEDBACK = ("nack", "nack pli", "ccm fir")
-"""What browsers are told of RTCP feedback for video (RFC 4585, RFC 5104)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,6 @@ def web_media_settings(
     """ICE, DTLS and SDP of browsers; what contradicts is reported on the way."""
     addresses = _ice_addresses(chosen, machine, lab=lab)
     _check_inert(chosen)
-    nack = chosen.one(RSMP, "web-nack-enabled", BOOLEAN)
     return WebMediaSettings(
         addresses=addresses,
         external=_external(chosen, addresses),
@@ -126,11 +124,10 @@ def web_media_settings(
             codecs=chosen.one(RSMP, "codecs", CODECS),
             disallowed=chosen.maybe(RSMP, "web-disallowed-codecs", CODECS) or (),
             transcoding=False,
-            feedback=FEEDBACK if nack else FEEDBACK[1:],
         ),
         bundle=chosen.one(RSMP, "web-media-bundle", BOOLEAN),
         bundle_only=chosen.one(RSMP, "web-offer-bundle-only", BOOLEAN),
-        nack=nack,
+        nack=chosen.one(RSMP, "web-nack-enabled", BOOLEAN),
         picture_interval=_picture_interval(chosen),
         allows_peer=IcePeers(loopback=any(is_loopback(host) for host in addresses)),
     )
@@ -232,6 +229,7 @@ def _turn_access(chosen: Chosen) -> TurnAccess | None:
 
 
 def _dtls_settings(chosen: Chosen, machine: Machine, folders: Folders) -> DtlsSettings:
+    before = chosen.faults
     certificate, key = _dtls_files(chosen, machine, folders.configuration)
     enabled = chosen.one(RSMP, "web-enable-dtls", BOOLEAN)
     silent = chosen.one(RSMP, "web-disable-sdes", BOOLEAN)
@@ -246,7 +244,7 @@ def _dtls_settings(chosen: Chosen, machine: Machine, folders: Folders) -> DtlsSe
     if not enabled:
         problem = "no browser of today can be talked to: all of them want DTLS"
         chosen.complain(Level.WARNING, RSMP, "web-enable-dtls", problem, "true")
-    return DtlsSettings(
+    settings = DtlsSettings(
         certificate=certificate,
         key=key,
         key_password=chosen.maybe(RSMP, "web-dtls-keypassword", SECRET),
@@ -256,6 +254,19 @@ def _dtls_settings(chosen: Chosen, machine: Machine, folders: Folders) -> DtlsSe
         offers_sdes=not silent or not enabled,
         accepts_sdes=not refuses,
     )
+    if chosen.faults == before:
+        _check_identity(chosen, settings)
+    return settings
+
+
+def _check_identity(chosen: Chosen, settings: DtlsSettings) -> None:
+    """Report what DTLS could not begin with; here no certificate of this install is made."""
+    try:
+        DtlsIdentity.load(replace(settings, state_directory=None))
+    except DtlsIdentityError as error:
+        option = "web-dtls-privatekey" if error.about == settings.key else CERTIFICATE_OPTION
+        accepted = "a certificate and its key, both PEM"
+        chosen.complain(Level.ERROR, RSMP, option, error.problem, accepted, str(error.about))
 
 
 def _dtls_files(chosen: Chosen, machine: Machine, folder: Path) -> tuple[Path | None, Path | None]:

@@ -2,8 +2,7 @@
 When a connection with HTTP has to end, whatever its client does.
 
 A stranger has a fixed time, however slowly bytes come. A request that is here whole is answered
-first. A browser that has signed in, which a request of it that is held shows, gets the time anew
-with each answer.
+first. A browser that has signed in gets the time anew with each answer.
 """
 
 from __future__ import annotations
@@ -55,12 +54,16 @@ class HttpDeadline:
         """A request is here whole, and is being answered."""
         self._is_answering = True
 
-    def held(self) -> None:
-        """It waits for something to tell, which only a client that has signed in may do."""
-        self.stop()
+    def known(self) -> None:
+        """Its client has signed in."""
         if not self._is_known:
             self._is_known = True
             self._signed_in()
+
+    def held(self) -> None:
+        """It waits for something to tell, which only a client that has signed in may do."""
+        self.stop()
+        self.known()
 
     def answered(self) -> None:
         """The answer has been written."""

@@ -97,6 +97,7 @@ class IncomingStream(Protocol):
         self._http: HttpDeadline | None = None
         self._is_stranger = False
         self._in_handshake = False
+        self._is_http_stranger = False
         self._is_over = False
 
     def connectionMade(self) -> None:
@@ -129,6 +130,7 @@ class IncomingStream(Protocol):
             self._admission.refused["TLS handshake failed"] += 1
         self._count_stranger(False)
         self._count_handshake(False)
+        self._count_http(False)
         self.receive = _ignore
         lost, self.lost = self.lost, _nothing_to_lose
         lost(reason)
@@ -303,7 +305,11 @@ class IncomingStream(Protocol):
         layer.receive(first)
 
     def _serve_pages(self, layer: IncomingStream | Decrypted, first: bytes) -> None:
+        if not self._admission.admits_http(self.client[0]):
+            self.refuse("too many HTTP connections of one address")
+            return
         self._admission.identified["HTTPS" if layer.is_secure else "HTTP"] += 1
+        self._count_http(True)
         self._serve_http_by(self._http_protocol(layer), layer, first)
 
     def _serve_http_by(
@@ -314,7 +320,7 @@ class IncomingStream(Protocol):
             self._limits.http_lifetime,
             too_late=partial(self.refuse, "HTTP connection over its time"),
             close=layer.wire.loseConnection,
-            signed_in=partial(self._count_stranger, False),
+            signed_in=self._signed_in,
         )
         if isinstance(channel, PageChannel):
             channel.deadline = self._http
@@ -363,6 +369,15 @@ class IncomingStream(Protocol):
         if is_stranger is not self._is_stranger:
             self._is_stranger = is_stranger
             self._admission.count_stranger(self.client[0], 1 if is_stranger else -1)
+
+    def _signed_in(self) -> None:
+        self._count_stranger(False)
+        self._count_http(False)
+
+    def _count_http(self, is_stranger: bool) -> None:
+        if is_stranger is not self._is_http_stranger:
+            self._is_http_stranger = is_stranger
+            self._admission.count_http(self.client[0], 1 if is_stranger else -1)
 
     def _count_handshake(self, in_handshake: bool) -> None:
         if in_handshake is not self._in_handshake:

@@ -151,10 +151,10 @@ WEB = (
         "sip-srtp-mode",
         SRTP_MODE,
         "none",
-        "SRTP on the SIP side.",
+        "SRTP on the SIP side, by keys in SDP: none; optional, offered beside RTP in an m-line of "
+        "its own, and either is taken; strict, calls without it are refused. The keys are as "
+        "secret as SIP is: use TLS.",
         SECURITY,
-        status=Status.NOT_YET,
-        reason="media of SIP phones is not encrypted yet",
     ),
     _rsmp(
         "stun-server",

@@ -40,6 +40,8 @@ class TcpListen:
     """Serve TURN within TLS too; off where TLS is there for the pages only."""
     web: bool = False
     """Serve the pages (over TLS; over plain HTTP to this machine only, others are redirected)."""
+    http_port: bool = False
+    """It is the gateway's own, [rsmp] http-port."""
     plain_http: bool = False
     """Serve the pages over plain HTTP to everybody, as behind a proxy that has the certificate."""
     https_certificate: bool = False

@@ -59,5 +59,9 @@ def _sentence(unit: Unit, failure: Failure) -> tuple[LogEvent, str]:
     if isinstance(error, GatewayFault):
         return error.event, f"{error.text}: {error}"
     text = f"{unit.name} cannot be opened: {error}"
-    pages = "pages" in str(getattr(unit, "serves", ""))
+    serves = str(getattr(unit, "serves", ""))
+    if "http-port" in serves:
+        guide = "Failed to start ROAP server. Check the [rsmp]:[http-port] parameter"
+        return LogEvent.PAGES_NOT_SERVED, f"{guide}: {text}"
+    pages = "pages" in serves
     return LogEvent.PAGES_NOT_SERVED if pages else LogEvent.LISTENER_NOT_OPENED, text

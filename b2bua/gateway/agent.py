@@ -22,13 +22,15 @@ from b2bua.bodies import NotAcceptable, session_description
 from b2bua.calls import SELF, number_of
 from b2bua.core import Randomness
 from b2bua.gateway import texts
-from b2bua.gateway.call import Call, Gathered, RoapState, key_of
+from b2bua.gateway.call import Call, key_of
 from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.roap import HIGHEST_TIE_BREAKER, ErrorType, MessageType, RoapMessage
+from b2bua.gateway.roap_states import RoapState
 from b2bua.gateway.session import Session
 from b2bua.gateway.sessions import Sessions
 from b2bua.gateway.statistics import describe
 from b2bua.gateway.texts import Bye, GetStats, Info, Posted
+from b2bua.gateway.to_page import Gathered
 from b2bua.media_plane import StreamCounters
 from b2bua.settings import B2buaSettings
 from b2bua.sip.headers import CSeq, NameAddr
@@ -36,7 +38,7 @@ from b2bua.sip.hop import Hop
 from b2bua.sip.invite_server import InviteServerUsage
 from b2bua.sip.invite_usage import InviteUsage
 from b2bua.sip.message import Message, Request, Response
-from b2bua.sip.outputs import RequestReceived, ResponseReceived, Send
+from b2bua.sip.outputs import RequestReceived, ResponseReceived, Send, Terminated
 from b2bua.sip.server_transaction import ServerTransaction
 from b2bua.sip.timers import Deadlines, Timers, earliest
 from b2bua.sip.transaction import OutOfPlace
@@ -69,6 +71,8 @@ _LONGEST_NUMBER: Final = 64
 _REFRESH: Final = 0.8
 """Of its time, after which a binding is refreshed."""
 _EXPIRES: Final = 3600
+_RETRY: Final = 30.0
+"""Seconds until a refresh that was refused is tried again."""
 
 Counters = Callable[[Hop, str], Mapping[str, StreamCounters]]
 """What the media of the B2BUA's leg of a dialog have moved, by kind; the dialog's Call-ID."""
@@ -154,7 +158,10 @@ class Agent:
 
     def _registered(self, session: Session, response: Response, now: float) -> None:
         session.register_status = response.status
-        if response.status != 200 or session.is_over:
+        if session.is_over:
+            return
+        if response.status != 200:
+            self._refreshes.set(session, now + _RETRY)
             return
         contact = _contact(session.hop)
         granted = [c.expires for c in response.contacts if c.uri.matches(contact.uri)]
@@ -309,6 +316,8 @@ class Agent:
             if session is not None and not output.response.is_provisional:
                 del self._registers[output.transaction]
                 self._registered(session, output.response, now)
+        elif isinstance(output, Terminated):
+            self._registers.pop(output.transaction, None)
 
     def _take_event(self, event: UsageEvent, now: float) -> None:
         if isinstance(event, Invited):
@@ -400,7 +409,7 @@ class Agent:
         event = transaction.request.event
         text = None if event is None else texts.EVENTS.get(event.value.lower())
         if text is not None:
-            call.session.mailbox.put(Letter(call.peer, text))
+            call.to_page.tell(text)
 
     def _take_info(
         self, call: Call, usage: InviteUsage, transaction: ServerTransaction, now: float

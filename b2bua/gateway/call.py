@@ -22,11 +22,10 @@ which has 491, offers again. Pages that spell ``tieBreaker`` as the draft has it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from b2bua.gateway import texts
-from b2bua.gateway.candidates import fragments, origin_of, with_gathered
+from b2bua.gateway.candidates import origin_of
 from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.roap import (
     ErrorType,
@@ -36,6 +35,8 @@ from b2bua.gateway.roap import (
     SessionId,
     write,
 )
+from b2bua.gateway.roap_states import RoapInput, RoapState, complete
+from b2bua.gateway.to_page import Gathered, ToPage
 from b2bua.sip.dialog import Dialog
 from b2bua.sip.invite_server import InviteServerUsage
 from b2bua.sip.invite_usage import InviteUsage
@@ -51,58 +52,7 @@ OK_WITHIN: Final = 5.0
 """Seconds after which an ANSWER counts as taken although no OK has come."""
 _KEPT: Final = 32
 
-Gathered = Callable[[str, Callable[[tuple[str, ...]], None]], None]
-"""Calls back with the candidates of an ``ice-ufrag`` that are not in our description."""
 Key = tuple[MessageType, int, SessionId, str]
-
-
-class RoapState(IntEnum):
-    """Whose message is awaited."""
-
-    NEW = 0
-    OFFER_IN = 1
-    """The page's offer has no answer yet."""
-    ANSWERED = 2
-    """It has one, which the page has not confirmed."""
-    OFFER_OUT = 3
-    CONFIRMING = 4
-    """The page has answered; the B2BUA has not acknowledged it."""
-    STABLE = 5
-    SOLICITED = 6
-    """The page has been asked for an offer."""
-    OVER = 7
-
-
-class RoapInput(IntEnum):
-    """What happens to the exchange."""
-
-    PAGE_OFFER = 0
-    PAGE_ANSWER = 1
-    PAGE_OK = 2
-    PAGE_ERROR = 3
-    OFFER = 4
-    """The B2BUA offers."""
-    ANSWER = 5
-    """It answers."""
-    ACK = 6
-    """The page's answer is in force."""
-    SOLICIT = 7
-    FAILED = 8
-    """The page's offer was refused."""
-    RETRACTED = 9
-    """The B2BUA has taken its own back, or has had our refusal of it."""
-    LATE = 10
-    """The deadline of the state is over."""
-
-
-class _Waiting:
-    """A message to the page that waits for candidates."""
-
-    __slots__ = ("is_offer", "left", "message")
-
-    def __init__(self, message: RoapMessage) -> None:
-        self.message = message
-        self.left = set(fragments(message.sdp))
 
 
 class Call:
@@ -140,7 +90,7 @@ class Call:
         self._page_id: SessionId = None
         self._page_offers_first = False
         self._tie_breaker = tie_breaker
-        self._gathered = gathered
+        self.to_page = ToPage(session.mailbox, peer, gathered)
         self._seq = 0
         self._latest: RoapMessage | None = None
         """The page's latest offer."""
@@ -152,8 +102,6 @@ class Call:
         self._kept_offer: tuple[bytes, Dialog | None] | None = None
         """An offer of the B2BUA that waits for the page's OK."""
         self._dialog: Dialog | None = None
-        self._outgoing: list[_Waiting] = []
-        self._offer_letter: Letter | None = None
 
     # What the page says.
 
@@ -238,37 +186,33 @@ class Call:
             return
         self.state = RoapState.OVER
         self.deadline = None
-        self._outgoing.clear()
-        mailbox = self.session.mailbox
-        letter = self._offer_letter
-        if letter is not None and mailbox.withdraw(letter) and not self.is_known:
-            return
-        if not self.is_known and letter is None:
+        was_out = self.to_page.take_back()
+        if not self.is_known and not was_out:
             return
         if error is not None:
-            mailbox.put(Letter(self.peer, self._error(error, reason, self._latest)))
-        mailbox.put(Letter(self.peer, texts.BYE))
+            self.to_page.tell(self._error(error, reason, self._latest))
+        self.to_page.tell(texts.BYE)
 
     def forget(self) -> None:
         """End it because the page wants to, or is gone: it is told nothing."""
         self.state = RoapState.OVER
         self.deadline = None
-        self._outgoing.clear()
-        if self._offer_letter is not None:
-            self.session.mailbox.withdraw(self._offer_letter)
+        self.to_page.take_back()
 
     def delivered(self, letter: Letter) -> bool:
         """Note that a letter is on its way; whether it was the OFFER that rings the page."""
-        if letter is not self._offer_letter:
+        if not self.to_page.delivered(letter):
             return False
-        self._offer_letter = None
         was_known, self.is_known = self.is_known, True
         return not was_known
 
     # Effects.
 
     def _take(self, given: RoapInput, now: float, argument: object = None) -> None:
-        effect, state = TABLE[self.state][given]
+        row = TABLE[self.state].get(given)
+        if row is None:
+            return
+        effect, state = row
         if state is not self.state:
             self.deadline = None
             self.state = state
@@ -315,21 +259,18 @@ class Call:
         self._tie_breaker = 1 + self._tie_breaker // 2
         if equal:
             # Neither has won: ours is taken back too, and the B2BUA offers again.
-            self._tell(self._error(ErrorType.DOUBLECONFLICT, "", message))
+            self.to_page.tell(self._error(ErrorType.DOUBLECONFLICT, "", message))
             self._take_back(now)
             self.state = RoapState.STABLE
         else:
-            self._tell(self._error(ErrorType.CONFLICT, "", message))
+            self.to_page.tell(self._error(ErrorType.CONFLICT, "", message))
             self.deadline = now + ANSWER_WITHIN
             self.state = RoapState.OFFER_OUT
         return True
 
     def _take_back(self, now: float) -> None:
         """Our offer is out no more: the page does not see it, or ignores it."""
-        self._outgoing.clear()
-        if self._offer_letter is not None:
-            self.session.mailbox.withdraw(self._offer_letter)
-            self._offer_letter = None
+        self.to_page.take_back()
         self._refuse_theirs(491, now)
 
     def _refuse_theirs(self, status: int, now: float) -> None:
@@ -395,7 +336,7 @@ class Call:
         attached = () if self.is_known else self.attached
         if self.is_known:
             self.deadline = now + ANSWER_WITHIN
-        self._send(
+        self.to_page.send(
             RoapMessage(
                 type=MessageType.OFFER,
                 seq=self._seq,
@@ -439,11 +380,11 @@ class Call:
         offer = self._latest
         self._answered = offer
         self.deadline = now + OK_WITHIN
-        self._send(self._reply(MessageType.ANSWER, offer, body))
+        self.to_page.send(self._reply(MessageType.ANSWER, offer, body))
 
     def _send_ok(self, now: float, argument: object) -> None:
         offerer, answerer, seq = self._ours
-        self._tell(
+        self.to_page.tell(
             write(
                 RoapMessage(
                     type=MessageType.OK,
@@ -457,26 +398,23 @@ class Call:
     def _send_invite(self, now: float, argument: object) -> None:
         if self.is_known:
             self.deadline = now + ANSWER_WITHIN
-            self._tell(texts.INVITE)
-        else:
-            self._offer_letter = self._tell(texts.INVITE)
+        self.to_page.invite()
 
     def _tell_failure(self, now: float, argument: object) -> None:
         """The page's offer was refused; what was agreed before goes on."""
-        self._tell(self._error(ErrorType.FAILED, f"refused: {argument}", self._latest))
+        self.to_page.tell(self._error(ErrorType.FAILED, f"refused: {argument}", self._latest))
 
     def _take_offer_back(self, now: float, argument: object) -> None:
         """The B2BUA does not want its offer answered any more."""
-        self._outgoing.clear()
-        if self._offer_letter is not None:
-            self.session.mailbox.withdraw(self._offer_letter)
-            self._offer_letter = None
+        self.to_page.take_back()
 
     def _give_up_offer(self, now: float, argument: object) -> None:
         """The page has not noticed our offer: the B2BUA is to try again."""
         self._take_back(now)
 
-    # Letters.
+    def confirm_shutdown(self, message: RoapMessage) -> None:
+        """Answer a SHUTDOWN."""
+        self.to_page.tell(write(self._reply(MessageType.OK, message)))
 
     def _reply(
         self, kind: MessageType, offer: RoapMessage | None, body: bytes = b""
@@ -501,42 +439,6 @@ class Call:
             )
         )
 
-    def confirm_shutdown(self, message: RoapMessage) -> None:
-        """Answer a SHUTDOWN."""
-        self.session.mailbox.put(Letter(self.peer, write(self._reply(MessageType.OK, message))))
-
-    def _tell(self, text: str) -> Letter:
-        letter = Letter(self.peer, text)
-        self.session.mailbox.put(letter)
-        return letter
-
-    def _send(self, message: RoapMessage) -> None:
-        """Send a description when its candidates are known, and what came before has left."""
-        waiting = _Waiting(message)
-        self._outgoing.append(waiting)
-        for fragment in tuple(waiting.left):
-            self._gathered(fragment, self._taker(waiting, fragment))
-        self._flush()
-
-    def _taker(self, waiting: _Waiting, fragment: str) -> Callable[[tuple[str, ...]], None]:
-        def take(candidates: tuple[str, ...]) -> None:
-            if fragment not in waiting.left or waiting not in self._outgoing:
-                return
-            waiting.left.discard(fragment)
-            if candidates:
-                body = with_gathered(waiting.message.sdp, fragment, candidates)
-                waiting.message = _with_body(waiting.message, body)
-            self._flush()
-
-        return take
-
-    def _flush(self) -> None:
-        while self._outgoing and not self._outgoing[0].left:
-            message = self._outgoing.pop(0).message
-            letter = self._tell(write(message))
-            if message.type is MessageType.OFFER:
-                self._offer_letter = letter
-
 
 def key_of(message: RoapMessage) -> Key:
     """What copies of a message have in common; numbers begin anew with each new connection."""
@@ -548,18 +450,6 @@ def _message(argument: object) -> RoapMessage:
     if not isinstance(argument, RoapMessage):
         raise TypeError("no message of the page")
     return argument
-
-
-def _with_body(message: RoapMessage, body: bytes) -> RoapMessage:
-    return RoapMessage(
-        type=message.type,
-        seq=message.seq,
-        offerer=message.offerer,
-        answerer=message.answerer,
-        sdp=body,
-        tie_breaker=message.tie_breaker,
-        attached=message.attached,
-    )
 
 
 def _is_ringing(usage: InviteUsage) -> bool:
@@ -575,7 +465,7 @@ _OF_PAGE: Final[Mapping[MessageType, RoapInput]] = {
 
 Effect = Callable[[Call, float, object], None]
 _S, _I, _C = RoapState, RoapInput, Call
-_ROWS: Final[dict[RoapState, dict[RoapInput, tuple[Effect, RoapState]]]] = {
+_ROWS: Final[Mapping[RoapState, Mapping[RoapInput, tuple[Effect, RoapState]]]] = {
     _S.NEW: {
         _I.OFFER: (_C._send_offer, _S.OFFER_OUT),
         _I.SOLICIT: (_C._send_invite, _S.SOLICITED),
@@ -623,81 +513,5 @@ _ROWS: Final[dict[RoapState, dict[RoapInput, tuple[Effect, RoapState]]]] = {
     },
     _S.OVER: {},
 }
-IGNORED: Final[dict[RoapState, dict[RoapInput, str]]] = {
-    _S.NEW: {
-        _I.PAGE_OFFER: "the OFFER that begins a call is taken by begin",
-        _I.PAGE_ANSWER: "nothing was offered",
-        _I.PAGE_OK: "nothing was answered",
-        _I.PAGE_ERROR: "nothing was sent",
-        _I.ANSWER: "nothing was offered",
-        _I.ACK: "nothing was answered",
-        _I.FAILED: "nothing was offered",
-        _I.RETRACTED: "nothing was offered",
-        _I.LATE: "it has no deadline",
-    },
-    _S.OFFER_IN: {
-        _I.PAGE_ANSWER: "late: its own offer took our offer's place",
-        _I.PAGE_OK: "a copy",
-        _I.PAGE_ERROR: "late: about what its own offer took the place of",
-        _I.ACK: "of the exchange before",
-        _I.RETRACTED: "our own refusal of it",
-        _I.LATE: "it has no deadline: the B2BUA answers or refuses",
-    },
-    _S.ANSWERED: {
-        _I.PAGE_ANSWER: "a copy, or late",
-        _I.ANSWER: "it has been given: this one confirms it",
-        _I.ACK: "it is the page's offer that is in force",
-        _I.FAILED: "the page has no offer out",
-    },
-    _S.OFFER_OUT: {
-        _I.PAGE_OK: "a copy",
-        _I.OFFER: "the user agent lets one offer in at a time",
-        _I.ANSWER: "the page has not offered",
-        _I.ACK: "of the exchange before",
-        _I.SOLICIT: "the user agent lets one offer in at a time",
-        _I.FAILED: "the page has no offer out",
-    },
-    _S.CONFIRMING: {
-        _I.PAGE_ANSWER: "a copy",
-        _I.PAGE_OK: "a copy",
-        _I.PAGE_ERROR: "it has answered; its BYE would end the call",
-        _I.ANSWER: "the page has not offered",
-        _I.FAILED: "the page has no offer out",
-        _I.LATE: "it has no deadline: the user agent waits for the ACK",
-    },
-    _S.STABLE: {
-        _I.PAGE_ANSWER: "a copy, or to what was taken back",
-        _I.PAGE_OK: "a copy",
-        _I.PAGE_ERROR: "about what is over",
-        _I.ANSWER: "it has been given: this one confirms it",
-        _I.ACK: "it is in force",
-        _I.FAILED: "the page has no offer out",
-        _I.RETRACTED: "our own refusal of it",
-        _I.LATE: "it has no deadline",
-    },
-    _S.SOLICITED: {
-        _I.PAGE_ANSWER: "nothing was offered to it",
-        _I.PAGE_OK: "a copy",
-        _I.OFFER: "the user agent lets one offer in at a time",
-        _I.ANSWER: "nothing was offered to the B2BUA",
-        _I.ACK: "of the exchange before",
-        _I.SOLICIT: "the user agent lets one offer in at a time",
-        _I.FAILED: "the page has no offer out",
-    },
-    _S.OVER: dict.fromkeys(RoapInput, "it is over"),
-}
-"""Why a pair has no row: nothing happens."""
-
-
-def _complete() -> dict[RoapState, dict[RoapInput, tuple[Effect, RoapState]]]:
-    table = {}
-    for state in RoapState:
-        rows, ignored = _ROWS[state], IGNORED[state]
-        if rows.keys() & ignored.keys() or len(rows) + len(ignored) != len(RoapInput):
-            raise ValueError(f"{state.name} is not complete")
-        table[state] = {**{given: (_C.nothing, state) for given in ignored}, **rows}
-    return table
-
-
-TABLE: Final = _complete()
-"""In this state, on that input: the effect, and the state that it then is in."""
+TABLE: Final = complete(_ROWS)
+"""In this state, on that input: the effect, and the state that the call then is in."""

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from b2bua.call_events import SignedIn, SignedOut, SignInRefused, Subscriber
 from b2bua.core import Randomness
 from b2bua.gateway.agent import Agent, Counters
-from b2bua.gateway.call import Gathered
 from b2bua.gateway.errors import SignInRefusal
 from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.session import Session
 from b2bua.gateway.sessions import Sessions
 from b2bua.gateway.texts import read_posted
+from b2bua.gateway.to_page import Gathered
 from b2bua.settings import B2buaSettings, GatewaySettings
 from b2bua.sip.hop import Hop
 from b2bua.sip.message import Message

@@ -24,8 +24,8 @@ class Ice:
     """
     All agents of one transport.
 
-    ``changed`` is called, never from within a method, when ``path``, ``selected`` or
-    ``has_expired`` may have changed. ``arrived`` takes what comes in at a relayed address.
+    ``changed`` is called, never from within a method, when ``path`` or ``selected`` may have
+    changed. ``arrived`` takes what comes in at a relayed address.
     """
 
     def __init__(
@@ -78,11 +78,13 @@ class Ice:
 
     def when_gathered(self, then: Callable[[tuple[str, ...]], None]) -> None:
         """Call with the candidates beside those of this machine; after a second with what is."""
-        gathering = self._gathering
-        gathering.when_done(
-            lambda: then(tuple(candidate.to_sdp() for candidate in gathering.candidates)),
-            self._terms.times.gathering,
-        )
+        told = {self._outside(base) for base in self._bases if base.kind == "host"}
+
+        def done() -> None:
+            found = self._gathering.candidates
+            then(tuple(one.to_sdp() for one in found if (one.host, one.port) not in told))
+
+        self._gathering.when_done(done, self._terms.times.gathering)
 
     # What the peer's SDP says
 
@@ -134,11 +136,6 @@ class Ice:
             return selected
         paths = [] if self._current.has_expired else self._current.paths
         return paths[0] if paths else None
-
-    @property
-    def has_expired(self) -> bool:
-        """Whether the peer's consent to be sent anything is gone."""
-        return self.selected is None and any(agent.has_expired for agent in self._agents)
 
     def is_authentic(self, path: Path) -> bool:
         """Whether a check that proves to be the peer's came that way."""

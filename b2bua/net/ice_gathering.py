@@ -187,7 +187,7 @@ class Gathering:
         finally:
             del self._queries[request.transaction_id]
         seen = answer.attributes.get("XOR-MAPPED-ADDRESS")
-        if seen is not None and seen != base.address:
+        if seen is not None:
             self.candidates.append(make_candidate("srflx", seen, base.preference, base.address))
 
     async def _allocate(self, access: TurnAccess) -> None:

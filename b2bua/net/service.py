@@ -7,7 +7,7 @@ are sent, and one delayed call is set for the next moment that it asks for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from math import ceil
 from typing import Final
@@ -21,7 +21,7 @@ from b2bua.core import B2bua, Vouched
 from b2bua.core import Randomness as CoreRandomness
 from b2bua.gateway.gateway import Gateway, HopClosed, Ready
 from b2bua.gateway.session import Session
-from b2bua.media_plane import MediaPlane, StreamCounters
+from b2bua.media_plane import MediaPlane, WebMediaPlane
 from b2bua.net.dns import Dns
 from b2bua.net.listening import SECURE, SipListen
 from b2bua.net.location import ServerLocator
@@ -126,7 +126,7 @@ class B2buaService:
             emit=self._tell,
             lend=self.core.lend,
             gathered=self._gathered,
-            counters=self._counters,
+            counters=self.core.media_counters,
             wall=_time_of_day,
         )
 
@@ -148,13 +148,13 @@ class B2buaService:
         """End calls and registrations within ``limit`` seconds, then close every address."""
         if not self._is_running:
             return self._close(None)
-        if self.gateway is not None:
+        self.core.shut_down(self._clock.seconds(), limit)
+        # Pages hear of the end of their calls by the polls that they have.
+        self._pump()
+        if self.gateway is not None and self.web is not None:
             self.gateway.end_all(self._clock.seconds())
             self._pump()
-        if self.web is not None:
             self.web.stop()
-        self.core.shut_down(self._clock.seconds(), limit)
-        self._pump()
         ended: Deferred[None] = Deferred()
         self._wait_for_end(ended, self._clock.seconds() + limit)
         return ended.addCallback(self._close)
@@ -300,8 +300,7 @@ class B2buaService:
     # What the gateway asks of media.
 
     def _gathered(self, fragment: str, then: Callable[[tuple[str, ...]], None]) -> None:
-        ask = getattr(self._plane, "when_gathered", None)
-        if ask is None:
+        if not isinstance(self._plane, WebMediaPlane):
             then(())
             return
 
@@ -309,11 +308,7 @@ class B2buaService:
             then(candidates)
             self._pump()
 
-        ask(fragment, take)
-
-    def _counters(self, hop: Hop, call_id: str) -> Mapping[str, StreamCounters]:
-        ask = getattr(self.core, "media_counters", None)
-        return {} if ask is None else dict(ask(hop, call_id))
+        self._plane.when_gathered(fragment, take)
 
     def _tell(self, event: Event) -> None:
         for subscriber in self._subscribers:

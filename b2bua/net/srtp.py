@@ -16,8 +16,8 @@ from b2bua.media_plane import SrtpKeys
 
 REPLAY_WINDOW: Final = 128
 """Packets that may come late."""
-RESEND_WINDOW: Final = 1024
-"""Packets of ours that may be sent again; some seconds of video."""
+SEND_WINDOW: Final = 1024
+"""Packets of ours that may be late: what is forwarded comes in any order."""
 MOST_SOURCES: Final = 256
 """SSRCs of a peer, each of which costs memory until the session ends."""
 
@@ -35,8 +35,8 @@ class SrtpSession:
     """
     Encrypts what we send and decrypts what the peer sends.
 
-    The same packet may be encrypted again, as a resend; another one under the same number and
-    SSRC must never be: it would give both away.
+    Nothing is encrypted twice under one number and SSRC: two such packets give both away. Whoever
+    may have to send a packet again keeps what came out.
     """
 
     __slots__ = ("_inbound", "_keys", "_outbound", "_sources")
@@ -67,7 +67,7 @@ class SrtpSession:
     # Once per packet: the cost is in benchmarks/srtp.py.
 
     def protect(self, packet: bytes) -> bytes | None:
-        """Encrypt an RTP packet; None if it is malformed, or longer than 1356 bytes."""
+        """Encrypt an RTP packet; None if it is malformed, too long (1356 bytes), or came before."""
         try:
             return self._outbound.protect(packet)
         except (Error, ValueError):
@@ -107,8 +107,7 @@ class SrtpSession:
 
 def _outbound(keys: SrtpKeys) -> Session:
     policy = _policy(keys.profile, keys.sends, Policy.SSRC_ANY_OUTBOUND)
-    policy.window_size = RESEND_WINDOW
-    policy.allow_repeat_tx = True
+    policy.window_size = SEND_WINDOW
     return Session(policy=policy)
 
 

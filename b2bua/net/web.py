@@ -7,6 +7,7 @@ when a newer one takes its place: an answer without a message would sign the old
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from twisted.web.http import Request
 from twisted.web.resource import IResource
 
 from b2bua.gateway.gateway import Gateway
+from b2bua.gateway.kinds import kind_of
 from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.session import Session
 from b2bua.net.web_access import Access
@@ -72,7 +74,11 @@ class WebInterface:
         """Those that are held."""
         self._answered: dict[Session, Poll] = {}
         """Those whose answers are in doubt."""
-        self._is_running = True
+        self._pages = pages(self)
+        self.received: Counter[str] = Counter()
+        """Messages of pages that were taken, by kind."""
+        self.sent: Counter[str] = Counter()
+        """Messages that polls were answered with, by kind."""
 
     @property
     def polls(self) -> int:
@@ -81,7 +87,7 @@ class WebInterface:
 
     def pages(self) -> Mapping[bytes, IResource]:
         """Children for the root of a site."""
-        return pages(self)
+        return self._pages
 
     def now(self) -> float:
         """The time."""
@@ -113,6 +119,7 @@ class WebInterface:
         del self._polls[session]
         self._answered[session] = poll
         poll.is_answered = True
+        self.sent[kind_of(letter.text)] += 1
         self.gateway.poll_ended(session, self.now())
         _write(poll.request, letter)
         poll.delayed = self.clock.callLater(FLUSHED_AFTER, poll.request.finish)
@@ -164,7 +171,6 @@ class WebInterface:
 
     def stop(self) -> None:
         """Close every poll."""
-        self._is_running = False
         for poll in list(self._polls.values()):
             self._close(poll)
 

@@ -16,6 +16,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from b2bua.gateway.errors import Malformed, SignInRefusal, TooLarge
+from b2bua.gateway.kinds import kind_of
 from b2bua.gateway.roap import LONGEST
 from b2bua.gateway.session import Session
 from b2bua.net.web_access import Client, Judgement, set_cors
@@ -54,13 +55,15 @@ class Leaf(Resource):
             return sentence(request, 403, "Not from this network.")
         if judgement is Judgement.REFUSED:
             return sentence(request, 403, "Not from this origin.")
+        if getattr(request, "postpath", None):
+            return sentence(request, 404, "There is nothing here.")
         if request.method == b"OPTIONS":
             return self._answer_preflight(request)
         if request.method not in self.methods:
             request.setHeader(b"allow", b", ".join((*self.methods, b"OPTIONS")))
             return sentence(request, 405, "Not by this method.")
         if _is_too_large(request, self.longest_body):
-            request.setHeader(b"connection", b"close")
+            _close_after(request)
             return sentence(request, 413, "This is too long.")
         return self.answer(request, client)
 
@@ -120,10 +123,10 @@ class SignInPage(Leaf):
         web = self.web
         try:
             session = web.gateway.sign_in(user, password, client.host, web.now())
-        except SignInRefusal as refused:
-            if refused.status == 503:
+        except SignInRefusal as error:
+            if error.status == 503:
                 request.setHeader(b"retry-after", _RETRY_AFTER)
-            return sentence(request, refused.status, f"Not signed in: {refused.reason}.")
+            return sentence(request, error.status, f"Not signed in: {error.reason}.")
         web.pump()
         if session.register_status not in _REGISTERED:
             web.gateway.end(session, "not-registered", web.now())
@@ -163,6 +166,7 @@ class MessagePage(Leaf):
         try:
             text = request.content.read().decode()
             web.gateway.post(session, read_query(request.uri).get("to", ""), text, web.now())
+            web.received[kind_of(text)] += 1
         except UnicodeDecodeError:
             return sentence(request, 400, "Not UTF-8.")
         except TooLarge as error:
@@ -252,6 +256,12 @@ def _cookie(sid: str, client: Client) -> bytes:
 
 def _unknown(request: Request) -> bytes:
     return sentence(request, 404, "There is no such session.")
+
+
+def _close_after(request: Request) -> None:
+    """End the connection with this answer."""
+    request.setHeader(b"connection", b"close")
+    request.channel.persistent = False
 
 
 def _is_too_large(request: Request, longest: int) -> bool:

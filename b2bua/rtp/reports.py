@@ -129,6 +129,17 @@ def lost_packets(sender: int, media: int, numbers: Sequence[int]) -> Feedback:
     return Feedback(kind=RTPFB, format=GENERIC_NACK, sender=sender, media=media, control=control)
 
 
+def missed_packets(feedback: Feedback, ssrc: int) -> list[int] | None:
+    """Return the numbers of ours that the peer misses; None for feedback of another kind."""
+    if (feedback.kind, feedback.format) != (RTPFB, GENERIC_NACK) or feedback.media != ssrc:
+        return None
+    numbers: list[int] = []
+    for first, more in _LOST.iter_unpack(feedback.control):
+        numbers.append(first)
+        numbers += [(first + step) & 0xFFFF for step in range(1, 17) if more >> (step - 1) & 1]
+    return numbers
+
+
 def translate(feedback: Feedback, stream: OutgoingStream, sender: int) -> Feedback | None:
     """
     Return feedback on a forwarded stream as feedback on the source that feeds it.

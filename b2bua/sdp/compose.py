@@ -227,6 +227,11 @@ def _narrowed(
     if local.setup_of(ours) is Setup.ACTPASS:
         passive = offer.setup_of(theirs) is Setup.ACTIVE
         medium = medium.with_attributes("setup", ["passive" if passive else "active"])
+    if medium.has("crypto"):
+        # An answer has the line that was taken, and no other.
+        tags = {line.tag for line in theirs.cryptos}
+        taken = [str(line) for line in ours.cryptos if line.tag in tags]
+        medium = medium.with_attributes("crypto", taken)
     return medium
 
 

@@ -26,8 +26,9 @@ KEY_SIZES: Final = {
     "AES_CM_128_HMAC_SHA1_32": 30,
 }
 """Bytes of key and salt together, by suite; best first."""
-OFFERED: Final = ("AEAD_AES_128_GCM", "AEAD_AES_256_GCM", "AES_CM_128_HMAC_SHA1_80")
-"""Whoever can do the short tag can do the long one; the short one is taken, but not offered."""
+OFFERED: Final = ("AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80")
+"""The others are taken, but not offered: whoever has them has one of these, and each line makes an
+INVITE longer, which has to fit into a datagram."""
 
 _SHORT_TAG: Final = "AES_CM_128_HMAC_SHA1_32"
 _INLINE: Final = "inline:"

@@ -60,6 +60,7 @@ _KNOWN: Final = 256
 _SOME_HOST: Final = "192.0.2.1"
 _SOME_ORIGIN: Final = f"- 0 0 IN IP4 {_SOME_HOST}"
 _SOME_PORT: Final = "9"
+_SECRET: Final = "a=crypto:"
 # Whatever these let stand in the o= line, for a port and for the address of the session is valid.
 _usual_head: Final = re.compile(
     r"v=0\r\no=([!-~]+ [0-9]{1,19} [0-9]{1,19} IN IP[46] [A-Za-z0-9.:_\-]{1,255})\r\n"
@@ -85,8 +86,8 @@ class MediaDescription(Section):
             raise SdpError("order", "m=")
         line = MediaLine.parse(self.lines[0][2:])
         heading, rest = (line.kind, line.protocol, line.formats), self.lines[1:]
-        is_short = sum(map(len, self.lines)) <= LONGEST_ALIKE
-        share = shared_readings if is_short else shared_readings.__wrapped__
+        is_alike = sum(map(len, self.lines)) <= LONGEST_ALIKE and not _has_secret(self.lines)
+        share = shared_readings if is_alike else shared_readings.__wrapped__
         object.__setattr__(self, "readings", share(heading, rest))
         object.__setattr__(self, "line", line)
 
@@ -314,7 +315,7 @@ def _read_like(text: str) -> SessionDescription | None:
 
     None where that is not easy to see; what is wrong is always left to ``_read``.
     """
-    if len(text) > LONGEST_ALIKE:
+    if len(text) > LONGEST_ALIKE or _SECRET in text:
         return None
     session, *media = text.split("\r\nm=")
     head = _usual_head(session)
@@ -353,6 +354,11 @@ def _known(text: str) -> SessionDescription:
     description = _read(text)
     description.shape.is_known = True
     return description
+
+
+def _has_secret(lines: tuple[str, ...]) -> bool:
+    """Whether there are keys: no two descriptions have the same, and none is to be kept."""
+    return any(line.startswith(_SECRET) for line in lines)
 
 
 def _text(data: bytes | str) -> str:

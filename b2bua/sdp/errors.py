@@ -17,7 +17,7 @@ SdpFault = Literal[
     "count",  # more lines, media, formats or candidates than are read
     "mismatch",  # an answer that is none to its offer, or a slot put to another use
     "address",  # media are at addresses of a family that we have none of
-    "encryption",  # media of a browser without a fingerprint and without keys that we take
+    "encryption",  # no fingerprint of a browser, or no keys, where media must be encrypted
     "ice",  # media of a browser without ICE credentials
     "media",  # no medium or no codec is left that both sides have
     "pending",  # an offer while one of ours is open

@@ -45,11 +45,6 @@ class PeerTransport:
     setup: Setup | None
     cryptos: tuple[Crypto, ...]
 
-    @property
-    def is_encrypted(self) -> bool:
-        """Whether there is anything to encrypt its media with."""
-        return bool(self.fingerprints or self.cryptos)
-
 
 def peer_transport(description: SessionDescription, slots: Sequence[int]) -> PeerTransport:
     """
@@ -68,7 +63,7 @@ def peer_transport(description: SessionDescription, slots: Sequence[int]) -> Pee
         is_lite=description.has("ice-lite"),
         fingerprints=tuple((each.hash, each.value) for each in fingerprints),
         setup=_first(map(description.setup_of, media)),
-        cryptos=media[0].cryptos,
+        cryptos=_first(each.cryptos for each in media) or (),
     )
 
 
@@ -129,13 +124,17 @@ def transport_attributes(
     ufrag: str,
     password: str,
     candidates: Sequence[str],
-    fingerprint: tuple[str, str] | None,
-    setup: Setup,
+    fingerprint: tuple[str, str],
+    setup: Setup | None,
     cryptos: Sequence[Crypto] = (),
 ) -> Attributes:
-    """What a slot of ours says of its transport; ``candidates`` is empty but for the first."""
+    """
+    What a slot of ours says of its transport.
+
+    ``setup`` is None where there is no DTLS; ``candidates`` is empty but for the first of a bundle.
+    """
     said: Attributes = [("ice-ufrag", ufrag), ("ice-pwd", password)]
-    if fingerprint is not None:
+    if setup is not None:
         said += [("fingerprint", " ".join(fingerprint)), ("setup", str(setup))]
     said += [("crypto", str(crypto)) for crypto in cryptos]
     said += [("candidate", text) for text in candidates]

@@ -39,6 +39,7 @@ from suite.datapath.media_pictures import PictureTimer
 from suite.datapath.media_plain import PlainEnd
 from suite.datapath.media_reports import ReportTimer
 from suite.datapath.media_silence import SilenceTimer
+from suite.datapath.media_trace import MediaTrace
 from suite.datapath.polled import PolledSockets
 from suite.datapath.sockets import udp_socket
 from suite.datapath.web_end import WebEnd
@@ -65,12 +66,17 @@ class MediaTotals:
         self.dropped.update(counters.dropped)
 
 
+TellOf = Callable[[TransportEvent, int, str], None]
+"""Hears what becomes of which transport, and what keeps media from flowing."""
+
+
 class TwinMediaPlane(PolledSockets):
     """
     The media plane of ``b2bua.media_plane`` without native code.
 
     ``randbelow`` chooses ports, SSRCs, first numbers and names, and must be unpredictable. Without
-    ``web`` there are no transports for browsers; with it ``loop`` is the one under the reactor.
+    ``web`` there are no transports for browsers; with it ``loop`` is the one under the reactor, and
+    making one raises DtlsIdentityError.
     """
 
     kind = "pure Python"
@@ -85,6 +91,8 @@ class TwinMediaPlane(PolledSockets):
         web: WebMediaSettings | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         times: IceTimes | None = None,
+        trace: MediaTrace | None = None,
+        tell_of: TellOf = lambda event, transport, trouble: None,
     ) -> None:
         super().__init__(reactor)
         self.seconds = clock.seconds
@@ -103,6 +111,10 @@ class TwinMediaPlane(PolledSockets):
         self._reports = ReportTimer(clock, self._report, lambda: interval(randbelow))
         self._pictures = PictureTimer(clock)
         self._transports: dict[int, WebTransport] = {}
+        self.transport_events: Counter[str] = Counter()
+        """What became of transports, by the words of TransportEvent."""
+        self._tell_of = tell_of
+        self._trace = trace
         self._web: WebTransports | None = None
         if web is not None:
             if loop is None:
@@ -171,6 +183,8 @@ class TwinMediaPlane(PolledSockets):
             self._ports.give_back(self._held.pop(end), now)
         elif isinstance(found, WebEnd):
             found.transport.remove(found)
+        if found.trace is not None:
+            found.trace.ended()
         counters = found.counters()
         self._moved.add(counters)
         return counters
@@ -181,10 +195,16 @@ class TwinMediaPlane(PolledSockets):
         """See b2bua.media_plane.WebMediaPlane."""
         if self._web is None:
             raise MediaPortsExhausted("no media of browsers: there are no ports for them")
-        transport = self._web.open(self, tell, controlling=controlling)
+        handle = next(self._numbers)
+
+        def told(event: TransportEvent) -> None:
+            self.transport_events[event.value] += 1
+            self._tell_of(event, handle, self._transports[handle].trouble)
+            tell(event)
+
+        transport = self._web.open(self, told, controlling=controlling)
         for sock in transport.sockets:
             self._watch(sock)
-        handle = next(self._numbers)
         self._transports[handle] = transport
         return handle
 
@@ -209,6 +229,7 @@ class TwinMediaPlane(PolledSockets):
         found.close()
         for sock in found.sockets:
             self._forget(sock)
+        self._moved.dropped.update(found.dropped)
         if self._web is not None:
             self._web.give_back(found.port, self.seconds())
 
@@ -231,6 +252,16 @@ class TwinMediaPlane(PolledSockets):
                 transport.ice.when_gathered(then)
                 return
         then(())
+
+    @property
+    def transports(self) -> int:
+        """Transports of browsers that are open."""
+        return len(self._transports)
+
+    @property
+    def handshakes(self) -> Counter[str]:
+        """DTLS handshakes, by how they ended."""
+        return Counter() if self._web is None else self._web.handshakes
 
     @property
     def free_web_ports(self) -> int:
@@ -256,6 +287,7 @@ class TwinMediaPlane(PolledSockets):
     def _add(self, end: MediaEnd) -> int:
         handle = next(self._numbers)
         self._ends[handle] = end
+        end.trace = None if self._trace is None else self._trace.of(handle)
         self._reports.add(handle, interval(self._randbelow, first=True))
         return handle
 

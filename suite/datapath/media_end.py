@@ -14,12 +14,20 @@ from typing import Protocol
 
 from b2bua.media_plane import StreamCounters, StreamTerms
 from b2bua.rtp.event import rescale
+from b2bua.rtp.kept import Kept
 from b2bua.rtp.latch import Latch, Source
 from b2bua.rtp.missing import Missing
 from b2bua.rtp.packet import HEADER, HEADER_SIZE, MARKER, PADDING, VERSION_2
-from b2bua.rtp.reports import Reports, lost_packets, picture_loss, translate
+from b2bua.rtp.reports import (
+    Reports,
+    lost_packets,
+    missed_packets,
+    picture_loss,
+    translate,
+)
 from b2bua.rtp.rtcp import Feedback, Goodbye, RtcpPacket
-from b2bua.rtp.stream import IncomingStream, OutgoingStream
+from b2bua.rtp.stream import VIDEO_RATE, IncomingStream, OutgoingStream
+from suite.datapath.media_trace import EndTrace
 
 PACKETS_PER_SOCKET = 32
 """Read from one socket before the others get their turn."""
@@ -59,6 +67,7 @@ class MediaEnd(ABC):
     __slots__ = (
         "_around",
         "_events",
+        "_kept",
         "_missing",
         "_second",
         "_send",
@@ -78,12 +87,11 @@ class MediaEnd(ABC):
         "reports",
         "sent_bytes",
         "terms",
+        "trace",
         "types",
     )
 
-    def __init__(
-        self, around: Surroundings, outgoing: OutgoingStream, name: bytes, send: Send
-    ) -> None:
+    def __init__(self, around: Surroundings, outgoing: OutgoingStream, name: bytes) -> None:
         self.peer: MediaEnd | None = None
         self.latch = Latch()
         self.incoming = IncomingStream()
@@ -101,13 +109,17 @@ class MediaEnd(ABC):
         """Datagrams of RTCP that left."""
         self.last_received: float | None = None
         self.dropped: dict[str, int] = {}
+        self.trace: EndTrace | None = None
+        """Writes packets down, where somebody reads that."""
         self._around = around
         self._events: dict[int, tuple[int, int]] = {}
         self._missing: Missing | None = None
+        self._kept: Kept | None = None
+        """What may be sent again; only of video, whose peers ask for it."""
         self._second = 0.0
         """When the second ends in which ``_taken`` packets came."""
         self._taken = 0
-        self._send: Send = send
+        self._send: Send = self._send_sealed
 
     def apply(self, terms: StreamTerms) -> None:
         """Take over what holds from now on; see b2bua.media_plane.StreamTerms."""
@@ -123,6 +135,11 @@ class MediaEnd(ABC):
             self._missing = None
         elif self._missing is None:
             self._missing = Missing(terms.nack_interval)
+        if not terms.takes_feedback or VIDEO_RATE not in self.rates.values():
+            self._kept = None
+        elif self._kept is None:
+            self._kept = Kept()
+        self._send = self._choose_send()
 
     # Receiving
 
@@ -143,6 +160,8 @@ class MediaEnd(ABC):
         self.received_bytes += size
         self.last_received = now
         self.incoming.receive(ssrc, sequence, timestamp, now, rate)
+        if self.trace is not None:
+            self.trace.rtp("in", self._around.view[:size])
         if self._missing is not None:
             self._miss(self._missing, ssrc, sequence, now)
         mapped, peer = self.types.get(number), self.peer
@@ -189,8 +208,23 @@ class MediaEnd(ABC):
     def heard_reports(self, packets: Iterable[RtcpPacket], now: float) -> None:
         """Take what the peer says in its RTCP; feedback goes on."""
         feedback = self.reports.read(packets, now)
+        if self._kept is not None:
+            feedback = [left for item in feedback if (left := self._resend(item, now)) is not None]
         if feedback and self.peer is not None:
             self.peer.pass_on(feedback, self.outgoing, now)
+
+    def _resend(self, feedback: Feedback, now: float) -> Feedback | None:
+        """Send again what the peer misses and is still here; return what is for the source."""
+        missed = missed_packets(feedback, self.outgoing.ssrc)
+        kept, target = self._kept, self.latch.target
+        if missed is None or kept is None or target is None:
+            return feedback
+        for sequence in missed:
+            packet = kept.again(sequence, now)
+            if packet is not None:
+                self.put(packet, target)
+        gone = [sequence for sequence in missed if not kept.has(sequence)]
+        return lost_packets(feedback.sender, feedback.media, gone) if gone else None
 
     def pass_on(self, feedback: list[Feedback], stream: OutgoingStream, now: float) -> None:
         """Send feedback on ``stream``, which our peer feeds, to our peer."""
@@ -216,6 +250,8 @@ class MediaEnd(ABC):
     def drop(self, reason: str) -> None:
         """Count a packet that went nowhere, by one of the words of StreamCounters."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
+        if self.trace is not None:
+            self.trace.dropped(reason)
 
     # Sending
 
@@ -229,7 +265,32 @@ class MediaEnd(ABC):
         reports.packets += 1
         reports.octets += octets
         self.sent_bytes += len(packet)
+        if self.trace is not None:
+            self.trace.rtp("out", packet)
         return True
+
+    def _choose_send(self) -> Send:
+        """Return the shortest way that does all that has to be done."""
+        return self._send_sealed if self._kept is None else self._send_kept
+
+    def _send_sealed(self, packet: bytes | memoryview, target: Source) -> None:
+        """Per packet, where packets are encrypted."""
+        self.put(self.seal(packet), target)
+
+    def _send_kept(self, packet: bytes | memoryview, target: Source) -> None:
+        """Per packet of video."""
+        assert self._kept is not None
+        data = self.seal(packet)
+        self._kept.keep(packet[2] << 8 | packet[3], data)
+        self.put(data, target)
+
+    @abstractmethod
+    def seal(self, packet: bytes | memoryview) -> bytes:
+        """Return a packet as it goes over the wire. Raises OSError for what cannot."""
+
+    @abstractmethod
+    def put(self, data: bytes, target: Source) -> object:
+        """Send what was sealed. Raises OSError."""
 
     def send_own(self, number: int, payload: bytes, advance: int, now: float, rate: int) -> None:
         """Send a packet of our own, if this end may send and knows where to."""
@@ -242,8 +303,13 @@ class MediaEnd(ABC):
 
     def send_control(self, now: float, *more: RtcpPacket) -> None:
         """Send our report, and ``more`` with it, if it is known where to."""
-        if self.can_control and self.put_control(self.reports.compound(now, *more)):
+        if not self.can_control:
+            return
+        datagram = self.reports.compound(now, *more)
+        if self.put_control(datagram):
             self.control_sent += 1
+            if self.trace is not None:
+                self.trace.rtcp("out", datagram)
 
     @property
     @abstractmethod

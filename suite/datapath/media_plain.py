@@ -23,6 +23,7 @@ from suite.datapath.media_end import (
     PACKETS_PER_SOCKET,
     SHORTEST,
     MediaEnd,
+    Send,
     Surroundings,
 )
 
@@ -40,7 +41,7 @@ class PlainEnd(MediaEnd):
         outgoing: OutgoingStream,
         name: bytes,
     ) -> None:
-        super().__init__(around, outgoing, name, sock.sendto)
+        super().__init__(around, outgoing, name)
         self.sock = sock
         self.control = ControlSocket(control, self, around)
         self.mux = False
@@ -50,15 +51,14 @@ class PlainEnd(MediaEnd):
 
     def apply(self, terms: StreamTerms) -> None:
         """Take over what holds from now on; see b2bua.media_plane.StreamTerms."""
+        if terms.keys != self._keys:
+            self._keys = terms.keys
+            self._srtp = None if terms.keys is None else SrtpSession(terms.keys, self._srtp)
         super().apply(terms)
         own = self.sock.getsockname()[0]
         self.latch.aim(usable(terms.remote, own))
         self.control.latch.aim(usable(terms.remote_rtcp, own))
         self.mux = terms.rtcp_mux
-        if terms.keys != self._keys:
-            self._keys = terms.keys
-            self._srtp = None if terms.keys is None else SrtpSession(terms.keys)
-            self._send = self.sock.sendto if self._srtp is None else self._send_protected
 
     def receive(self) -> int:
         """Per packet: what the peer sent goes out at the joined end."""
@@ -111,6 +111,8 @@ class PlainEnd(MediaEnd):
         except MalformedRtp:
             self.drop("malformed")
             return False
+        if self.trace is not None:
+            self.trace.rtcp("in", data)
         self.heard_reports(packets, now)
         return True
 
@@ -148,13 +150,22 @@ class PlainEnd(MediaEnd):
         self._around.buffer[: len(plain)] = plain
         return len(plain)
 
-    def _send_protected(self, packet: bytes | memoryview, target: Source) -> None:
-        """Per packet of SRTP."""
-        assert self._srtp is not None
-        data = self._srtp.protect(bytes(packet))
-        if data is None:
+    def _choose_send(self) -> Send:
+        if self._srtp is None and self._kept is None:
+            return self.sock.sendto
+        return super()._choose_send()
+
+    def seal(self, packet: bytes | memoryview) -> bytes:
+        """Per packet, where it is encrypted or kept. Raises OSError."""
+        data = bytes(packet)
+        sealed = data if self._srtp is None else self._srtp.protect(data)
+        if sealed is None:
             raise OSError(errno.EMSGSIZE, "no packet for SRTP")
-        self.sock.sendto(data, target)
+        return sealed
+
+    def put(self, data: bytes, target: Source) -> object:
+        """Send what was sealed. Raises OSError."""
+        return self.sock.sendto(data, target)
 
 
 class ControlSocket:

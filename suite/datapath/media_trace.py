@@ -109,10 +109,10 @@ class EndTrace:
         else:
             self._last_control = text
 
-    def dropped(self, reason: str, size: int) -> None:
+    def dropped(self, reason: str) -> None:
         """A packet that came went nowhere."""
         if self._shared.level >= MORE:
-            self._write(f"dropped {reason} size={size}")
+            self._write(f"dropped {reason}")
 
     def ended(self) -> None:
         """The end is closed; its last RTCP is written if it has not been."""

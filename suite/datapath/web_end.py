@@ -5,6 +5,7 @@ One end on the transport of a browser: its packets are those with its payload ty
 from __future__ import annotations
 
 from b2bua.media_plane import StreamTerms
+from b2bua.rtp.latch import Source
 from b2bua.rtp.stream import OutgoingStream
 from suite.datapath.media_end import MOST_PER_SECOND, MediaEnd, Surroundings
 from suite.datapath.web_transport import WebTransport
@@ -18,7 +19,7 @@ class WebEnd(MediaEnd):
     def __init__(
         self, transport: WebTransport, around: Surroundings, outgoing: OutgoingStream, name: bytes
     ) -> None:
-        super().__init__(around, outgoing, name, transport.send_media)
+        super().__init__(around, outgoing, name)
         self.transport = transport
         self.latch = transport.route
 
@@ -43,3 +44,11 @@ class WebEnd(MediaEnd):
     def put_control(self, datagram: bytes) -> bool:
         """Send RTCP; tell whether it left."""
         return self.transport.send_control(datagram)
+
+    def seal(self, packet: bytes | memoryview) -> bytes:
+        """Per packet: encrypt it. Raises OSError."""
+        return self.transport.seal(packet)
+
+    def put(self, data: bytes, target: Source) -> None:
+        """Per packet: send what was encrypted. Raises OSError."""
+        self.transport.put(data, target)

@@ -10,9 +10,9 @@ is not is counted, and never ends anything. The functions marked *per packet* ar
 from __future__ import annotations
 
 import errno
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,8 @@ class WebTerms:
     ice: IceTerms
     servers: IceServers
     external: dict[str, str]
+    handshakes: Counter[str] = field(default_factory=Counter)
+    """How DTLS handshakes ended: connected or failed."""
 
 
 class WebTransport:
@@ -90,8 +92,8 @@ class WebTransport:
         self._dtls_timer: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
         self._telling: set[IDelayedCall] = set()
-        self._put: Callable[[bytes, Address], None] | None = None
-        """Sends from the selected base."""
+        self._base: IceBase | None = None
+        """The one of the selected pair."""
         self.ice = Ice(
             sockets,
             terms.ice,
@@ -120,6 +122,15 @@ class WebTransport:
             self._agree_by_handshake(remote)
         elif remote.keys is not None:
             self._agree_by_keys(remote.keys)
+
+    @property
+    def trouble(self) -> str:
+        """What keeps media from flowing, in words for a log."""
+        if self._dtls is not None and self._dtls.state is DtlsState.FAILED:
+            return f"DTLS: {self._dtls.failure or 'failed'}"
+        if self.ice.path is None:
+            return "ICE: no way to the browser, or its consent has expired"
+        return "DTLS: not finished in time"
 
     def restart(self) -> None:
         """See b2bua.media_plane.WebMediaPlane."""
@@ -208,6 +219,9 @@ class WebTransport:
         except MalformedRtp:
             self.drop("malformed")
             return
+        if self.ends and self.ends[0].trace is not None:
+            # Which end it is about is told within; the first one stands for all.
+            self.ends[0].trace.rtcp("in", plain)
         for end in self.ends:
             end.heard_reports(packets, now)
 
@@ -243,21 +257,26 @@ class WebTransport:
 
     # Datagrams out
 
-    def send_media(self, packet: bytes | memoryview, target: Source) -> None:
-        """Per packet: encrypt and send. Raises OSError."""
-        srtp, put = self._srtp, self._put
-        data = None if srtp is None else srtp.protect(bytes(packet))
-        if data is None or put is None:
+    def seal(self, packet: bytes | memoryview) -> bytes:
+        """Per packet: encrypt it. Raises OSError."""
+        data = None if self._srtp is None else self._srtp.protect(bytes(packet))
+        if data is None:
             raise OSError(errno.EMSGSIZE, "no packet for SRTP")
-        put(data, (target[0], target[1]))
+        return data
+
+    def put(self, data: bytes, target: Source) -> None:
+        """Per packet: send what was encrypted, from the selected base. Raises OSError."""
+        if self._base is None:
+            raise OSError(errno.ENOTCONN, "nowhere to send")
+        self._base.send(data, (target[0], target[1]))
 
     def send_control(self, datagram: bytes) -> bool:
         """Encrypt RTCP and send it; tell whether it left."""
-        srtp, put, target = self._srtp, self._put, self.route.target
-        data = None if srtp is None else srtp.protect_rtcp(datagram)
-        if data is None or put is None or target is None:
+        target = self.route.target
+        data = None if self._srtp is None else self._srtp.protect_rtcp(datagram)
+        if data is None or target is None:
             return False
-        put(data, (target[0], target[1]))
+        self.put(data, target)
         return True
 
     # Handshake
@@ -287,8 +306,11 @@ class WebTransport:
         self._send_handshake(dtls)
         self._plan_handshake(dtls)
         if dtls.state is DtlsState.CONNECTED and self._srtp is None and dtls.keys is not None:
+            self._terms.handshakes["connected"] += 1
             self._set_session(SrtpSession(dtls.keys))
         elif dtls.state is DtlsState.FAILED:
+            if self._state is not _State.FAILED:
+                self._terms.handshakes["failed"] += 1
             self._fail()
         elif dtls.state is DtlsState.CLOSED:
             self._set_session(None)
@@ -329,10 +351,10 @@ class WebTransport:
         """Let media flow where they may, and tell when that is news."""
         selected = None if self._srtp is None else self.ice.selected
         if self._state is _State.FAILED or selected is None:
-            self.route.source = self.route.target = self._put = None
+            self.route.source = self.route.target = self._base = None
         else:
-            base, target = selected
-            self._put, self.route.target, self.route.source = base.send, target, target
+            self._base, target = selected
+            self.route.source = self.route.target = target
         if selected is not None and self._state in (_State.NEW, _State.LOST):
             self._become(_State.CONNECTED, TransportEvent.CONNECTED)
         elif selected is None and self._state is _State.CONNECTED:

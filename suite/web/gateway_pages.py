@@ -8,6 +8,7 @@ request asks for the one that runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 from twisted.web import http, server
@@ -15,18 +16,33 @@ from twisted.web.resource import IResource, Resource, getChildForRequest
 
 NAMES = (b"ping", b"sign_in", b"wait", b"message", b"sign_out")
 """First parts of paths, as the guide has them."""
-_HELD = b"wait"
+HELD = b"wait"
+OF_SIGNED_IN = frozenset({b"sign_in", b"message", b"sign_out"})
+"""Where 200 says that the client has a session, or had one until now."""
+
+Pages = Callable[[], Mapping[bytes, IResource] | None]
+"""The addresses of the gateway that runs; None: none does."""
+Trace = Callable[[server.Request, str], None]
+"""Is told of each request, with the name of its address, before it is answered."""
 
 
 class Channel(Protocol):
     """The connection that a request came by, as far as it matters here."""
 
+    def known(self) -> None:
+        """The request's client has signed in."""
+
     def held(self) -> None:
         """The request's client, who has signed in, waits for something to be told."""
 
 
-Pages = Callable[[], Mapping[bytes, IResource] | None]
-"""The addresses of the gateway that runs; None: none does."""
+@dataclass(frozen=True, slots=True)
+class GatewayDoor:
+    """Where requests for the gateway go."""
+
+    pages: Pages
+    trace: Trace | None = None
+    """None: nobody wants to know."""
 
 
 class GatewayPage(Resource):
@@ -34,28 +50,34 @@ class GatewayPage(Resource):
 
     isLeaf = True
 
-    def __init__(self, name: bytes, pages: Pages) -> None:
+    def __init__(self, name: bytes, door: GatewayDoor) -> None:
         super().__init__()
         self._name = name
-        self._pages = pages
+        self._door = door
 
     def render(self, request: server.Request) -> bytes | int:
         """Let the gateway answer; without one say so."""
-        page = (self._pages() or {}).get(self._name)
+        if self._door.trace is not None:
+            self._door.trace(request, self._name.decode("ascii"))
+        page = (self._door.pages() or {}).get(self._name)
         if page is None:
             return _unavailable(request)
         found: IResource = getChildForRequest(page, request)
         answer: bytes | int = found.render(request)
-        if answer == server.NOT_DONE_YET and self._name == _HELD:
+        channel = cast(Channel, request.channel)
+        if answer == server.NOT_DONE_YET:
             # A stranger's is answered at once, so whoever waits has signed in.
-            cast(Channel, request.channel).held()
+            if self._name == HELD:
+                channel.held()
+        elif request.code == http.OK and self._name in OF_SIGNED_IN:
+            channel.known()
         return answer
 
 
-def put_gateway(root: Resource, pages: Pages) -> None:
+def put_gateway(root: Resource, door: GatewayDoor) -> None:
     """Put the gateway's addresses below ``root``, in the place of what is there already."""
     for name in NAMES:
-        root.putChild(name, GatewayPage(name, pages))
+        root.putChild(name, GatewayPage(name, door))
 
 
 def _unavailable(request: server.Request) -> bytes:

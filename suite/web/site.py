@@ -16,18 +16,27 @@ from importlib import resources
 from io import BytesIO
 from typing import Protocol, cast
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.resource import Resource
 
 from suite.http_deadline import HttpDeadline
-from suite.web.gateway_pages import Pages, put_gateway
+from suite.web.gateway_pages import GatewayDoor, put_gateway
 from suite.web.ice_servers import IceServers
 
 MAX_BODY = 64 * 1024
 IDLE_TIMEOUT = 30
 MAX_REQUESTS = 30
-"""Of one connection: pipelined ones are all answered in one turn of the reactor."""
+"""
+Of one connection, unless its client has signed in: pipelined ones are all answered in one turn of
+the reactor.
+"""
+HEAD_TIMEOUT = 10.0
+"""Seconds for the head of a request, from its first byte."""
+BODY_TIMEOUT = 15.0
+"""Seconds for its body, from the end of the head."""
 
 SECURITY_HEADERS = (
     (
@@ -101,6 +110,9 @@ class Page(Resource):
         for name, value in SECURITY_HEADERS:
             request.setHeader(name, value)
         request.setHeader(b"cache-control", self.cache_control)
+        if getattr(request, "is_too_large", False):
+            request.setHeader(b"connection", b"close")
+            return plain(request, http.REQUEST_ENTITY_TOO_LARGE, "This is too long.")
         if request.method not in self.methods:
             request.setHeader(b"allow", b", ".join(self.methods))
             return plain(request, http.NOT_ALLOWED, self._what_it_is_for())
@@ -241,44 +253,104 @@ def requested_host(header: str | None) -> str | None:
 
 
 class PageRequest(server.Request):
-    """A request whose body may not exceed ``MAX_BODY`` bytes."""
+    """
+    A request whose body may not exceed ``MAX_BODY`` bytes.
 
+    One that is larger is answered before the rest of it comes, by whoever it is for: see
+    ``is_too_large``. The connection ends with that answer.
+    """
+
+    is_too_large = False
     _body = 0
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Keep the body, and end the connection of a client that sends too much."""
-        self._body += len(data)
-        if self._body > MAX_BODY:
-            self.channel.loseConnection()
+        """Keep the body, as far as it may go."""
+        if self.is_too_large:
             return
-        super().handleContentChunk(data)
+        self._body += len(data)
+        if self._body <= MAX_BODY:
+            super().handleContentChunk(data)
+            return
+        self.is_too_large = True
+        cast(PageChannel, self.channel).answer_early()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Answer, unless the connection was ended half way."""
-        if self._body <= MAX_BODY:
-            cast(PageChannel, self.channel).asked()
-            super().requestReceived(command, path, version)
+        """Answer."""
+        cast(PageChannel, self.channel).asked()
+        super().requestReceived(command, path, version)
 
 
 class PageChannel(http.HTTPChannel):
     """
     A connection that says goodbye with the answer to its last request.
 
-    Whoever limits its time sets ``deadline``, and is told how its requests are getting on.
+    Whoever limits its time sets ``deadline``, and is told how its requests are getting on. Beside
+    that each head and each body has a time of its own, however slowly its bytes come.
     """
 
     deadline: HttpDeadline | None = None
     _requests = 0
+    _is_known = False
+    _is_early = False
+    _delayed: IDelayedCall | None = None
 
     def asked(self) -> None:
         """A request is here whole."""
+        self._expect(None)
         if self.deadline is not None:
             self.deadline.asked()
 
+    def known(self) -> None:
+        """Its client has signed in: it may ask as often as it likes."""
+        self._is_known = True
+        if self.deadline is not None:
+            self.deadline.known()
+
     def held(self) -> None:
         """Its client, who has signed in, waits for something to be told."""
+        self._is_known = True
         if self.deadline is not None:
             self.deadline.held()
+
+    def answer_early(self) -> None:
+        """Answer the request that is coming in now; nothing more is read of it, or after it."""
+        self._is_early = True
+        self.persistent = False
+        self.allContentReceived()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes; the first of a request begin the time of its head."""
+        if self._is_early:
+            return
+        if not self.requests and self._delayed is None:
+            self._expect(HEAD_TIMEOUT)
+        super().dataReceived(data)
+
+    def allHeadersReceived(self) -> None:
+        """Begin the time of the body."""
+        self._expect(BODY_TIMEOUT)
+        super().allHeadersReceived()
+
+    def _finishRequestBody(self, data: bytes) -> None:
+        """The body is here; one that was too large has its answer already."""
+        if not self._is_early:
+            super()._finishRequestBody(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Wait for nothing any more."""
+        self._expect(None)
+        super().connectionLost(reason)
+
+    def _expect(self, seconds: float | None) -> None:
+        delayed, self._delayed = self._delayed, None
+        if delayed is not None and delayed.active():
+            delayed.cancel()
+        if seconds is not None:
+            self._delayed = self.callLater(seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._delayed = None
+        self.loseConnection()
 
     def requestDone(self, request: http.Request) -> None:
         """The request has been answered."""
@@ -289,7 +361,7 @@ class PageChannel(http.HTTPChannel):
     def checkPersistence(self, request: http.Request, version: bytes) -> bool:
         """Say whether another request may follow this one."""
         self._requests += 1
-        if self._requests >= MAX_REQUESTS:
+        if self._requests >= MAX_REQUESTS and not self._is_known:
             request.responseHeaders.setRawHeaders(b"connection", [b"close"])
             return False
         return bool(super().checkPersistence(request, version))
@@ -345,7 +417,7 @@ def _library() -> Page:
 def build_root(
     ice_servers: Callable[[str], IceServers],
     lab: LabPages | None = None,
-    gateway: Pages | None = None,
+    gateway: GatewayDoor | None = None,
 ) -> Page:
     """
     Make the tree of pages; other parts of the suite may put their own children on it.
@@ -374,7 +446,7 @@ def build_root(
     return root
 
 
-def build_gateway_root(gateway: Pages) -> Page:
+def build_gateway_root(gateway: GatewayDoor) -> Page:
     """Make the tree where the pages are off: the gateway's addresses and nothing else."""
     root = Page()
     put_gateway(root, gateway)
@@ -385,7 +457,7 @@ def build_site(
     ice_servers: Callable[[str], IceServers],
     reactor: IReactorTime | None = None,
     lab: LabPages | None = None,
-    gateway: Pages | None = None,
+    gateway: GatewayDoor | None = None,
 ) -> server.Site:
     """Make the factory that speaks HTTP with whoever the listener says is a web client."""
     return site_of(build_root(ice_servers, lab, gateway), reactor)
@@ -393,5 +465,6 @@ def build_site(
 
 def site_of(root: Page, reactor: IReactorTime | None = None) -> server.Site:
     """Make the factory for a tree of pages."""
-    site = PageSite(root, timeout=IDLE_TIMEOUT, reactor=reactor)
+    # No form is taken here, and what is said to be one may be something else.
+    site = PageSite(root, timeout=IDLE_TIMEOUT, reactor=reactor, parsePOSTFormSubmission=False)
     return cast(server.Site, site)

@@ -66,6 +66,12 @@ _MAPS = {
 }
 
 
+def page_answer(*kinds: str, version: int) -> bytes:
+    """What a page answers to an offer of ours, with our numbers."""
+    answer = web_sdp(*kinds, version=version, setup="active", codecs="0 8")
+    return answer.replace(b" 96 97\r\n", b" 100\r\n").replace(b":96", b":100")
+
+
 class BrowserCase(CallCase):
     """Two servers, a phone, and a browser signed in as 1009."""
 
@@ -82,7 +88,11 @@ class BrowserCase(CallCase):
 
     def said_to_browser(self) -> SessionDescription:
         """The last description that went to the browser."""
+        return self.said_to(PAGE)
+
+    def said_to(self, host: str) -> SessionDescription:
+        """The last description that went to an address."""
         for _, to, message in reversed(self.network.trace):
-            if to == PAGE and message.body:
+            if to == host and message.body:
                 return parse(message.body)
         raise AssertionError("nothing was said")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from b2bua.call_events import CallEnded, CallStarted
 from b2bua.media_plane import TransportEvent
-from b2bua.sip.usage_events import Invited
-from tests.b2bua.browsers import BrowserCase, web_sdp
-from tests.b2bua.network import PHONE, Ended, Established, described, sdp
+from b2bua.sip.usage_events import Invited, OfferReceived
+from tests.b2bua.browsers import PAGE, BrowserCase, page_answer, web_sdp
+from tests.b2bua.network import PHONE, SERVER_A, Ended, Established, described, sdp
 from tests.b2bua.web_plane import FakeTransport
+
+VIDEO = "m=video 41000 RTP/AVP 100\r\na=rtpmap:100 VP8/90000\r\n"
 
 
 class TwoPartyCase(BrowserCase):
@@ -65,7 +67,7 @@ class BrowserCallTests(TwoPartyCase):
     def test_without_codec_in_common(self) -> None:
         """488, with words."""
         self.browser.call("5555", web_sdp(codecs="126"), caller="1009")
-        refusal = self.last_to("198.51.100.9", "488 INVITE")
+        refusal = self.last_to(PAGE, "488 INVITE")
         self.assertIn("media", refusal.get("Warning") or "")
 
     def test_without_keys(self) -> None:
@@ -76,7 +78,7 @@ class BrowserCallTests(TwoPartyCase):
             if not line.startswith(b"a=fingerprint")
         )
         self.browser.call("5555", offer, caller="1009")
-        refusal = self.last_to("198.51.100.9", "488 INVITE")
+        refusal = self.last_to(PAGE, "488 INVITE")
         self.assertIn("encryption", refusal.get("Warning") or "")
 
     def test_self(self) -> None:
@@ -187,3 +189,142 @@ class WebSocketTests(BrowserCase):
         self.a.call("1009", sdp())
         offer = described(self.browser.last(Invited).request)
         self.assertEqual(offer.media[0].line.protocol, "RTP/AVP")
+
+
+class ChangeTests(TwoPartyCase):
+    """What changes on one leg, and what the other hears of it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.call()
+        self.usage = self.browser.last(Established).usage
+        self.network.trace.clear()
+
+    def browser_offers(self, offer: bytes) -> None:
+        """A re-INVITE of the browser."""
+        self.usage.modify(lambda: offer, self.now)
+        self.settle()
+
+    def server_offers(self, offer: bytes) -> None:
+        """A re-INVITE of the server."""
+        self.a.called.modify(lambda: offer, self.now)
+        self.settle()
+
+    def test_browser_adds_video(self) -> None:
+        """The server is asked first, and the browser has its answer then."""
+        self.browser_offers(web_sdp("audio", "video", version=2))
+        asked = described(self.a.last(OfferReceived).message)
+        self.assertEqual([m.kind for m in asked.media], ["audio", "video"])
+        self.assertEqual(asked.media[0].line.formats[:2], ("0", "8"))
+        self.assertNotIn("200 INVITE", self.sent(PAGE))
+        self.a.called.accept(sdp(codecs="0 8", version=2, more=VIDEO), self.now)
+        self.settle()
+        answer = described(self.last_to(PAGE, "200 INVITE"))
+        self.assertEqual([m.port > 0 for m in answer.media], [True, True])
+        self.assertEqual(answer.attributes("group"), ["BUNDLE 0 1"])
+        self.assertEqual(len(self.plane.joined), 2)
+        self.assertEqual(len(self.plane.transports), 1)
+
+    def test_server_refuses_video(self) -> None:
+        """Audio stays as it is."""
+        self.browser_offers(web_sdp("audio", "video", version=2))
+        self.a.called.refuse(488, self.now)
+        self.settle()
+        answer = described(self.last_to(PAGE, "200 INVITE"))
+        self.assertEqual([m.port > 0 for m in answer.media], [True, False])
+        self.assertEqual(answer.attributes("group"), ["BUNDLE 0"])
+        terms = self.plane.terms[self.plane.joined[0][0]]
+        self.assertTrue(terms.sends and terms.receives)
+
+    def test_refused_video_is_not_asked_for_again(self) -> None:
+        """A hold with the same media is answered at once."""
+        self.test_server_refuses_video()
+        self.network.trace.clear()
+        held = web_sdp("audio", "video", version=3, direction="inactive")
+        self.browser_offers(held)
+        answer = described(self.last_to(PAGE, "200 INVITE"))
+        self.assertEqual([m.port > 0 for m in answer.media], [True, False])
+
+    def test_server_adds_video(self) -> None:
+        """The browser is asked first: a medium that shares the transport by bundle."""
+        self.server_offers(sdp(codecs="0 8", version=2, more=VIDEO))
+        asked = described(self.browser.last(OfferReceived).message)
+        self.assertEqual([m.kind for m in asked.media], ["audio", "video"])
+        self.assertEqual([m.port > 0 for m in asked.media], [True, False])
+        self.assertTrue(asked.media[1].has("bundle-only"))
+        self.assertEqual(asked.attributes("group"), ["BUNDLE 0 1"])
+        answer = web_sdp("audio", "video", version=2, setup="active", codecs="0 8")
+        self.usage.accept(
+            answer.replace(b" 96 97\r\n", b" 100\r\n").replace(b":96", b":100"), self.now
+        )
+        self.settle()
+        answer = described(self.last_to(SERVER_A, "200 INVITE"))
+        self.assertEqual([m.port > 0 for m in answer.media], [True, True])
+
+    def test_hold(self) -> None:
+        """The browser holds: no restart, no new transport, and the server hears of it."""
+        self.browser_offers(web_sdp(version=2, direction="inactive"))
+        answer = described(self.last_to(PAGE, "200 INVITE"))
+        self.assertEqual(str(answer.media[0].direction), "inactive")
+        self.assertEqual(self.plane.only.generation, 1)
+        self.assertEqual(len(self.plane.only.remotes), 1)
+        offer = described(self.a.last(OfferReceived).message)
+        self.assertEqual(str(offer.media[0].direction), "sendonly")
+
+    def test_held_by_the_server(self) -> None:
+        """The browser is put on hold, by an offer with the same transport."""
+        self.server_offers(sdp(codecs="0 8", version=2, direction="sendonly"))
+        offer = described(self.browser.last(OfferReceived).message)
+        self.assertEqual(str(offer.media[0].direction), "sendonly")
+        before = self.said_to_browser().media[0]
+        self.assertEqual(before.attribute("ice-ufrag"), offer.media[0].attribute("ice-ufrag"))
+
+    def test_restart(self) -> None:
+        """New credentials are answered with new ones; the role stays."""
+        self.browser_offers(web_sdp(version=2, ufrag="anew"))
+        transport = self.plane.only
+        self.assertEqual(transport.generation, 2)
+        self.assertEqual(transport.remote.ufrag, "anew")
+        answer = described(self.last_to(PAGE, "200 INVITE"))
+        self.assertIn("g2", answer.media[0].attribute("ice-ufrag") or "")
+        self.assertEqual(str(answer.media[0].setup), "passive")
+
+    def test_transfer(self) -> None:
+        """Another address on the server's side is nothing to the browser."""
+        self.server_offers(sdp("203.0.113.99", 47000, codecs="0 8", version=2))
+        self.assertEqual(self.sent(PAGE), [])
+
+    def test_offerless_transfer(self) -> None:
+        """An offer is given from what the browser has; the answer moves media, and that is all."""
+        self.a.called.modify(None, self.now)
+        self.settle()
+        offer = described(self.a.last(OfferReceived).message)
+        self.assertEqual(offer.media[0].line.formats[:2], ("0", "8"))
+        self.a.called.accept(sdp("203.0.113.99", 47000, codecs="0 8", version=2), self.now)
+        self.settle()
+        self.assertIn(("203.0.113.99", 47000), {t.remote for t in self.plane.terms.values()})
+        self.assertEqual(self.sent(PAGE), [])
+
+    def test_transfer_to_fewer_codecs(self) -> None:
+        """The browser is offered what is left, for it may send any codec that was agreed."""
+        self.server_offers(sdp(codecs="8", version=2))
+        self.assertIn("200 INVITE", self.sent(SERVER_A))
+        offer = described(self.browser.last(OfferReceived).message)
+        self.assertEqual(offer.media[0].line.formats[0], "8")
+        self.assertNotIn("0", offer.media[0].line.formats)
+
+    def test_video_goes_and_comes(self) -> None:
+        """A party without video lets the browser's rest; the next one with it brings it back."""
+        self.test_browser_adds_video()
+        self.server_offers(sdp(codecs="0 8", version=3, more=VIDEO.replace("41000", "0")))
+        offer = described(self.browser.last(OfferReceived).message)
+        self.assertEqual([str(m.direction) for m in offer.media], ["sendrecv", "inactive"])
+        self.assertTrue(offer.media[1].port)
+        resting = page_answer("audio", "video", version=3)
+        head, mark, video = resting.partition(b"m=video")
+        self.usage.accept(head + mark + video.replace(b"sendrecv", b"inactive"), self.now)
+        self.settle()
+        self.server_offers(sdp(codecs="0 8", version=4, more=VIDEO))
+        self.assertEqual([m.port > 0 for m in self.said_to(SERVER_A).media], [True, True])
+        offer = described(self.browser.last(OfferReceived).message)
+        self.assertEqual([str(m.direction) for m in offer.media], ["sendrecv", "sendrecv"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from itertools import count
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -30,8 +30,6 @@ RULES = CodecRules(
 class WebLegCase(SynchronousTestCase):
     """A browser's leg and the leg of a phone across from it."""
 
-    more: ClassVar[dict[str, object]] = {}
-
     def setUp(self) -> None:
         self.build()
 
@@ -39,7 +37,14 @@ class WebLegCase(SynchronousTestCase):
         """Make both legs."""
         self.plane = FakeWebPlane()
         settings = WebMediaSettings(addresses=(OURS,), rules=RULES, **more)  # type: ignore[arg-type]
-        self.web = WebLegMedia(self.plane, settings, web_rules(settings), 1)
+        numbers = count(1)
+        self.web = WebLegMedia(
+            self.plane,
+            settings,
+            web_rules(settings),
+            1,
+            lambda size: bytes([next(numbers)]) * size,
+        )
         self.phone = LegMedia(self.plane, RULES, OURS, 2)
 
     def bridge(self) -> None:

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from b2bua.origins import Origins
-from b2bua.settings import B2buaSettings, EchoAnswer
+from b2bua.settings import B2buaSettings, EchoAnswer, SrtpMode
 from b2bua.srv import IpVersion
 from b2bua.upstreams import Server
 from suite.config import Arguments, Loaded, check, load
@@ -367,13 +367,17 @@ class PhoneTests(B2buaTestCase):
         self.assertEqual(["g729"], [codec.name for codec in rules.media.rules.disallowed])
         self.assertEqual((), rules.media.rules.added)
 
-    def test_encryption_that_is_not_there(self) -> None:
-        """Nobody who wants SRTP gets clear media without knowing; strict refuses to start."""
-        self.refused(self.of("sip-srtp-mode = strict"), "in the clear")
-        loaded = self.of("sip-srtp-mode = optional")
-        self.settings(loaded)
-        self.said(loaded, "warning", "in the clear")
-        self.silent(self.of("sip-srtp-mode = none"), "sip-srtp-mode")
+    def test_encryption(self) -> None:
+        """SRTP of phones as it is asked for; keys that anybody can read are warned of."""
+        for word, mode in (("none", SrtpMode.NONE), ("Optional", SrtpMode.OPTIONAL)):
+            self.assertIs(self.b2bua(self.of(f"sip-srtp-mode = {word}")).srtp, mode)
+        self.assertIs(self.b2bua(self.of("")).srtp, SrtpMode.NONE)
+        loaded = self.of("sip-srtp-mode = strict")
+        self.assertIs(self.b2bua(loaded).srtp, SrtpMode.STRICT)
+        self.said(loaded, "warning", "sip-srtp-mode", "the keys go to the SIP Server in the clear")
+        secured = self.of("sip-srtp-mode = strict", "[b2bua]\ntransport = tls")
+        for quiet in (secured, self.of("sip-srtp-mode = none"), self.of("")):
+            self.silent(quiet, "sip-srtp-mode")
 
     def test_secrets(self) -> None:
         """Passwords are in no repr and no summary."""
@@ -498,6 +502,13 @@ class LabTests(B2buaTestCase):
             self.assertFalse(local.allows(origin), origin)
         named = RELAY + self.LAB + "[rsmp]\ndomain-whitelist = https://a.example\n"
         self.assertEqual(("https://a.example",), self.b2bua(self.load(named)).allowed_origins)
+
+    def test_encryption(self) -> None:
+        """It has none, so calls cannot be held to it; where either is taken, they work."""
+        strict = self.load(RELAY + self.LAB + "[rsmp]\nsip-srtp-mode = strict\n")
+        self.refused(strict, "sip-srtp-mode", "its SIP Servers have no SRTP")
+        optional = self.load(RELAY + self.LAB + "[rsmp]\nsip-srtp-mode = optional\n")
+        self.assertIs(self.b2bua(optional).srtp, SrtpMode.OPTIONAL)
 
     def test_on(self) -> None:
         """It is found by SRV at its own name server; phones of this machine need no password."""

@@ -85,7 +85,7 @@ class PastedFileTests(WebTestCase):
         self.said(loaded, "notice", "network", "no Message Server")
         self.said(loaded, "notice", "../logs/rsmplog", "go to stdout")
         self.assertEqual(["stdout"], [each.target for each in self.settings(loaded).log.outputs])
-        self.said(loaded, "warning", "sip-register", "no passwords")
+        self.said(loaded, "warning", "sip-register", "without a password")
         self.assertIsNone(self.web(loaded).dtls.certificate)
 
     def test_missing_file(self) -> None:
@@ -323,6 +323,17 @@ class MediaTests(WebTestCase):
         both.chmod(0o644)
         self.refused(self.of(f"web-dtls-certificate = {both}"), "may read the private key")
 
+    def test_dtls_files_of_no_use(self) -> None:
+        """What DTLS could not begin with is said before the start."""
+        certificate, key = self.certificate()
+        broken = self.write("-----BEGIN CERTIFICATE-----\nAAAA\n", "broken.pem")
+        lines = f"web-dtls-certificate = {broken}\nweb-dtls-privatekey = {key}"
+        self.refused(self.of(lines), "'web-dtls-certificate'", "no PEM certificate")
+        _, other = self.certificate()
+        lines = f"web-dtls-certificate = {certificate}\nweb-dtls-privatekey = {other}"
+        self.refused(self.of(lines), "'web-dtls-privatekey'", "does not belong to")
+        self.refused(self.of("web-dtls-cipherlist = NONE"), "'web-dtls-cipherlist'", "knows none")
+
     def test_ports(self) -> None:
         """The range is one that nothing else uses."""
         self.refused(self.of("web-rtp-min-port = 37000"), "above web-rtp-max-port")
@@ -369,16 +380,18 @@ class SessionTests(WebTestCase):
 
     def test_warnings(self) -> None:
         """What lets in others than the operator may think is said, beyond this machine."""
-        loaded = self.of("", "[b2bua]\nphone-networks = 10.0.0.0/8")
+        loaded = self.of("sip-register = 1000-1999", "[users]\n1001 = a long password")
         self.said(loaded, "warning", "domain-whitelist", "every web site")
         self.said(loaded, "warning", "allow-anonymous-user", "any number")
-        self.said(loaded, "warning", "phone-networks", "without a password")
+        self.said(loaded, "warning", "sip-register", "without a password, but for 1 of [users]")
         self.said(loaded, "warning", "enable-https", "in the clear")
         quiet = self.of(
             "domain-whitelist = https://a.example\nallow-anonymous-user = false",
-            "[gateway]\naddress = 127.0.0.1\n[b2bua]\nphone-networks = 10.0.0.0/8",
+            "[gateway]\naddress = 127.0.0.1",
         )
         self.silent(quiet, "warning")
+        guarded = self.of("sip-register = 1000", "[gateway]\nclient-networks = 10.0.0.0/8")
+        self.silent(guarded, "sip-register")
         limited = self.of("", "[gateway]\nanonymous-destinations = 5000-5099")
         self.silent(limited, "allow-anonymous-user")
 

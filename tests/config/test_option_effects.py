@@ -11,6 +11,7 @@ from tests.config.machines import ConfigTestCase
 COMMON = {"turn.listening-ip": "192.0.2.1", "turn.user": "alice:a long password"}
 
 VALUES = {
+    "rsmp.sip-srtp-mode": "strict",
     "suite.name": "other",
     "suite.web-address": "127.0.0.1",
     "suite.status-address": "192.0.2.1",

@@ -20,6 +20,7 @@ from b2bua.rtp.rtcp import (
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.settings import MediaSettings
 from suite.datapath.media import TwinMediaPlane
+from suite.datapath.media_trace import MediaTrace
 from tests.datapath.test_twin import ReactorStandIn
 
 # An address for each process, so that runs beside each other do not meet on one port.
@@ -81,7 +82,7 @@ class MediaTestCase(SynchronousTestCase):
         self.plane = self.make_plane()
         self.near, self.far = self.phone(0xAAAA), self.phone(0xBBBB)
 
-    def make_plane(self, **settings: object) -> TwinMediaPlane:
+    def make_plane(self, *, trace: MediaTrace | None = None, **settings: object) -> TwinMediaPlane:
         values: dict[str, object] = {
             "host": self.host,
             "first_port": self.first_port,
@@ -93,6 +94,7 @@ class MediaTestCase(SynchronousTestCase):
             self.clock,
             MediaSettings(**(values | settings)),  # type: ignore[arg-type]
             Random(4).randrange,
+            trace=trace,
         )
         self.planes.append(made)
         return made

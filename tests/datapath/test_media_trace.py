@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from suite.datapath.media_trace import MOST_PER_SECOND, EndTrace, MediaTrace
+from tests.datapath.media import MediaTestCase
 
 PAYLOAD = b"the words that were said"
 RTP = bytes.fromhex("80600007000000a0deadbeef") + PAYLOAD
@@ -34,7 +35,7 @@ class MediaTraceTests(SynchronousTestCase):
             self.now += 0.02
         trace.rtcp("out", REPORT)
         trace.rtcp("out", REPORT)
-        trace.dropped("source", 12)
+        trace.dropped("source")
 
     def count(self, level: int) -> tuple[int, int, int]:
         """RTP, RTCP and dropped packets written in ten such seconds."""
@@ -108,3 +109,23 @@ class MediaTraceTests(SynchronousTestCase):
         self.is_read = False
         shared = MediaTrace(4, self.lines.append, lambda: self.is_read, lambda: self.now)
         self.assertIsNone(shared.of(1))
+
+
+class TracedPlaneTests(MediaTestCase):
+    """A plane whose packets are written down."""
+
+    def test_call(self) -> None:
+        """Both ends' packets and reports are there, what is dropped too, and the last RTCP."""
+        lines: list[str] = []
+        trace = MediaTrace(4, lines.append, lambda: True, self.clock.seconds)
+        self.plane = self.make_plane(trace=trace)
+        one, other = self.bridge()
+        self.send(self.near, one, self.near.packet(b"one"), self.near.packet(number=5))
+        self.plane.close(one)
+        self.plane.close(other)
+        text = "\n".join(lines)
+        self.assertIn(f"media end={one} RTP in pt=0", text)
+        self.assertIn(f"media end={one} dropped payload-type", text)
+        self.assertIn(f"media end={other} RTP out pt=0", text)
+        self.assertIn(f"media end={other} RTCP out", text)
+        self.assertNotIn("one", text.replace("none", ""))

@@ -13,16 +13,18 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.web.resource import Resource
 
 from b2bua.core import Randomness, Vouched
 from b2bua.gateway.gateway import Gateway, HopClosed, Ready
 from b2bua.net.web import FLUSHED_AFTER, WebInterface
-from b2bua.settings import GatewaySettings
+from b2bua.settings import GatewaySettings, MediaSettings, WebMediaSettings
 from b2bua.sip.hop import BROWSER
 from b2bua.sip.outputs import Send
-from suite.web.site import PageSite
-from tests.b2bua.network import Network, sdp
+from suite.web.gateway_pages import GatewayDoor
+from suite.web.site import build_gateway_root, site_of
+from tests.b2bua.browsers import RULES, web_sdp
+from tests.b2bua.network import OURS, Network
+from tests.b2bua.web_plane import FakeWebPlane
 from tests.sip.exchanges import counted
 
 BROWSER_HOST = "203.0.113.77"
@@ -97,7 +99,9 @@ class Stage(Network):
         self.gateway: Gateway | None = None
         self.candidates: tuple[str, ...] = ()
         self.gathering: list[Any] | None = None
-        super().__init__(**changes)
+        web = WebMediaSettings(addresses=(OURS,), rules=RULES)
+        media = MediaSettings(host=OURS, rules=RULES)
+        super().__init__(**({"web": web, "media": media, "plane": FakeWebPlane()} | changes))
         settings = gateway or GatewaySettings()
         octets = iter(range(1, 2**62))
         self.gateway = Gateway(
@@ -112,7 +116,7 @@ class Stage(Network):
             emit=self.events.append,
             lend=self.core.lend,
             gathered=self._gathered,
-            counters=lambda hop, call_id: {},
+            counters=self.core.media_counters,
             wall=lambda: 1_700_000_000.5,
         )
         self.web = WebInterface(
@@ -122,10 +126,7 @@ class Stage(Network):
             self.clock,
             self.settle,
         )
-        root = Resource()
-        for name, page in self.web.pages().items():
-            root.putChild(name, page)
-        self.site = PageSite(root, timeout=30, reactor=self.clock)
+        self.site = site_of(build_gateway_root(GatewayDoor(self.web.pages)), self.clock)
 
     def _gathered(self, fragment: str, then: Any) -> None:
         if self.gathering is None:
@@ -251,7 +252,7 @@ class BrowserPage:
         self.seq += 1
         message = {
             "messageType": "OFFER",
-            "sdp": (sdp() if body is None else body).decode(),
+            "sdp": (web_sdp() if body is None else body).decode(),
             "Candidates": [],
             "offererSessionId": 103,
             "answererSessionId": None,

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call_events import CallAnswered, CallEnded, SignedIn
 from b2bua.sip.usage_events import Ended, Established
+from tests.b2bua.browsers import web_sdp
 from tests.b2bua.network import sdp
 from tests.gateway.stage import BrowserPage, Stage, roap
 
@@ -71,7 +72,9 @@ class ThreadTests(SynchronousTestCase):
         self.assertTrue(text.startswith("SDP"))
         offer = roap(text)
         self.assertEqual(self.page.peer, "5000")
-        self.page.reply("5000", "ANSWER", offer, sdp=sdp().decode(), Candidates=[])
+        self.page.reply(
+            "5000", "ANSWER", offer, sdp=web_sdp(setup="active").decode(), Candidates=[]
+        )
         self.assertTrue(self.stage.a.has(Established))
         self.assertEqual(roap(self.page.next())["messageType"], "OK")
         self.page.post("5000", "BYE")

@@ -84,6 +84,8 @@ class BrowserPeer:
         self._is_started = False
         self._remote_types: dict[int, tuple[str, str]] = {}
         """From a payload type that we receive to the m-line and the codec."""
+        self._sources: dict[int, str] = {}
+        """From each SSRC that the gateway has named to its m-line."""
         self._mid_extension: int | None = None
         self._previous: list[Line] | None = None
         self._tasks = [asyncio.get_running_loop().create_task(self._report())]
@@ -280,6 +282,10 @@ class BrowserPeer:
             for number in ours.types:
                 if ours.codec(number) and ours.mid is not None:
                     self._remote_types[number] = (ours.mid, ours.codec(number))
+        for section in remote.sections:
+            for value in section.all("ssrc"):
+                if section.mid is not None:
+                    self._sources[int(value.split(" ")[0])] = section.mid
         first = next((s for s in remote.sections if not s.is_rejected), None)
         self._mid_extension = first.extension(MID_URI) if first is not None else None
 
@@ -348,18 +354,12 @@ class BrowserPeer:
         self.ears.setdefault(mid, Ear("audio")).take(packet, key)
 
     def _told_mid(self, packet: Packet, mid: str) -> str:
-        """Of several lines with the same numbers, the one that receives."""
-        for ear_mid, ear in self.ears.items():
-            if packet.ssrc in ear.sources:
-                return ear_mid
-        lines = [
-            line
-            for line in self.lines
-            if line.direction in ("sendrecv", "recvonly")
-            and any(codec.number == packet.payload_type for codec in line.codecs)
-        ]
-        sending = [line for line in lines if line.direction == "sendrecv"]
-        return (sending or lines)[0].mid if lines else mid
+        """The m-line that a source was signalled for, or else what the payload type says."""
+        if packet.ssrc in self._sources:
+            return self._sources[packet.ssrc]
+        if self._sources:
+            self.faults.append(f"SSRC {packet.ssrc} is none of {self._sources}")
+        return mid
 
     def _take_rtcp(self, data: bytes) -> None:
         ours = {mouth.ssrc: mouth for mouth in self.mouths.values()}
@@ -420,7 +420,7 @@ class BrowserPeer:
     def ear(self, kind: str = "audio") -> Ear:
         """The one that hears most lately, of a kind."""
         found = [e for e in self.ears.values() if e.kind == kind]
-        return max(found, key=lambda ear: ear.last or 0.0)
+        return max(found, key=lambda ear: ear.last or 0.0, default=Ear(kind))
 
     async def close(self) -> None:
         """End it as pc.close() does."""

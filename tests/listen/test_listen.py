@@ -605,6 +605,26 @@ class AdmissionTests(SynchronousTestCase):
             wire.end()
             self.assertEqual(setting.admission.strangers, 0)
 
+    def test_strangers_of_one_address(self) -> None:
+        """Only so many connections of one address ask for pages before somebody signs in."""
+        limits = ListenLimits(http_strangers=2, proxies=PROXIES)
+        setting = Setting(TcpListen(address=SERVER, web=True, plain_http=True), limits=limits)
+        streams = []
+        for port in range(3):
+            stream, wire = setting.connect((CLIENT[0], 1024 + port))
+            stream.dataReceived(GET)
+            streams.append((stream, wire))
+        self.assertEqual([False, False, True], [wire.aborted for _, wire in streams])
+        self.assertEqual(setting.admission.refused, {"too many HTTP connections of one address": 1})
+        streams[0][0]._signed_in()
+        setting.connect((CLIENT[0], 2000))[0].dataReceived(GET)
+        self.assertEqual(3, len(setting.pages))
+        streams[1][1].end()
+        setting.connect((CLIENT[0], 2001))[0].dataReceived(GET)
+        for port in range(5):
+            setting.connect(("203.0.113.9", 3000 + port))[0].dataReceived(GET)
+        self.assertEqual(9, len(setting.pages))
+
     def test_handshakes_take_turns(self) -> None:
         """No more handshakes than the limit begin in one turn of the reactor, in order."""
         clock = Turns()

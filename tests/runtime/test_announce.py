@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 from twisted.internet.error import CannotListenError
@@ -10,7 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from suite.announce import Opened, announcement, pages
 from suite.bind_failure import explain, port_owner
+from suite.config import Arguments, load
 from suite.settings import SuiteSettings
+from tests.config.machines import MACHINE
 from tests.runtime.doubles import folder
 
 SETTINGS = SuiteSettings(state_directory=Path("/nowhere"))
@@ -53,6 +56,18 @@ class AnnouncementTests(SynchronousTestCase):
         """A listener on one address is named by it; port 443 goes without saying."""
         opened = Opened("TCP", ("2001:db8::1", 443), "pages", web=True, tls=True)
         self.assertEqual(pages([opened], "box"), ["https://[2001:db8::1]/"])
+
+    def test_phone(self) -> None:
+        """Where browsers may sign in, the phone's page is named; with the lab, whom to call."""
+        loaded = load(Arguments(), machine=MACHINE)
+        assert loaded.settings is not None
+        opened = Opened("TCP", ("127.0.0.1", 8443), "pages", web=True, tls=True)
+        for lab in (True, False):
+            text = announcement(loaded.settings, [opened], "box", lab=lab)
+            self.assertIn("phone in the browser: http://localhost:8443/phone", text)
+            self.assertEqual(lab, "Sign in as 1001" in text)
+        without = replace(loaded.settings, web=False)
+        self.assertNotIn("/phone", announcement(without, [opened], "box"))
 
     def test_lab(self) -> None:
         """Where the lab is on, its page and its first command are named; else neither is."""

@@ -7,26 +7,31 @@ It is worked through its ctrl_tcp module: commands and events as JSON in netstri
 from __future__ import annotations
 
 import json
-import math
 import re
 import socket
-import struct
 import tempfile
 import time
-import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from tests.programs import RunningProgram, require_program, running
-from tests.sippeers.addresses import SIP_PORT, Endpoint, own_address
+from tests.sippeers.addresses import Endpoint, own_address
 
 _MODULES = Path("/usr/lib/baresip/modules")
-_CONTROL = 4444
+_CONTROL = -616
+"""Of the port of SIP."""
+_WAVE_HEADER = 44
+_LOUD = 500
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_RATES = re.compile(r" audio=\d+/(\d+) \(bit/s\)")
 _REGISTERED = re.compile(r"\} 200 OK .*\[\d+ binding")
 Event = dict[str, object]
+CODECS = {"PCMU": "PCMU", "G722": "G722/16000/1", "opus": "opus/48000/2"}
+SAMPLES = {"PCMU": (8000, 1), "G722": (16000, 1), "opus": (48000, 2)}
+"""Of each codec: how many in a second, and channels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,10 @@ class Account:
     answer_mode: str = "manual"
     """manual or auto."""
     interval: int = 120
+    codec: str = "PCMU"
+    """The only one that it knows: PCMU, G722 or opus."""
+    encryption: str = ""
+    """srtp: keys beside RTP/AVP; srtp-mand: RTP/SAVP or nothing."""
 
     def line(self) -> str:
         """Its line in baresip's file of accounts."""
@@ -50,9 +59,11 @@ class Account:
             "auth_pass": self.password,
             "answermode": self.answer_mode,
             "regint": str(self.interval),
-            "audio_codecs": "PCMU",
+            "audio_codecs": CODECS[self.codec],
             "outbound": f'"sip:{self.server};transport={self.transport}"',
         }
+        if self.encryption:
+            parameters["mediaenc"] = self.encryption
         told = "".join(f";{name}={value}" for name, value in parameters.items())
         return f"<sip:{self.dn}@{self.server};transport={self.transport}>{told}\n"
 
@@ -60,10 +71,13 @@ class Account:
 class Baresip:
     """One that runs. Commands are those of its menu, by their long names."""
 
-    def __init__(self, at: Endpoint, program: RunningProgram, control: socket.socket) -> None:
+    def __init__(
+        self, at: Endpoint, program: RunningProgram, control: socket.socket, folder: Path
+    ) -> None:
         self.at = at
         self.program = program
         self.events: list[Event] = []
+        self._folder = folder
         self._control = control
         self._received = b""
 
@@ -124,38 +138,48 @@ class Baresip:
         self._received += data
         return bool(data)
 
+    def heard(self, codec: str) -> float:
+        """Hz of the last half second that it has heard by that codec; 0 for nothing loud."""
+        rate, channels = SAMPLES[codec]
+        size = rate // 2 * channels * 2
+        files = sorted(self._folder.glob("dump-*-dec.wav"))
+        raw = files[-1].read_bytes()[_WAVE_HEADER:][-size:] if files else b""
+        samples = memoryview(raw[: len(raw) // 4 * 4]).cast("h")[::channels]
+        if len(raw) < size or max(map(abs, samples)) < _LOUD:
+            return 0.0
+        return 2.0 * sum(one < 0 <= other for one, other in pairwise(samples))
+
+    @property
+    def rate(self) -> int:
+        """Bits of sound that it has received in the last second, headers not counted."""
+        found = _RATES.findall(self.log())
+        return int(found[-1]) if found else 0
+
     def log(self) -> str:
         """What it printed, without colours."""
         return _COLOUR.sub("", self.program.log())
 
 
 @contextmanager
-def baresip(account: Account) -> Iterator[Baresip]:
-    """Start the phone on an address of its own; its registration is under way then."""
-    at = Endpoint(own_address())
+def baresip(account: Account, at: Endpoint | None = None) -> Iterator[Baresip]:
+    """
+    Start the phone on an address of its own; its registration is under way then.
+
+    Its media come from 127.0.0.1 whatever the address: who looks at them puts it there.
+    """
+    at = at or Endpoint(own_address())
     with tempfile.TemporaryDirectory(prefix="webrtc-suite-test-") as name:
         folder = Path(name)
         (folder / "accounts").write_text(account.line())
         (folder / "config").write_text(_configuration(at, account, folder))
         (folder / "contacts").write_text("")
-        _write_tone(folder / "said.wav")
         command = [require_program("baresip"), "-f", str(folder)]
         with running(command, folder / "log", {"HOME": name}) as program:
             control = _connected(at, program)
             try:
-                yield Baresip(at, program, control)
+                yield Baresip(at, program, control, folder)
             finally:
                 control.close()
-
-
-def _write_tone(path: Path) -> None:
-    """A minute of 400 Hz at the rate of telephones: its source cannot change the rate."""
-    period = [round(8000 * math.sin(2 * math.pi * i / 20)) for i in range(20)]
-    with wave.open(str(path), "wb") as tone:
-        tone.setnchannels(1)
-        tone.setsampwidth(2)
-        tone.setframerate(8000)
-        tone.writeframes(struct.pack("<20h", *period) * 400 * 60)
 
 
 def _connected(at: Endpoint, program: RunningProgram) -> socket.socket:
@@ -163,7 +187,8 @@ def _connected(at: Endpoint, program: RunningProgram) -> socket.socket:
 
     def connect() -> bool:
         one = socket.socket()
-        if one.connect_ex((at.host, _CONTROL)) == 0:
+        control = _control(at)
+        if one.connect_ex((control.host, control.port)) == 0:
             opened.append(one)
             return True
         one.close()
@@ -173,21 +198,27 @@ def _connected(at: Endpoint, program: RunningProgram) -> socket.socket:
     return opened[0]
 
 
+def _control(at: Endpoint) -> Endpoint:
+    return at.at(at.port + _CONTROL)
+
+
 def _configuration(at: Endpoint, account: Account, folder: Path) -> str:
     lines = [
-        f"sip_listen {at.host}:{SIP_PORT}",
-        f"ctrl_tcp_listen {at.host}:{_CONTROL}",
+        f"sip_listen {at}",
+        f"ctrl_tcp_listen {_control(at)}",
         f"net_interface {at.host}",
         *([f"sip_cafile {account.trusted}"] if account.trusted else []),
         "poll_method epoll",
         "call_local_timeout 60",
         "call_max_calls 4",
         f"module_path {_MODULES}",
-        *(f"module {one}.so" for one in ("g711", "aufile")),
+        *(f"module {one}.so" for one in ("g711", "g722", "opus", "ausine", "sndfile", "srtp")),
         *(f"module_app {one}.so" for one in ("account", "menu", "ctrl_tcp")),
-        f"audio_source aufile,{folder / 'said.wav'}",
-        f"audio_player aufile,{folder / 'heard.wav'}",
-        f"audio_alert aufile,{folder / 'alert.wav'}",
+        # It says 400 Hz, in the only form that its source has, and writes down what it hears.
+        "audio_source ausine,400",
+        "ausrc_srate 48000",
+        "ausrc_channels 2",
+        f"snd_path {folder}",
         "audio_path /usr/share/baresip",
         "rtp_ports 10000-19998",
         "jitter_buffer_delay 1-2",

@@ -11,7 +11,7 @@ from twisted.web import server
 from twisted.web.resource import IResource, Resource
 
 from suite.http_deadline import HttpDeadline
-from suite.web.gateway_pages import NAMES
+from suite.web.gateway_pages import NAMES, GatewayDoor
 from suite.web.ice_servers import IceServers
 from suite.web.site import PageChannel, build_gateway_root, build_site, site_of
 from tests.web.test_site import Answer
@@ -74,7 +74,7 @@ class GatewayPagesTestCase(SynchronousTestCase):
         """Serve a gateway beside the pages."""
         self.clock = Clock()
         self.gateway = Gateway()
-        self.site = build_site(no_offer, self.clock, gateway=self.gateway.pages)
+        self.site = build_site(no_offer, self.clock, gateway=GatewayDoor(self.gateway.pages))
 
     def connect(self) -> tuple[PageChannel, StringTransport]:
         """Open a connection."""
@@ -120,7 +120,7 @@ class GatewayPagesTests(GatewayPagesTestCase):
 
     def test_alone(self) -> None:
         """Where the pages are off there is nothing else."""
-        self.site = site_of(build_gateway_root(self.gateway.pages), self.clock)
+        self.site = site_of(build_gateway_root(GatewayDoor(self.gateway.pages)), self.clock)
         self.assertEqual(200, self.ask("GET /sign_in?1001").code)
         for path in ("/", "/static/check.js", "/api/ice-servers", "/lab"):
             self.assertEqual(404, self.ask(f"GET {path}").code, path)
@@ -190,7 +190,7 @@ class DeadlineTests(GatewayPagesTestCase):
     def test_answer_first(self) -> None:
         """A request that is here whole is answered before the connection ends."""
         self.site = build_site(
-            no_offer, self.clock, gateway=lambda: {b"sign_in": self.gateway.held}
+            no_offer, self.clock, gateway=GatewayDoor(lambda: {b"sign_in": self.gateway.held})
         )
         channel, transport = self.connect()
         channel.dataReceived(b"GET /sign_in?1001 HTTP/1.1\r\nHost: a\r\n\r\n")

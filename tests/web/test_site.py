@@ -197,9 +197,45 @@ class SecurityTests(SiteTestCase):
             self.assertNotIn("server", headers)
 
     def test_large_body(self) -> None:
-        """A body over the limit ends the connection without an answer."""
-        answer = self.request("/", "POST", body="x" * (MAX_BODY + 1))
-        self.assertIsNone(answer.code)
+        """A body over the limit is answered before it is here whole, and ends the connection."""
+        protocol, transport = self.connect()
+        head = f"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {100 * MAX_BODY}\r\n\r\n"
+        protocol.dataReceived(head.encode() + b"x" * MAX_BODY)
+        self.assertEqual(b"", transport.value())
+        protocol.dataReceived(b"x")
+        answer = Answer(transport.value())
+        self.assertEqual((413, "close"), (answer.code, answer.headers["connection"]))
+        self.assertTrue(transport.disconnecting)
+        protocol.dataReceived(b"x" * MAX_BODY + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertEqual(1, transport.value().count(b"HTTP/1.1"))
+
+    def test_large_chunks(self) -> None:
+        """The same holds of a body whose length nobody has said."""
+        protocol, transport = self.connect()
+        protocol.dataReceived(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(3):
+            protocol.dataReceived(b"8000\r\n" + b"x" * 0x8000 + b"\r\n")
+        self.assertEqual(413, Answer(transport.value()).code)
+        self.assertTrue(transport.disconnecting)
+
+    def test_slow_head(self) -> None:
+        """A head has ten seconds, however steadily its bytes drip."""
+        protocol, transport = self.connect()
+        for byte in b"GET / HTTP":
+            self.assertFalse(transport.disconnecting)
+            protocol.dataReceived(bytes([byte]))
+            self.clock.advance(1.0)
+        self.assertTrue(transport.disconnecting)
+
+    def test_slow_body(self) -> None:
+        """A body has fifteen."""
+        protocol, transport = self.connect()
+        protocol.dataReceived(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")
+        for _ in range(15):
+            self.assertFalse(transport.disconnecting)
+            protocol.dataReceived(b"x")
+            self.clock.advance(1.0)
+        self.assertTrue(transport.disconnecting)
 
     def test_body_within_limit(self) -> None:
         """A body within the limit is read and answered, so that the client learns why."""

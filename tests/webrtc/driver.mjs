@@ -12,7 +12,7 @@ import { bundled } from "../browser/commonjs.mjs";
 import { launchChromium } from "./chromium.mjs";
 import { launchFirefox } from "./firefox.mjs";
 
-const KINDS = { ".html": "text/html", ".js": "text/javascript", ".pac": "application/x-ns-proxy-autoconfig" };
+const KINDS = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".pac": "application/x-ns-proxy-autoconfig" };
 const LAUNCH = { chromium: launchChromium, firefox: launchFirefox };
 const browsers = new Map();
 const pages = new Map();
@@ -23,7 +23,7 @@ const server = createServer(async (request, response) => {
   const path = new URL(request.url, "http://localhost").pathname;
   const kind = KINDS[extname(path)] ?? "application/octet-stream";
   try {
-    const body = served.get(path) ?? await readFile(new URL(`pages${path}`, import.meta.url));
+    const body = served.get(path) ?? await readFile(new URL(path.startsWith("/jsapi/") ? `../../suite${path}` : `pages${path}`, import.meta.url));
     response.writeHead(200, { "content-type": kind, "cache-control": "no-store" }).end(body);
   } catch {
     response.writeHead(404).end();

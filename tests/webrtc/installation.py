@@ -124,7 +124,18 @@ class Installed:
         """How everything in the lab is."""
         url = f"http://127.0.0.1:{self.suite.status_port}/api/lab/status"
         with urllib.request.urlopen(url, timeout=5) as got:
-            return json.load(got)
+            return json.load(got)["lab"]
+
+    def until_registered(self, dn: str) -> None:
+        """Wait until the SIP Servers know where the DN is."""
+        self.suite.program.wait_for(
+            lambda: any(one["dn"] == dn for one in self.lab_status()["registrations"]),
+            f"{dn} registered",
+        )
+
+    def last_call(self) -> Any:
+        """The latest call that the lab has seen."""
+        return self.lab_status()["calls"][-1]
 
 
 @contextmanager

@@ -1,0 +1,143 @@
+"""Polls: held, answered, lost, replaced, and many of them at once."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+from b2bua.net.web import FLUSHED_AFTER
+from b2bua.settings import GatewaySettings
+from tests.b2bua.network import sdp
+from tests.gateway.stage import ORIGIN, BrowserPage, Stage, Wire, roap
+from tests.gateway.test_calls import PageCase
+
+
+class PollTests(PageCase):
+    """One message for each."""
+
+    def wait(self) -> Wire:
+        """A poll on a connection of its own."""
+        wire = Wire(self.stage)
+        wire.send("GET", f"/wait?id={self.page.sid}", Origin=ORIGIN)
+        return wire
+
+    def ring(self) -> None:
+        """The SIP Server calls."""
+        self.server.call("1001", sdp())
+
+    def test_brings_one(self) -> None:
+        """An answer has one message, its peer in Pragma, and what pages of other sites need."""
+        wire = self.wait()
+        self.assertIsNone(wire.take())
+        self.ring()
+        answer = wire.take()
+        assert answer is not None
+        self.assertEqual((200, "5000"), (answer.code, answer.headers["pragma"]))
+        self.assertTrue(answer.text.startswith("SDP"))
+        self.assertEqual(ORIGIN, answer.headers["access-control-allow-origin"])
+        self.assertEqual("text/plain; charset=utf-8", answer.headers["content-type"])
+
+    def test_lost_before(self) -> None:
+        """A message that comes up after the connection broke waits for the next poll."""
+        self.wait().drop()
+        self.ring()
+        answer = self.wait().take()
+        assert answer is not None
+        self.assertTrue(answer.text.startswith("SDP"))
+
+    def test_lost_in_doubt(self) -> None:
+        """One whose connection broke before its bytes can have left comes again."""
+        wire = self.wait()
+        self.ring()
+        self.assertTrue(wire.transport.value())
+        wire.drop()
+        again = self.wait()
+        self.assertEqual(wire.transport.value(), again.transport.value())
+        self.assertNotIn(180, self.statuses())
+
+    def test_lost_after(self) -> None:
+        """One that has left does not, though its connection breaks then."""
+        wire = self.wait()
+        self.ring()
+        self.stage.clock.advance(FLUSHED_AFTER)
+        wire.drop()
+        self.assertIsNone(self.wait().take())
+        self.assertIn(180, self.statuses())
+
+    def test_next_while_in_doubt(self) -> None:
+        """While one is in doubt the next is not brought: it might come before it."""
+        wire = self.wait()
+        self.ring()
+        self.stage.core.calls.hang_up_all(self.stage.now)
+        self.stage.core.handle_timeout(self.stage.now)
+        self.stage.settle()
+        newer = self.wait()
+        self.assertEqual(b"", newer.transport.value())
+        wire.take()
+        self.stage.advance(0.5)
+        answer = newer.take()
+        assert answer is not None
+        self.assertEqual("BYE", answer.text)
+
+    def test_newer(self) -> None:
+        """A newer poll takes the older one's place, which is closed without an answer."""
+        older, newer = self.wait(), self.wait()
+        self.assertTrue(older.is_closed)
+        self.assertEqual(b"", older.transport.value())
+        older.drop()
+        self.ring()
+        self.assertIsNotNone(newer.take())
+
+    def test_aborted(self) -> None:
+        """Pages that give a poll up and poll anew lose nothing, however often."""
+        for _ in range(50):
+            self.wait().drop()
+        self.assertEqual(0, self.stage.web.polls)
+        self.ring()
+        self.assertIsNotNone(self.wait().take())
+
+    def test_same_connection(self) -> None:
+        """Polls follow each other on one connection."""
+        self.ring()
+        offer = roap(self.page.next())
+        self.take(offer)
+        self.assertEqual("OK", roap(self.page.next())["messageType"])
+        self.assertIsNone(self.page.poll())
+        self.assertFalse(self.page.polls.is_closed)
+
+    def test_dead_page(self) -> None:
+        """A page that polls no more, and has a call for it, is told of nothing twice."""
+        self.ring()
+        self.page.next()
+        self.assertIsNone(self.page.poll())
+
+
+class ManyTests(PageCase):
+    """A contact centre behind one address."""
+
+    def test_many(self) -> None:
+        """Two thousand polls are held; none costs more than a few kilobytes beside its socket."""
+        stage = Stage(GatewaySettings(anonymous_calls_per_minute=10_000))
+        pages = []
+        gc.collect()
+        tracemalloc.start()
+        try:
+            for number in range(2000):
+                page = BrowserPage(stage)
+                assert stage.gateway is not None
+                session = stage.gateway.sign_in(f"anon{number}", "", page.host, stage.now)
+                page.sid = session.sid
+                page.polls.send("GET", f"/wait?id={page.sid}")
+                pages.append(page)
+            gc.collect()
+            used, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        self.assertEqual(2000, stage.web.polls)
+        # Two connections of strings each are among it.
+        self.assertLess(used / 2000, 40_000)
+        pages[1234].offer("self")
+        answer = pages[1234].got()
+        assert answer is not None
+        self.assertEqual("ANSWER", roap(answer)["messageType"])
+        self.assertEqual(1999, stage.web.polls)

@@ -1,0 +1,269 @@
+"""Who signs in, how long sessions live, and what anonymous ones may do."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from b2bua.call_events import CallEnded, PhoneGone, SignedIn, SignedOut, SignInRefused
+from b2bua.dial_numbers import parse_dial_numbers
+from b2bua.settings import GatewaySettings, PhoneSettings
+from b2bua.sip.digest import Login
+from b2bua.sip.usage_events import Ended
+from tests.b2bua.network import sdp
+from tests.gateway.stage import BrowserPage, Stage, roap
+
+USERS = PhoneSettings(
+    users={"1001": "s3cret", "alice": "wonder:land"}, networks=(ip_network("198.51.100.0/24"),)
+)
+
+
+class SignInTests(SynchronousTestCase):
+    """IDs and passwords."""
+
+    def build(self, **changes: object) -> BrowserPage:
+        """Make a stage and a page."""
+        self.stage = Stage(GatewaySettings(**changes), phones=USERS)  # type: ignore[arg-type]
+        return BrowserPage(self.stage)
+
+    def reasons(self) -> list[str]:
+        """Why pages were refused."""
+        return [event.reason for event in self.stage.told(SignInRefused)]
+
+    def registered(self) -> list[str]:
+        """Who was registered with the SIP Server."""
+        return [request.to.uri.user_text for request in self.stage.a.seen("REGISTER")]
+
+    def test_password(self) -> None:
+        """A DN that has a password in the list of users needs it."""
+        page = self.build()
+        for password in (None, "undefined", "wrong", "s3cret "):
+            self.assertEqual(403, page.sign_in("1001", password).code, password)
+        self.assertEqual(200, page.sign_in("1001", "s3cret").code)
+        self.assertEqual(["password"] * 4, self.reasons())
+        self.assertEqual(["1001"], self.registered())
+
+    def test_guessing(self) -> None:
+        """Whoever guesses is not listened to for a while, from that address, for that user."""
+        page = self.build()
+        for _ in range(8):
+            page.sign_in("1001", "wrong")
+        self.assertEqual(["password"] * 5 + ["silenced"] * 3, self.reasons())
+        self.assertEqual(403, page.sign_in("1001", "s3cret").code)
+        self.assertEqual(200, page.sign_in("alice", "wonder:land").code)
+        other = BrowserPage(self.stage, "203.0.113.78")
+        self.assertEqual(200, other.sign_in("1001", "s3cret").code)
+        self.stage.advance(61)
+        self.assertEqual(200, page.sign_in("1001", "s3cret").code)
+
+    def test_dn_without_password(self) -> None:
+        """Any other DN of the list needs none, by GET or by POST of undefined."""
+        page = self.build()
+        self.assertEqual(200, page.sign_in("1002").code)
+        self.assertEqual(200, page.sign_in("1003", "undefined").code)
+        self.assertEqual(["1002", "1003"], self.registered())
+
+    def test_password_of_the_server(self) -> None:
+        """One that is given all the same is the DN's at the SIP Server, until it signs out."""
+        page = self.build()
+        self.assertEqual(200, page.sign_in("1002", "upstream").code)
+        self.assertEqual(Login("1002", "upstream"), self.login("1002"))
+        self.assertIsNone(self.login("1003"))
+        page.ask("GET", f"/sign_out?id={page.sid}")
+        self.assertIsNone(self.login("1002"))
+
+    def login(self, dn: str) -> Login | None:
+        """What the SIP Server would be answered."""
+        core = self.stage.core
+        password = core._password_of(dn)
+        return None if password is None else Login(dn, password)
+
+    def test_anonymous(self) -> None:
+        """Whoever is no DN is anonymous: not registered, and can call."""
+        page = self.build()
+        self.assertEqual(200, page.sign_in("anon0815-x").code)
+        self.assertEqual([], self.registered())
+        self.assertTrue(self.stage.told(SignedIn)[0].is_anonymous)
+        page.offer("2002")
+        self.assertEqual("anon0815-x", self.stage.a.seen("INVITE")[0].from_.uri.user_text)
+
+    def test_no_anonymous(self) -> None:
+        """Unless that is off."""
+        page = self.build(allow_anonymous=False)
+        self.assertEqual(403, page.sign_in("anon").code)
+        self.assertEqual(200, page.sign_in("1002").code)
+        self.assertEqual(["anonymous"], self.reasons())
+
+    def test_user_that_is_no_dn(self) -> None:
+        """A user with a password that is no DN is bound here, and not at the SIP Server."""
+        page = self.build()
+        self.assertEqual(403, page.sign_in("alice").code)
+        self.assertEqual(200, page.sign_in("alice", "wonder:land").code)
+        self.assertEqual([], self.registered())
+        self.assertEqual(1, len(self.stage.core.registrar.bindings("alice", self.stage.now)))
+
+    def test_plus(self) -> None:
+        """An ID may begin with a plus sign."""
+        stage = Stage(registered=parse_dial_numbers("+1555"))
+        self.assertEqual(200, BrowserPage(stage).sign_in("+1555").code)
+        self.assertEqual("+1555", stage.a.seen("REGISTER")[0].to.uri.user_text)
+
+    def test_full(self) -> None:
+        """So many sessions, and no more."""
+        page = self.build(sessions=2)
+        self.assertEqual([200, 200, 503], [page.sign_in(f"100{n}").code for n in (2, 3, 4)])
+        self.assertEqual("10", page.sign_in("1005").headers["retry-after"])
+        self.assertEqual(["full", "full"], self.reasons())
+
+    def test_gives_way(self) -> None:
+        """Of too many sessions of one DN the oldest without a call gives way."""
+        page = self.build(sessions_per_user=2)
+        page.sign_in("1002")
+        busy = page.sid
+        page.offer("2002")
+        second = BrowserPage(self.stage)
+        second.sign_in("1002")
+        third = BrowserPage(self.stage)
+        self.assertEqual(200, third.sign_in("1002").code)
+        self.assertEqual(404, second.ask("GET", f"/sign_out?id={second.sid}").code)
+        self.assertEqual(200, page.ask("POST", f"/message?from={busy}&to=2002", "BYE").code)
+        self.assertEqual(["replaced"], [event.reason for event in self.stage.told(SignedOut)])
+
+    def test_all_in_calls(self) -> None:
+        """When all of them have a call nobody gives way."""
+        page = self.build(sessions_per_user=1)
+        page.sign_in("1002")
+        page.offer("2002")
+        self.assertEqual(503, BrowserPage(self.stage).sign_in("1002").code)
+        self.assertEqual(["user-full"], self.reasons())
+
+    def test_secrets(self) -> None:
+        """Each sign-in has a new secret, and what a client makes up is none."""
+        page = self.build()
+        sids = {page.sign_in("1002").text for _ in range(3)}
+        self.assertEqual(3, len(sids))
+        for sid in ("", "0" * 32, "x", sids.pop().partition("=")[2][:-1]):
+            self.assertEqual(404, page.ask("GET", f"/wait?id={sid}").code)
+
+
+class LifeTests(SynchronousTestCase):
+    """How sessions end."""
+
+    def setUp(self) -> None:
+        """Sign a page in."""
+        self.stage = Stage(GatewaySettings(poll_seconds=120, reap_seconds=60))
+        self.page = BrowserPage(self.stage)
+        self.page.sign_in()
+
+    def ends(self) -> list[str]:
+        """Why sessions have ended."""
+        return [event.reason for event in self.stage.told(SignedOut)]
+
+    def test_sign_out(self) -> None:
+        """Its calls end, its DN is bound no more, its poll is closed without an answer."""
+        self.page.offer("2002")
+        self.stage.a.called.answer(self.stage.now, sdp())
+        self.stage.settle()
+        self.page.reply("2002", "OK", roap(self.page.next()))
+        self.assertIsNone(self.page.poll())
+        self.assertEqual(200, self.page.ask("GET", f"/sign_out?id={self.page.sid}").code)
+        self.assertTrue(self.stage.a.has(Ended))
+        self.assertEqual(["connection-lost"], [e.reason for e in self.stage.told(PhoneGone)])
+        self.assertIsNone(self.page.got())
+        self.assertTrue(self.page.polls.is_closed)
+        self.assertEqual(["signed-out"], self.ends())
+        self.stage.advance(60)
+        self.assertTrue(self.stage.is_clean())
+        self.assertEqual(0, len(self.stage.gateway.agent.user_agent))
+
+    def test_reaped(self) -> None:
+        """A session that nobody polls ends after a minute, and so do its calls."""
+        self.page.offer("2002")
+        self.stage.a.called.answer(self.stage.now, sdp())
+        self.stage.advance(59)
+        self.assertEqual([], self.ends())
+        self.stage.advance(2)
+        self.assertEqual(["no-poll"], self.ends())
+        self.assertTrue(self.stage.a.has(Ended))
+        self.assertEqual(1, len(self.stage.told(CallEnded)))
+
+    def test_polled(self) -> None:
+        """One that is polled lives; each poll is closed after its time without an answer."""
+        for _ in range(4):
+            self.assertIsNone(self.page.poll())
+            self.stage.advance(119)
+            self.assertFalse(self.page.polls.is_closed)
+            self.stage.advance(2)
+            self.assertTrue(self.page.polls.is_closed)
+            self.assertIsNone(self.page.got())
+        self.stage.advance(50)
+        self.assertEqual([], self.ends())
+        self.stage.advance(20)
+        self.assertEqual(["no-poll"], self.ends())
+
+    def test_rings_and_goes(self) -> None:
+        """A page that is reaped while it rings is 480 to the caller."""
+        self.page.poll()
+        self.stage.a.call("1001", sdp())
+        self.assertIsNotNone(self.page.got())
+        self.stage.advance(61)
+        statuses = [r.status for _, _, r in self.stage.trace if hasattr(r, "status")]
+        self.assertIn(480, statuses)
+
+    def test_refreshed(self) -> None:
+        """A session that lives for hours stays bound."""
+        for _ in range(40):
+            self.page.poll()
+            self.stage.advance(121)
+        self.assertEqual(1, len(self.stage.core.registrar.bindings("1001", self.stage.now)))
+        self.assertEqual([], self.stage.told(PhoneGone))
+
+    def test_overflow(self) -> None:
+        """One whose mailbox overflows, because it posts and never polls, ends."""
+        for _ in range(300):
+            self.page.offer("")
+        self.assertEqual(["no-poll"], self.ends()[:1])
+
+
+class AnonymousTests(SynchronousTestCase):
+    """What those may do whom nobody knows."""
+
+    def build(self, **changes: object) -> BrowserPage:
+        """Make a stage and an anonymous page."""
+        self.stage = Stage(GatewaySettings(**changes))  # type: ignore[arg-type]
+        page = BrowserPage(self.stage)
+        page.sign_in("anonymous-visitor")
+        return page
+
+    def test_rate(self) -> None:
+        """Six calls a minute of one address, whatever the session; to self as many as it likes."""
+        page = self.build()
+        for number in range(8):
+            page.offer(f"20{number:02}")
+        self.assertEqual(6, len(self.stage.a.seen("INVITE")))
+        other = BrowserPage(self.stage)
+        other.sign_in("another-visitor")
+        other.offer("2100")
+        self.assertEqual(6, len(self.stage.a.seen("INVITE")))
+        self.assertEqual("REFUSED", roap(other.next())["errorType"])
+        self.assertEqual("BYE", other.next())
+        other.offer("self")
+        self.assertEqual("ANSWER", roap(other.next())["messageType"])
+        known = BrowserPage(self.stage)
+        known.sign_in("1001")
+        known.offer("2101")
+        self.assertEqual(7, len(self.stage.a.seen("INVITE")))
+
+    def test_destinations(self) -> None:
+        """Where there is a list, only to those on it."""
+        page = self.build(anonymous_destinations=parse_dial_numbers("2000-2009"))
+        page.offer("3001")
+        page.offer("2001")
+        self.assertEqual(["2001"], [r.uri.user_text for r in self.stage.a.seen("INVITE")])
+
+    def test_not_called(self) -> None:
+        """Nobody can call them."""
+        page = self.build()
+        self.stage.a.call("anonymous-visitor", sdp())
+        self.assertIsNone(page.poll())

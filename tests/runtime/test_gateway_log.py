@@ -1,0 +1,182 @@
+"""What browsers do at the gateway, as log lines and as counts."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import server
+from twisted.web.resource import Resource
+
+from b2bua import call_events as events
+from b2bua.media_plane import TransportEvent
+from b2bua.net.service import B2buaService
+from suite.call_log import CallLog, TransportLog
+from suite.call_metrics import CallCounts, gateway_metrics
+from suite.datapath.media import MediaTotals, TwinMediaPlane
+from suite.metrics import Metrics
+from suite.web.gateway_pages import GatewayDoor
+from suite.web.http_trace import HttpTrace
+from suite.web.site import build_gateway_root, site_of
+from tests.runtime.doubles import MemoryLog
+
+OFFER = 'RSMP {"messageType": "OFFER", "sdp": "a=ice-pwd:secret", "seq": 1}'
+
+
+class GatewayLogTests(SynchronousTestCase):
+    """Sign-ins and transports."""
+
+    def setUp(self) -> None:
+        """Keep the lines."""
+        self.log = MemoryLog()
+        self.emit = CallLog(self.log)
+
+    def test_sign_in_and_out(self) -> None:
+        """Both are interaction records; the address stands before what the page chose."""
+        self.emit(events.SignedIn('10"\n01', "192.0.2.7", is_anonymous=True))
+        self.emit(events.SignedOut("1001", "192.0.2.7", "no-poll"))
+        self.assertEqual(
+            [
+                r'Int 20330 signed-in client=192.0.2.7 anonymous=yes user="10\"\n01"',
+                'Int 20331 signed-out client=192.0.2.7 reason=no-poll user="1001"',
+            ],
+            self.log.lines,
+        )
+
+    def test_wrong_password(self) -> None:
+        """It is told as wrong passwords of the relay and of phones are, for fail2ban."""
+        self.emit(events.SignInRefused("192.0.2.7", 403, "password"))
+        self.assertEqual(
+            [
+                "Std 20200 auth-fail proto=HTTP service=gateway client=192.0.2.7 status=403"
+                ' reason="password"'
+            ],
+            self.log.lines,
+        )
+
+    def test_other_refusals(self) -> None:
+        """Nobody is banned because the gateway is full."""
+        self.emit(events.SignInRefused("192.0.2.7", 503, "full"))
+        [line] = self.log.lines
+        self.assertTrue(line.startswith("Int 20332 sign-in-refused client=192.0.2.7"), line)
+        self.assertNotIn("auth-fail", line)
+
+    def test_transports(self) -> None:
+        """What fails or is lost has the guide's id for ICE, and the reason."""
+        told = TransportLog(self.log)
+        told(TransportEvent.CONNECTED, 3, "")
+        told(TransportEvent.LOST, 3, "ICE: no way to the browser")
+        told(TransportEvent.FAILED, 4, "DTLS: the fingerprint is another")
+        self.assertEqual(
+            [
+                "Trc 20335 transport-connected transport=3",
+                'Std 20015 transport-lost transport=3 reason="ICE: no way to the browser"',
+                'Std 20015 transport-failed transport=4 reason="DTLS: the fingerprint is another"',
+            ],
+            self.log.lines,
+        )
+
+
+class GatewayCountTests(SynchronousTestCase):
+    """What Prometheus reads."""
+
+    def values(self, metrics: Metrics) -> dict[str, float]:
+        """Every sample of ours."""
+        lines = metrics.render().decode().splitlines()
+        pairs = (line.rpartition(" ") for line in lines if line.startswith("sgw_"))
+        return {name: float(value) for name, _, value in pairs}
+
+    def test_sign_ins(self) -> None:
+        """They are counted by outcome, and the ends of sessions by reason."""
+        metrics = Metrics()
+        count = CallCounts(metrics)
+        count(events.SignedIn("1001", "192.0.2.7", is_anonymous=False))
+        count(events.SignedIn("anon", "192.0.2.7", is_anonymous=True))
+        count(events.SignInRefused("192.0.2.7", 403, "password"))
+        count(events.SignedOut("1001", "192.0.2.7", "signed-out"))
+        found = self.values(metrics)
+        for outcome in ("dn", "anonymous", "refused-password"):
+            self.assertEqual(1, found[f'sgw_gateway_sign_ins_total{{outcome="{outcome}"}}'])
+        self.assertEqual(1, found['sgw_gateway_sign_outs_total{reason="signed-out"}'])
+
+    def test_what_is_there(self) -> None:
+        """Sessions, polls, messages, transports, handshakes and packets that were not authentic."""
+        totals = MediaTotals()
+        totals.dropped["srtp"] = 7
+        plane = SimpleNamespace(
+            transports=2,
+            transport_events={"connected": 3, "failed": 1},
+            handshakes={"connected": 3},
+            free_web_ports=998,
+            totals=lambda: totals,
+        )
+        web = SimpleNamespace(polls=4, received={"OFFER": 5}, sent={"ANSWER": 5})
+        running = SimpleNamespace(web=web, gateway=SimpleNamespace(sessions=[1, 2, 3]))
+        service: list[object] = [running]
+        metrics = Metrics()
+        gateway_metrics(
+            metrics,
+            lambda: cast(B2buaService, service[0]) if service else None,
+            cast(TwinMediaPlane, plane),
+        )
+        found = self.values(metrics)
+        expected = {
+            "sgw_gateway_sessions": 3,
+            "sgw_http_polls_parked": 4,
+            'sgw_gateway_received_total{kind="OFFER"}': 5,
+            'sgw_gateway_sent_total{kind="ANSWER"}': 5,
+            "sgw_ice_transports": 2,
+            'sgw_ice_transport_events_total{event="failed"}': 1,
+            'sgw_dtls_handshakes_total{result="connected"}': 3,
+            "sgw_srtp_auth_fail_total": 7,
+            "sgw_web_ports_free": 998,
+        }
+        self.assertEqual(expected, {name: found[name] for name in expected})
+        service.clear()
+        self.assertEqual(0, self.values(metrics)["sgw_gateway_sessions"])
+
+
+class HttpTraceTests(SynchronousTestCase):
+    """What http-trace writes."""
+
+    def ask(self, head: str, body: str = "") -> list[str]:
+        """The lines about one request."""
+
+        class Said(Resource):
+            isLeaf = True
+
+            def render(self, request: server.Request) -> bytes:
+                assert request.content is not None
+                return request.content.read()
+
+        log = MemoryLog()
+        clock = Clock()
+        names = (b"sign_in", b"message", b"wait")
+        door = GatewayDoor(lambda: {name: Said() for name in names}, HttpTrace(log, clock))
+        channel = site_of(build_gateway_root(door), clock).buildProtocol(None)
+        transport = StringTransport()
+        channel.makeConnection(transport)
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        channel.dataReceived(f"{head} HTTP/1.1\r\nHost: a\r\n{length}\r\n{body}".encode())
+        self.assertTrue(transport.value().endswith(body.encode()))
+        return log.lines
+
+    def test_message(self) -> None:
+        """Who, to whom, what kind, and the answer; the gateway still gets all of the body."""
+        [line] = self.ask("POST /message?from=0123456789abcdef&to=%2B49891", OFFER)
+        for word in ("20333 http answered", "POST", "/message", 'to="+49891"', "status=200"):
+            self.assertIn(word, line)
+        self.assertIn("message=OFFER", line)
+
+    def test_no_secrets(self) -> None:
+        """Neither a password, nor a session's id, nor what a message says is written."""
+        lines = self.ask("POST /sign_in", "1001:hunter2")
+        lines += self.ask("GET /wait?id=0123456789abcdef")
+        lines += self.ask("POST /message?from=0123456789abcdef&to=1", OFFER)
+        self.assertEqual(3, len(lines))
+        for line in lines:
+            for secret in ("hunter2", "0123456789abcdef", "ice-pwd"):
+                self.assertNotIn(secret, line)
