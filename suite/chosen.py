@@ -83,6 +83,11 @@ class Chosen:
         """The options of a section that were given a valid value, in order."""
         return tuple(name for where, name in self._written if where == section)
 
+    @property
+    def faults(self) -> int:
+        """How many errors have been found so far."""
+        return sum(each.level is Level.ERROR for each in self._findings.all())
+
     def complain(
         self, level: Level, section: str, name: str, problem: str, accepted: str, value: str = ""
     ) -> None:

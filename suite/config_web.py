@@ -5,10 +5,11 @@ Media of browsers and their sessions, as sections [rsmp] and [gateway] have them
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
+from b2bua.net.dtls_identity import DtlsIdentity, DtlsIdentityError
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.settings import (
     DtlsSettings,
@@ -228,6 +229,7 @@ def _turn_access(chosen: Chosen) -> TurnAccess | None:
 
 
 def _dtls_settings(chosen: Chosen, machine: Machine, folders: Folders) -> DtlsSettings:
+    before = chosen.faults
     certificate, key = _dtls_files(chosen, machine, folders.configuration)
     enabled = chosen.one(RSMP, "web-enable-dtls", BOOLEAN)
     silent = chosen.one(RSMP, "web-disable-sdes", BOOLEAN)
@@ -242,7 +244,7 @@ def _dtls_settings(chosen: Chosen, machine: Machine, folders: Folders) -> DtlsSe
     if not enabled:
         problem = "no browser of today can be talked to: all of them want DTLS"
         chosen.complain(Level.WARNING, RSMP, "web-enable-dtls", problem, "true")
-    return DtlsSettings(
+    settings = DtlsSettings(
         certificate=certificate,
         key=key,
         key_password=chosen.maybe(RSMP, "web-dtls-keypassword", SECRET),
@@ -252,6 +254,19 @@ def _dtls_settings(chosen: Chosen, machine: Machine, folders: Folders) -> DtlsSe
         offers_sdes=not silent or not enabled,
         accepts_sdes=not refuses,
     )
+    if chosen.faults == before:
+        _check_identity(chosen, settings)
+    return settings
+
+
+def _check_identity(chosen: Chosen, settings: DtlsSettings) -> None:
+    """Report what DTLS could not begin with; here no certificate of this install is made."""
+    try:
+        DtlsIdentity.load(replace(settings, state_directory=None))
+    except DtlsIdentityError as error:
+        option = "web-dtls-privatekey" if error.about == settings.key else CERTIFICATE_OPTION
+        accepted = "a certificate and its key, both PEM"
+        chosen.complain(Level.ERROR, RSMP, option, error.problem, accepted, str(error.about))
 
 
 def _dtls_files(chosen: Chosen, machine: Machine, folder: Path) -> tuple[Path | None, Path | None]:

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
+from twisted.logger import Logger
 
 from b2bua.settings import DtlsSettings
 
@@ -50,11 +51,25 @@ _OPTIONS: Final = (
     | SSL.OP_NO_COMPRESSION
     | SSL.OP_CIPHER_SERVER_PREFERENCE
 )
+_log = Logger(namespace="sip")
 _Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
+_CIPHERS: Final = "ciphers of DTLS"
+_CERTIFICATE: Final = "certificate of DTLS"
+
+
 class DtlsIdentityError(Exception):
-    """Certificate, key or ciphers cannot be used; the text names what it is about, and why."""
+    """
+    Certificate, key or ciphers cannot be used; the text names what it is about, and why.
+
+    ``about`` is a file, or a word for what was made of the files.
+    """
+
+    def __init__(self, about: Path | str, problem: str) -> None:
+        super().__init__(f"{about}: {problem}")
+        self.about = about
+        self.problem = problem
 
 
 class DtlsIdentity:
@@ -83,7 +98,8 @@ class DtlsIdentity:
         """
         Read what the settings name, or what this install has made for itself, or make that.
 
-        Without a state directory it lives as long as the process. Raises DtlsIdentityError.
+        Without a state directory that can be written it lives as long as the process. Raises
+        DtlsIdentityError.
         """
         if settings.certificate is not None:
             certificate, key = _configured(settings, settings.certificate)
@@ -103,7 +119,7 @@ def _context(certificate: x509.Certificate, key: _Key, ciphers: str) -> SSL.Cont
     try:
         context.set_cipher_list(ciphers.encode("ascii"))
     except (SSL.Error, UnicodeEncodeError):
-        raise DtlsIdentityError(f"ciphers of DTLS: OpenSSL knows none of {ciphers!r}") from None
+        raise DtlsIdentityError(_CIPHERS, "OpenSSL knows none of them") from None
     context.set_tlsext_use_srtp(PROFILES)
     try:
         context.use_certificate(certificate)
@@ -111,9 +127,8 @@ def _context(certificate: x509.Certificate, key: _Key, ciphers: str) -> SSL.Cont
         context.check_privatekey()
     except SSL.Error as error:
         words = ", ".join(str(entry[-1]) for entry in error.args[0]) if error.args else ""
-        raise DtlsIdentityError(
-            f"certificate of DTLS: OpenSSL refuses it: {words or 'no reason given'}"
-        ) from None
+        problem = f"OpenSSL refuses it: {words or 'no reason given'}"
+        raise DtlsIdentityError(_CERTIFICATE, problem) from None
     return context
 
 
@@ -129,7 +144,7 @@ def _configured(settings: DtlsSettings, path: Path) -> tuple[x509.Certificate, _
     key_path = settings.key or path
     key = _read_key(key_path, settings.key_password)
     if not _belongs(key, certificate):
-        raise DtlsIdentityError(f"{key_path}: the key does not belong to the certificate of {path}")
+        raise DtlsIdentityError(key_path, f"the key does not belong to the certificate of {path}")
     return certificate, key
 
 
@@ -137,33 +152,32 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DtlsIdentityError(f"{path}: cannot be read: {error.strerror}") from None
+        raise DtlsIdentityError(path, f"cannot be read: {error.strerror}") from None
 
 
 def _read_certificate(path: Path, data: bytes) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificates(data)[0]
     except ValueError:
-        raise DtlsIdentityError(f"{path}: there is no PEM certificate in it") from None
+        raise DtlsIdentityError(path, "there is no PEM certificate in it") from None
 
 
 def _read_key(path: Path, password: str | None) -> _Key:
     data = _read(path)
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise DtlsIdentityError(
-            f"{path}: others than its owner may use the private key; chmod 600 it"
-        )
+        problem = "others than its owner may use the private key; chmod 600 it"
+        raise DtlsIdentityError(path, problem)
     encrypted = b"ENCRYPTED" in data
     if encrypted and not password:
-        raise DtlsIdentityError(f"{path}: the private key is encrypted and no password is set")
+        raise DtlsIdentityError(path, "the private key is encrypted and no password is set")
     secret = password.encode() if encrypted and password else None
     try:
         key = load_pem_private_key(data, secret)
     except (ValueError, TypeError):
         fault = "the password is wrong" if encrypted else "there is no PEM private key in it"
-        raise DtlsIdentityError(f"{path}: {fault}") from None
+        raise DtlsIdentityError(path, fault) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        raise DtlsIdentityError(f"{path}: browsers take keys of ECDSA and RSA only")
+        raise DtlsIdentityError(path, "browsers take keys of ECDSA and RSA only")
     return key
 
 
@@ -187,7 +201,13 @@ def _own(directory: Path | None, now: datetime) -> tuple[x509.Certificate, _Key]
     try:
         _write(path, pem + certificate.public_bytes(Encoding.PEM))
     except OSError as error:
-        raise DtlsIdentityError(f"{path}: cannot be written: {error.strerror}") from None
+        # No peer has ever seen one before, so nothing is lost but the file.
+        _log.warn(
+            "{path}: cannot be written: {reason}; until the next start browsers see a certificate"
+            " that is kept nowhere",
+            path=path,
+            reason=error.strerror,
+        )
     return certificate, key
 
 

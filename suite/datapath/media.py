@@ -75,7 +75,8 @@ class TwinMediaPlane(PolledSockets):
     The media plane of ``b2bua.media_plane`` without native code.
 
     ``randbelow`` chooses ports, SSRCs, first numbers and names, and must be unpredictable. Without
-    ``web`` there are no transports for browsers; with it ``loop`` is the one under the reactor.
+    ``web`` there are no transports for browsers; with it ``loop`` is the one under the reactor, and
+    making one raises DtlsIdentityError.
     """
 
     kind = "pure Python"
@@ -228,6 +229,7 @@ class TwinMediaPlane(PolledSockets):
         found.close()
         for sock in found.sockets:
             self._forget(sock)
+        self._moved.dropped.update(found.dropped)
         if self._web is not None:
             self._web.give_back(found.port, self.seconds())
 

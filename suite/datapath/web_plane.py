@@ -25,14 +25,13 @@ from suite.datapath.web_socket import WebSocket
 from suite.datapath.web_transport import WebTerms, WebTransport
 
 _HELD_BY_OTHERS = frozenset({errno.EADDRINUSE, errno.EACCES})
-_NOT_OURS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 class WebTransports:
     """
     Opens transports: one port of the range, the same on every address.
 
-    ``randbelow`` chooses ports and must be unpredictable.
+    ``randbelow`` chooses ports and must be unpredictable. Making one raises DtlsIdentityError.
     """
 
     _log = Logger(namespace="datapath")
@@ -48,7 +47,7 @@ class WebTransports:
         self._settings = settings
         self._clock = clock
         self._ports = Ports(settings.first_port, settings.last_port, randbelow, settings.rest)
-        self._addresses = list(settings.addresses)
+        self._unbound: set[str] = set()
         self._terms = WebTerms(
             clock=clock,
             identity=DtlsIdentity.load(settings.dtls),
@@ -98,18 +97,20 @@ class WebTransports:
                 raise MediaPortsExhausted(f"{self._range}: {error.strerror}") from error
 
     def _bind_each(self, port: int, around: Surroundings) -> list[WebSocket]:
-        """Bind it on every address that this machine has. Raises OSError."""
+        """Bind it on every address that can be bound. Raises OSError."""
         sockets: list[WebSocket] = []
         missing: OSError | None = None
-        for place, host in enumerate(self._addresses):
+        for place, host in enumerate(self._settings.addresses):
             try:
                 sockets.append(WebSocket((host, port), HIGHEST_PREFERENCE - place, around))
             except OSError as error:
-                if error.errno not in _NOT_OURS:
+                if error.errno in _HELD_BY_OTHERS:
                     _close(sockets)
                     raise
-                self._log.warn("no media of browsers on {host}: {error}", host=host, error=error)
                 missing = error
+                if host not in self._unbound:
+                    self._unbound.add(host)
+                    self._log.warn("no media of browsers on {host}: {why}", host=host, why=error)
         if not sockets:
             raise missing or OSError(errno.EADDRNOTAVAIL, "there is no address for them")
         return sockets

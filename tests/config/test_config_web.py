@@ -323,6 +323,17 @@ class MediaTests(WebTestCase):
         both.chmod(0o644)
         self.refused(self.of(f"web-dtls-certificate = {both}"), "may read the private key")
 
+    def test_dtls_files_of_no_use(self) -> None:
+        """What DTLS could not begin with is said before the start."""
+        certificate, key = self.certificate()
+        broken = self.write("-----BEGIN CERTIFICATE-----\nAAAA\n", "broken.pem")
+        lines = f"web-dtls-certificate = {broken}\nweb-dtls-privatekey = {key}"
+        self.refused(self.of(lines), "'web-dtls-certificate'", "no PEM certificate")
+        _, other = self.certificate()
+        lines = f"web-dtls-certificate = {certificate}\nweb-dtls-privatekey = {other}"
+        self.refused(self.of(lines), "'web-dtls-privatekey'", "does not belong to")
+        self.refused(self.of("web-dtls-cipherlist = NONE"), "'web-dtls-cipherlist'", "knows none")
+
     def test_ports(self) -> None:
         """The range is one that nothing else uses."""
         self.refused(self.of("web-rtp-min-port = 37000"), "above web-rtp-max-port")

@@ -65,6 +65,8 @@ class HistoricClient:
     polling_timeout: float = 30.0
     has_inverted_register: bool = False
     """As both public copies: register without a password POSTs the word undefined."""
+    posts_twice: bool = False
+    """As if the reply to each POST of ROAP had been lost once."""
     answers_itself: bool = False
     """What a test's application does with a call that comes."""
 
@@ -117,7 +119,7 @@ class HistoricClient:
         # Every "=" cuts; the second piece is all that counts.
         self.ssid = reply.text.split("\n")[0].split("=")[1]
         self._fire(event, reply.text)
-        self._poll = self._start(self._keep_polling())
+        self.begin_polling()
 
     async def disconnect(self, *, out_first: bool = True) -> None:
         """Sign out; with a call, BYE and sign_out go at once, in no sure order."""
@@ -131,8 +133,7 @@ class HistoricClient:
 
     async def _sign_out(self) -> None:
         ssid, self.ssid = self.ssid, None
-        if self._poll is not None:
-            self._poll.cancel()
+        await self.stop_polling()
         try:
             await self.browser.get(f"/sign_out?id={ssid}")
         except NetworkFailure as failure:
@@ -156,6 +157,16 @@ class HistoricClient:
         await self.close_tab()
 
     # The poll.
+
+    def begin_polling(self) -> None:
+        """Ask for texts from now on."""
+        self._poll = self._start(self._keep_polling())
+
+    async def stop_polling(self) -> None:
+        """Abort the poll, and make no other."""
+        if self._poll is not None:
+            self._poll.cancel()
+            await asyncio.gather(self._poll, return_exceptions=True)
 
     async def _keep_polling(self) -> None:
         while self.ssid is not None:
@@ -451,8 +462,10 @@ class HistoricClient:
             self.sent.append((target, text))
             try:
                 reply = await self.browser.post(target, body)
-                if reply.status == 200:
+                if reply.status == 200 and (not resends or self._is_enough(target, text)):
                     return reply
+                if reply.status == 200:
+                    continue
                 self.faults.append(f"{text[:40]!r} was answered {reply.status}")
             except NetworkFailure as failure:
                 self.faults.append(f"{text[:40]!r}: {failure}")
@@ -461,6 +474,9 @@ class HistoricClient:
             await self.clock.sleep(RETRY)
             if self.call is not call:
                 return None
+
+    def _is_enough(self, target: str, text: str) -> bool:
+        return not self.posts_twice or self.sent.count((target, text)) == 2
 
     # Inside.
 

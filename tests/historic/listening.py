@@ -4,6 +4,7 @@ What a client hears and sees: tones, gaps, pictures, digits.
 
 from __future__ import annotations
 
+import math
 import time
 from array import array
 from collections import deque
@@ -97,6 +98,16 @@ class Ear:
 
     def tone(self, frequency: int) -> float:
         """How much of what was heard last is a tone, 0 to 1; 0 where there is too little."""
+        recent, rate = self._recent()
+        return share(recent, rate, frequency) if recent else 0.0
+
+    def loudness(self) -> float:
+        """The effective value of what was heard last, of 32768."""
+        recent, _ = self._recent()
+        return math.sqrt(sum(one * one for one in recent) / len(recent)) if recent else 0.0
+
+    def _recent(self) -> tuple[array[int], int]:
+        """The last moment's sound and its rate; nothing where there is too little."""
         now, recent, rate = time.monotonic(), array("h"), 0
         for came, its_rate, samples in reversed(self._samples):
             if now - came > 2 * PATIENT or (rate and its_rate != rate):
@@ -104,8 +115,8 @@ class Ear:
             rate = its_rate
             recent = samples + recent
             if len(recent) >= PATIENT * rate:
-                return share(recent, rate, frequency)
-        return 0.0
+                return recent, rate
+        return array("h"), 0
 
     def quiet_for(self) -> float:
         """Seconds since the last packet."""

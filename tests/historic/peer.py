@@ -84,6 +84,8 @@ class BrowserPeer:
         self._is_started = False
         self._remote_types: dict[int, tuple[str, str]] = {}
         """From a payload type that we receive to the m-line and the codec."""
+        self._sources: dict[int, str] = {}
+        """From each SSRC that the gateway has named to its m-line."""
         self._mid_extension: int | None = None
         self._previous: list[Line] | None = None
         self._tasks = [asyncio.get_running_loop().create_task(self._report())]
@@ -119,6 +121,7 @@ class BrowserPeer:
         )
         self._offers += 1
         self.local = read_sdp(text)
+        self._expect(self.local)
         return text, self._candidates(is_offer=True)
 
     def take_answer(self, text: str, candidates: Candidates) -> None:
@@ -276,12 +279,20 @@ class BrowserPeer:
     def _learn(self, local: Description, remote: Description) -> None:
         """What arrives under which number: what our own description says of it."""
         self._remote_types = {}
+        self._expect(local)
+        for section in remote.sections:
+            for value in section.all("ssrc"):
+                if section.mid is not None:
+                    self._sources[int(value.split(" ")[0])] = section.mid
+        first = next((s for s in remote.sections if not s.is_rejected), None)
+        self._mid_extension = first.extension(MID_URI) if first is not None else None
+
+    def _expect(self, local: Description) -> None:
+        """What we have offered may come before its answer."""
         for ours in local.sections:
             for number in ours.types:
                 if ours.codec(number) and ours.mid is not None:
                     self._remote_types[number] = (ours.mid, ours.codec(number))
-        first = next((s for s in remote.sections if not s.is_rejected), None)
-        self._mid_extension = first.extension(MID_URI) if first is not None else None
 
     def _direct(self, line: Line, offered: Section, answered: Section, theirs: Section) -> None:
         """Send or do not, as agreed; ``theirs`` tells the codecs."""
@@ -348,18 +359,12 @@ class BrowserPeer:
         self.ears.setdefault(mid, Ear("audio")).take(packet, key)
 
     def _told_mid(self, packet: Packet, mid: str) -> str:
-        """Of several lines with the same numbers, the one that receives."""
-        for ear_mid, ear in self.ears.items():
-            if packet.ssrc in ear.sources:
-                return ear_mid
-        lines = [
-            line
-            for line in self.lines
-            if line.direction in ("sendrecv", "recvonly")
-            and any(codec.number == packet.payload_type for codec in line.codecs)
-        ]
-        sending = [line for line in lines if line.direction == "sendrecv"]
-        return (sending or lines)[0].mid if lines else mid
+        """The m-line that a source was signalled for, or else what the payload type says."""
+        if packet.ssrc in self._sources:
+            return self._sources[packet.ssrc]
+        if self._sources:
+            self.faults.append(f"SSRC {packet.ssrc} is none of {self._sources}")
+        return mid
 
     def _take_rtcp(self, data: bytes) -> None:
         ours = {mouth.ssrc: mouth for mouth in self.mouths.values()}
@@ -420,7 +425,7 @@ class BrowserPeer:
     def ear(self, kind: str = "audio") -> Ear:
         """The one that hears most lately, of a kind."""
         found = [e for e in self.ears.values() if e.kind == kind]
-        return max(found, key=lambda ear: ear.last or 0.0)
+        return max(found, key=lambda ear: ear.last or 0.0, default=Ear(kind))
 
     async def close(self) -> None:
         """End it as pc.close() does."""

@@ -7,16 +7,14 @@ It is worked through its ctrl_tcp module: commands and events as JSON in netstri
 from __future__ import annotations
 
 import json
-import math
 import re
 import socket
-import struct
 import tempfile
 import time
-import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from tests.programs import RunningProgram, require_program, running
@@ -25,10 +23,15 @@ from tests.sippeers.addresses import Endpoint, own_address
 _MODULES = Path("/usr/lib/baresip/modules")
 _CONTROL = -616
 """Of the port of SIP."""
+_WAVE_HEADER = 44
+_LOUD = 500
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _RATES = re.compile(r" audio=\d+/(\d+) \(bit/s\)")
 _REGISTERED = re.compile(r"\} 200 OK .*\[\d+ binding")
 Event = dict[str, object]
+CODECS = {"PCMU": "PCMU", "G722": "G722/16000/1", "opus": "opus/48000/2"}
+SAMPLES = {"PCMU": (8000, 1), "G722": (16000, 1), "opus": (48000, 2)}
+"""Of each codec: how many in a second, and channels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,8 @@ class Account:
     answer_mode: str = "manual"
     """manual or auto."""
     interval: int = 120
+    codec: str = "PCMU"
+    """The only one that it knows: PCMU, G722 or opus."""
     encryption: str = ""
     """srtp: keys beside RTP/AVP; srtp-mand: RTP/SAVP or nothing."""
 
@@ -54,7 +59,7 @@ class Account:
             "auth_pass": self.password,
             "answermode": self.answer_mode,
             "regint": str(self.interval),
-            "audio_codecs": "PCMU",
+            "audio_codecs": CODECS[self.codec],
             "outbound": f'"sip:{self.server};transport={self.transport}"',
         }
         if self.encryption:
@@ -66,10 +71,13 @@ class Account:
 class Baresip:
     """One that runs. Commands are those of its menu, by their long names."""
 
-    def __init__(self, at: Endpoint, program: RunningProgram, control: socket.socket) -> None:
+    def __init__(
+        self, at: Endpoint, program: RunningProgram, control: socket.socket, folder: Path
+    ) -> None:
         self.at = at
         self.program = program
         self.events: list[Event] = []
+        self._folder = folder
         self._control = control
         self._received = b""
 
@@ -130,6 +138,17 @@ class Baresip:
         self._received += data
         return bool(data)
 
+    def heard(self, codec: str) -> float:
+        """Hz of the last half second that it has heard by that codec; 0 for nothing loud."""
+        rate, channels = SAMPLES[codec]
+        size = rate // 2 * channels * 2
+        files = sorted(self._folder.glob("dump-*-dec.wav"))
+        raw = files[-1].read_bytes()[_WAVE_HEADER:][-size:] if files else b""
+        samples = memoryview(raw[: len(raw) // 4 * 4]).cast("h")[::channels]
+        if len(raw) < size or max(map(abs, samples)) < _LOUD:
+            return 0.0
+        return 2.0 * sum(one < 0 <= other for one, other in pairwise(samples))
+
     @property
     def rate(self) -> int:
         """Bits of sound that it has received in the last second, headers not counted."""
@@ -154,24 +173,13 @@ def baresip(account: Account, at: Endpoint | None = None) -> Iterator[Baresip]:
         (folder / "accounts").write_text(account.line())
         (folder / "config").write_text(_configuration(at, account, folder))
         (folder / "contacts").write_text("")
-        _write_tone(folder / "said.wav")
         command = [require_program("baresip"), "-f", str(folder)]
         with running(command, folder / "log", {"HOME": name}) as program:
             control = _connected(at, program)
             try:
-                yield Baresip(at, program, control)
+                yield Baresip(at, program, control, folder)
             finally:
                 control.close()
-
-
-def _write_tone(path: Path) -> None:
-    """A minute of 400 Hz at the rate of telephones: its source cannot change the rate."""
-    period = [round(8000 * math.sin(2 * math.pi * i / 20)) for i in range(20)]
-    with wave.open(str(path), "wb") as tone:
-        tone.setnchannels(1)
-        tone.setsampwidth(2)
-        tone.setframerate(8000)
-        tone.writeframes(struct.pack("<20h", *period) * 400 * 60)
 
 
 def _connected(at: Endpoint, program: RunningProgram) -> socket.socket:
@@ -204,11 +212,13 @@ def _configuration(at: Endpoint, account: Account, folder: Path) -> str:
         "call_local_timeout 60",
         "call_max_calls 4",
         f"module_path {_MODULES}",
-        *(f"module {one}.so" for one in ("g711", "aufile", "srtp")),
+        *(f"module {one}.so" for one in ("g711", "g722", "opus", "ausine", "sndfile", "srtp")),
         *(f"module_app {one}.so" for one in ("account", "menu", "ctrl_tcp")),
-        f"audio_source aufile,{folder / 'said.wav'}",
-        f"audio_player aufile,{folder / 'heard.wav'}",
-        f"audio_alert aufile,{folder / 'alert.wav'}",
+        # It says 400 Hz, in the only form that its source has, and writes down what it hears.
+        "audio_source ausine,400",
+        "ausrc_srate 48000",
+        "ausrc_channels 2",
+        f"snd_path {folder}",
         "audio_path /usr/share/baresip",
         "rtp_ports 10000-19998",
         "jitter_buffer_delay 1-2",

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.net.dtls_identity import OWN_FILE, DtlsIdentity, DtlsIdentityError
@@ -79,10 +80,13 @@ class OwnIdentityTests(SynchronousTestCase):
         self.assertNotEqual(first.fingerprint, second.fingerprint)
 
     def test_not_written(self) -> None:
-        """A directory that cannot be is said, with its name."""
+        """A directory that cannot be is said, and does not keep browsers from being served."""
         self.directory.write_text("a file in its place")
-        with self.assertRaisesRegex(DtlsIdentityError, f"{self.path}: cannot be written"):
-            DtlsIdentity.load(self.settings, NOW)
+        with capturedLogs() as said:
+            identity = DtlsIdentity.load(self.settings, NOW)
+        self.assertEqual(identity.fingerprint[0], "sha-256")
+        self.assertEqual([each["log_level"] for each in said], [LogLevel.warn])
+        self.assertIn(f"{self.path}: cannot be written", formatEvent(said[0]))
 
 
 class ConfiguredIdentityTests(SynchronousTestCase):
@@ -149,7 +153,7 @@ class ConfiguredIdentityTests(SynchronousTestCase):
         """A list that OpenSSL knows nothing of is refused."""
         for ciphers in ("NOSUCHCIPHER", "\N{SNOWMAN}"):
             settings = DtlsSettings(certificate=self.certificate, key=self.key, ciphers=ciphers)
-            self.assertRefused(settings, "ciphers of DTLS: OpenSSL knows none of")
+            self.assertRefused(settings, "ciphers of DTLS: OpenSSL knows none of them")
 
     def _write(
         self,

@@ -252,6 +252,15 @@ class Desk:
         number = self.driver.ask("launch", kind=kind, home=str(self.home), **options)
         return Browser(self.driver, number, kind)
 
+    @contextmanager
+    def launched(self, kind: str, **options: object) -> Iterator[Browser]:
+        """Another one until the end of the block."""
+        browser = self.launch(kind, **options)
+        try:
+            yield browser
+        finally:
+            self.driver.ask("quit", browser=browser.number)
+
 
 @contextmanager
 def desk(network: Network, authorities: Sequence[Path] = ()) -> Iterator[Desk]:

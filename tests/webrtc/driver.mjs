@@ -23,7 +23,7 @@ const server = createServer(async (request, response) => {
   const path = new URL(request.url, "http://localhost").pathname;
   const kind = KINDS[extname(path)] ?? "application/octet-stream";
   try {
-    const body = served.get(path) ?? await readFile(new URL(`pages${path}`, import.meta.url));
+    const body = served.get(path) ?? await readFile(new URL(path.startsWith("/jsapi/") ? `../../suite${path}` : `pages${path}`, import.meta.url));
     response.writeHead(200, { "content-type": kind, "cache-control": "no-store" }).end(body);
   } catch {
     response.writeHead(404).end();

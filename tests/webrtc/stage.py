@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.webrtc.browsers import Browser, Desk, Page, desk
 from tests.webrtc.installation import Installation, Installed, installed
 from tests.webrtc.network import Network, network
+from tests.webrtc.phone import Phone
 
 
 class StageTestCase(SynchronousTestCase):
@@ -47,3 +48,11 @@ class StageTestCase(SynchronousTestCase):
     def page(self, browser: Browser, tone: int = 440, url: str = "", **rig: object) -> Page:
         """Open a page until the end of the test."""
         return self.stack.enter_context(browser.page(url, tone=tone, **rig))
+
+    def phone(self, browser: Browser, dn: str, tone: int = 440, **rig: object) -> Phone:
+        """A page of another host that has signed in with a DN and can be called."""
+        page = self.page(browser, tone, f"{self.desk.driver.url}/phone.html", **rig)
+        one = Phone(page, self.installed.url, dn)
+        one.sign_in()
+        self.installed.until_registered(dn)
+        return one

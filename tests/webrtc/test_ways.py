@@ -1,0 +1,95 @@
+"""Browsers behind firewalls, proxies and on IPv6: who is signed in is heard, too."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tests.webrtc.browsers import Browser
+from tests.webrtc.installation import ECHO, Installation
+from tests.webrtc.network import DESK_V6, SUITE, SUITE_V6
+from tests.webrtc.phone import Phone
+from tests.webrtc.squid import squid
+from tests.webrtc.stage import StageTestCase
+
+TONE = 660
+HTTPS = f"ip daddr {SUITE} tcp dport 443"
+_UDP = f"ip daddr {SUITE} udp dport 443"
+
+
+class WaysTestCase(StageTestCase):
+    """A user who calls the echo."""
+
+    def hears_himself(self, browser: Browser, **rig: object) -> Phone:
+        """Sign in and call the echo."""
+        one = self.phone(browser, "1001", TONE, **rig)
+        one.dial(ECHO)
+        one.is_answered(20)
+        one.page.hears(TONE)
+        return one
+
+    def relayed(self, browser: Browser, transport: str) -> None:
+        """Be heard by the relay, over that transport and nothing else."""
+        relay = self.installed.relay(transport)
+        one = self.hears_himself(browser, iceServers=relay)
+        local = one.page.stats()["local"]
+        self.assertEqual((local["type"], local["relay"]), ("relay", transport))
+
+
+class RelayTests(WaysTestCase):
+    """One port is open, 443, and media go by the relay."""
+
+    def test_udp(self) -> None:
+        """With port 443 open for UDP too, by UDP."""
+        with self.network.firewall(HTTPS, _UDP):
+            self.relayed(self.desk.chromium, "udp")
+
+    def test_tcp(self) -> None:
+        """With TCP only, without TLS."""
+        with self.network.firewall(HTTPS):
+            self.relayed(self.desk.chromium, "tcp")
+
+    def test_tls(self) -> None:
+        """With TCP only, by TLS as web pages have it."""
+        with self.network.firewall(HTTPS):
+            self.relayed(self.desk.chromium, "tls")
+
+    def test_firefox(self) -> None:
+        """Firefox by TLS."""
+        with self.network.firewall(HTTPS):
+            self.relayed(self.desk.firefox, "tls")
+
+
+class ProxyTests(WaysTestCase):
+    """Squid is the only way out."""
+
+    def through_squid(self, *flags: str) -> None:
+        """A Chromium with these flags signs in and is heard."""
+        with squid() as proxy:
+            pac = f'function FindProxyForURL(url, host) {{ return "PROXY {proxy.server}"; }}'
+            self.desk.driver.ask("serve", path="/proxy.pac", text=pac)
+            told = [flag.format(server=proxy.server, url=self.desk.driver.url) for flag in flags]
+            browser = self.stack.enter_context(self.desk.launched("chromium", flags=told))
+            with self.network.firewall(proxy.passes):
+                self.relayed(browser, "tls")
+
+    def test_proxy(self) -> None:
+        """The browser was told of the proxy."""
+        self.through_squid("--proxy-server=http://{server}")
+
+    def test_pac(self) -> None:
+        """The browser was told of a PAC file that names it."""
+        self.through_squid("--proxy-pac-url={url}/proxy.pac")
+
+
+class SixTests(WaysTestCase):
+    """Pages and media on IPv6, and SIP on IPv4."""
+
+    installation: ClassVar[Installation] = Installation(
+        web=SUITE_V6, more={"rsmp": ["allow-ipv6 = true"]}
+    )
+
+    def test_call(self) -> None:
+        """A browser that has IPv6 only signs in and is heard."""
+        with self.network.firewall(f"ip6 daddr {SUITE_V6}"):
+            one = self.hears_himself(self.desk.chromium)
+            self.assertEqual(one.page.stats()["local"]["address"], DESK_V6)
