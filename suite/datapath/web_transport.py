@@ -158,10 +158,13 @@ class WebTransport:
         self._by_number = {number: end for end in self.ends for number in end.rates}
 
     def _agree_by_handshake(self, remote: RemoteTransport) -> None:
-        fingerprints = frozenset(remote.fingerprints)
+        fingerprints = frozenset(
+            (name.lower(), value.upper()) for name, value in remote.fingerprints
+        )
         dtls = self._dtls
         ended = dtls is None or dtls.state in (DtlsState.CLOSED, DtlsState.FAILED)
-        if fingerprints == self._fingerprints and not ended:
+        # One that is the same means the same certificate, whatever else is listed beside it.
+        if fingerprints & self._fingerprints and not ended:
             return
         self._fingerprints = fingerprints
         self._srtp = None
