@@ -292,6 +292,9 @@ class LegMedia:
         formats = answer_formats(kind, formats_of(medium), named[kind], self._rules)
         if not formats:
             return None
+        if not medium.line.protocol.endswith("F"):
+            # Without AVPF there is no feedback, whatever lines are there (RFC 4585, section 4.1).
+            formats = tuple(each.saying(fmtp=each.fmtp, feedback=()) for each in formats)
         direction = hold.answered(effective_direction(offer, medium))
         return Medium(kind=kind, port=self._port(kind), formats=formats, direction=direction)
 

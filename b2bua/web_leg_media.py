@@ -8,7 +8,7 @@ bundle: the page that has been told of them counts them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final
@@ -111,7 +111,8 @@ class WebLegMedia(LegMedia):
             self._check_transport(offer, live[0])
 
     def _is_served(self, offer: SessionDescription, slot: int) -> bool:
-        if not is_web_medium(offer.media[slot]):
+        medium = offer.media[slot]
+        if not is_web_medium(medium) or (not medium.port and slot not in self._bundle(offer)):
             return False
         try:
             self._check_transport(offer, slot)
@@ -162,7 +163,7 @@ class WebLegMedia(LegMedia):
             used = chosen.get(medium.kind)
             if used is None or used == slot or slots[used] is None:
                 continue
-            if slot in bundle and used in bundle:
+            if (slot in bundle and used in bundle) or self._stands(slot):
                 slots[slot] = self._spare(self._answered(offer, medium, named, Hold()))
         return slots
 
@@ -211,13 +212,13 @@ class WebLegMedia(LegMedia):
         return found
 
     def _places(
-        self, kinds: Mapping[int, str], bundle: tuple[int, ...], *, controlling: bool
+        self, used: Iterable[int], bundle: tuple[int, ...], *, controlling: bool
     ) -> dict[int, _Place]:
         places = {}
-        for slot, kind in kinds.items():
-            leader = kinds[bundle[0]] if slot in bundle else ""
-            transport = self._transports.of(kind, leader=leader, controlling=controlling)
-            places[slot] = _Place(transport, bundle if leader else (slot,))
+        for slot in used:
+            leader = bundle[0] if slot in bundle else None
+            transport = self._transports.of(slot, leader=leader, controlling=controlling)
+            places[slot] = _Place(transport, (slot,) if leader is None else bundle)
         return places
 
     # Our offers.
@@ -332,7 +333,7 @@ class WebLegMedia(LegMedia):
             said = (*made.attributes, ("bundle-only", ""))
             return replace(made, port=0, connection=None, attributes=said)
         # Until the peer agrees to the bundle it may use a transport for this medium alone.
-        apart = self._transports.of(medium.kind, controlling=True)
+        apart = self._transports.of(slot, controlling=True)
         alone = _Place(place.transport, (slot,), apart)
         return self._worded(medium, slot, alone, self._keying(apart), mid=mid)
 
@@ -389,7 +390,7 @@ class WebLegMedia(LegMedia):
             if theirs.rejected or theirs.kind not in KINDS:
                 continue
             self._check_transport(answer, slot)
-            if slot not in bundle and not self._transports.has(theirs.kind):
+            if slot not in bundle and not self._transports.has(slot):
                 raise SdpError("mismatch", "bundle")
             peer = peer_transport(answer, bundle if slot in bundle else (slot,))
             if offer is not None and not self._are_keyed(offer.media[slot], peer):

@@ -1,8 +1,8 @@
 """
 The transports of one browser's leg: which medium is on which, and what both sides say of them.
 
-Media of a bundle share the transport of the medium that led it first; any other medium has one of
-its own. Each transport keeps what the peer said of it last, so that only news are told the plane.
+Slots of a bundle share the transport of the slot that led it first; any other slot has one of its
+own. Each transport keeps what the peer said of it last, so that only news are told the plane.
 """
 
 from __future__ import annotations
@@ -69,28 +69,27 @@ class WebTransports:
     def __init__(self, plane: WebMediaPlane) -> None:
         self.tell: Callable[[TransportEvent], None] = lambda event: None
         self._plane = plane
-        self._own: dict[str, Transport] = {}
-        self._leader = ""
-        """The kind whose transport the bundle uses, once there is a bundle."""
+        self._own: dict[int, Transport] = {}
+        self._leader: int | None = None
+        """The slot whose transport the bundle uses, once there is a bundle."""
         self._ends: dict[str, tuple[int, Transport]] = {}
         self._lost: set[Transport] = set()
 
-    def of(self, kind: str, *, leader: str = "", controlling: bool) -> Transport:
+    def of(self, slot: int, *, leader: int | None = None, controlling: bool) -> Transport:
         """
-        Return the transport of a kind of medium, opened if need be; MediaPortsExhausted.
+        Return the transport of a slot, opened if need be; MediaPortsExhausted.
 
-        ``leader`` is the kind that leads the bundle which this one is in, "" where it is in none.
+        ``leader`` is the slot that leads the bundle which this one is in, None where it is in none.
         """
-        if leader:
-            self._leader = self._leader or leader
-            kind = self._leader
-        if kind not in self._own:
-            self._own[kind] = self._opened(controlling)
-        return self._own[kind]
+        if leader is not None:
+            self._leader = slot = leader if self._leader is None else self._leader
+        if slot not in self._own:
+            self._own[slot] = self._opened(controlling)
+        return self._own[slot]
 
-    def has(self, kind: str) -> bool:
-        """Whether a kind has a transport beside that of a bundle that another kind leads."""
-        return kind in self._own
+    def has(self, slot: int) -> bool:
+        """Whether a slot has a transport beside that of a bundle that another one leads."""
+        return slot in self._own
 
     def _opened(self, controlling: bool) -> Transport:
         made: list[Transport] = []
@@ -165,9 +164,9 @@ class WebTransports:
     def keep(self, used: Iterable[Transport]) -> None:
         """Give back those that nobody uses: neither these, nor one that an end is on."""
         kept = {*used, *(transport for _, transport in self._ends.values())}
-        for kind, transport in list(self._own.items()):
+        for slot, transport in list(self._own.items()):
             if transport not in kept:
-                del self._own[kind]
+                del self._own[slot]
                 self._lost.discard(transport)
                 self._plane.close_transport(transport.handle)
 

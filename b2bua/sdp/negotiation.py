@@ -238,14 +238,18 @@ def _answered(kind: str, offered: _Formats, named: _Formats, rules: CodecRules) 
             if added.covers(theirs) and rules.codec(theirs):
                 answered.append(_answer(theirs, added, ""))
     clocks = _clocks(answered)
-    for theirs in offered:
-        # Digits are translated between clock rates, so every one that fits is taken.
-        codec = rules.codec(theirs) if theirs.name == _EVENT else None
-        if codec and theirs.clock_rate in clocks:
+    digits = [theirs for theirs in offered if theirs.name == _EVENT and rules.codec(theirs)]
+    # They are translated between clock rates, so every one that fits is taken; and one that does
+    # not, of a peer that has no other: some offer Opus with digits at 8000 Hz.
+    digits = [theirs for theirs in digits if theirs.clock_rate in clocks] or digits[:1]
+    for theirs in digits:
+        codec = rules.codec(theirs)
+        if codec:
             answered.append(_answer(theirs, codec, ""))
+    fitting = {theirs.payload_type for theirs in digits}
     kept: dict[int, Format] = {}
     for item in answered:
-        if item.name != _EVENT or item.clock_rate in clocks:
+        if item.name != _EVENT or item.payload_type in fitting:
             kept.setdefault(item.payload_type, item)
     if not has_codec(kept.values()):
         return ()

@@ -235,3 +235,22 @@ class BundleTests(SessionCase):
         self.assertEqual(len({m.port for m in answer.media}), 2)
         self.assertEqual(len(self.plane.transports), 2)
         self.assertTrue(all(m.candidates for m in answer.media))
+
+    def test_second_audio_without_bundle(self) -> None:
+        """The audio that the browser sends on has a transport of its own; the other keeps its."""
+        self.build(bundle=False)
+        first, answer = self.each("audio", "three")
+        self.assertEqual(directions(answer), ["inactive", "sendrecv", "sendrecv"])
+        self.assertEqual(len({m.port for m in answer.media}), 3)
+        self.assertEqual(
+            first.media[0].attribute("ice-ufrag"), answer.media[0].attribute("ice-ufrag")
+        )
+        self.each("hold", "resume")
+        self.assertEqual({len(each.remotes) for each in self.plane.transports.values()}, {1})
+
+    def test_bundle_only_without_bundle(self) -> None:
+        """What is offered in a bundle alone is refused where there is to be none."""
+        self.build(bundle=False)
+        self.browser = "firefox"
+        answer = self.each("audio", "three")[-1]
+        self.assertEqual([m.port > 0 for m in answer.media], [True, False, True])
