@@ -181,7 +181,7 @@ class WebTransport:
         if keys != self._keys:
             self._keys = keys
             self._dtls = None
-            self._set_session(SrtpSession(keys))
+            self._set_session(SrtpSession(keys, self._srtp))
 
     # Datagrams in
 
