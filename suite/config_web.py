@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
-from b2bua.net.dtls_identity import CIPHERS as CIPHERS_OF_DTLS
 from b2bua.net.dtls_identity import DtlsIdentity, DtlsIdentityError
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.settings import (
@@ -265,14 +264,9 @@ def _check_identity(chosen: Chosen, settings: DtlsSettings) -> None:
     try:
         DtlsIdentity.load(replace(settings, state_directory=None))
     except DtlsIdentityError as error:
-        option, value = CERTIFICATE_OPTION, str(error.about)
+        option = "web-dtls-privatekey" if error.about == settings.key else CERTIFICATE_OPTION
         accepted = "a certificate and its key, both PEM"
-        if error.about == CIPHERS_OF_DTLS:
-            option, value = "web-dtls-cipherlist", settings.ciphers
-            accepted = "a cipher list of OpenSSL, or none"
-        elif error.about == settings.key:
-            option = "web-dtls-privatekey"
-        chosen.complain(Level.ERROR, RSMP, option, error.problem, accepted, value)
+        chosen.complain(Level.ERROR, RSMP, option, error.problem, accepted, str(error.about))
 
 
 def _dtls_files(chosen: Chosen, machine: Machine, folder: Path) -> tuple[Path | None, Path | None]:

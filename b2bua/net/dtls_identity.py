@@ -55,7 +55,7 @@ _log = Logger(namespace="sip")
 _Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
-CIPHERS: Final = "ciphers of DTLS"
+_CIPHERS: Final = "ciphers of DTLS"
 _CERTIFICATE: Final = "certificate of DTLS"
 
 
@@ -63,7 +63,7 @@ class DtlsIdentityError(Exception):
     """
     Certificate, key or ciphers cannot be used; the text names what it is about, and why.
 
-    ``about`` is a file, CIPHERS, or the certificate that was read.
+    ``about`` is a file, or a word for what was made of the files.
     """
 
     def __init__(self, about: Path | str, problem: str) -> None:
@@ -119,7 +119,7 @@ def _context(certificate: x509.Certificate, key: _Key, ciphers: str) -> SSL.Cont
     try:
         context.set_cipher_list(ciphers.encode("ascii"))
     except (SSL.Error, UnicodeEncodeError):
-        raise DtlsIdentityError(CIPHERS, "OpenSSL knows none of them") from None
+        raise DtlsIdentityError(_CIPHERS, "OpenSSL knows none of them") from None
     context.set_tlsext_use_srtp(PROFILES)
     try:
         context.use_certificate(certificate)

@@ -21,9 +21,8 @@ from b2bua.gateway.gateway import Gateway
 from b2bua.gateway.kinds import kind_of
 from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.session import Session
-from b2bua.net.web_access import Access, Strangers
+from b2bua.net.web_access import Access
 from b2bua.net.web_pages import pages
-from b2bua.net.web_trace import Trace
 from b2bua.settings import GatewaySettings
 
 FLUSHED_AFTER: Final = 0.005
@@ -69,8 +68,6 @@ class WebInterface:
         self.gateway = gateway
         self.settings = settings
         self.access = Access(settings, origins)
-        self.strangers = Strangers(settings.strangers_per_address)
-        self.trace: Trace | None = Trace() if settings.trace else None
         self.clock = clock
         self.pump = pump
         self._polls: dict[Session, Poll] = {}
@@ -125,8 +122,6 @@ class WebInterface:
         self.sent[kind_of(letter.text)] += 1
         self.gateway.poll_ended(session, self.now())
         _write(poll.request, letter)
-        if self.trace is not None:
-            self.trace.answered(poll.request, letter.text.encode(errors="replace"))
         poll.delayed = self.clock.callLater(FLUSHED_AFTER, poll.request.finish)
 
     def _sent(self, _: object, poll: Poll) -> None:

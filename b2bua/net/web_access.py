@@ -7,19 +7,16 @@ with credentials, which the old client sends; one that is not gets no word that 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 from twisted.web.http import Request
 
 from b2bua.origins import Origins
 from b2bua.settings import GatewaySettings, Network
-from b2bua.source_budget import source_of
 
 _LONGEST_ORIGIN: Final = 512
 _MOST_PROXIES: Final = 16
@@ -140,58 +137,3 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
 
 def _is_in(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)
-
-
-@runtime_checkable
-class Channel(Protocol):
-    """
-    What a site's connections may know of their clients. One that does not is a stranger for ever.
-    """
-
-    def signed_in(self) -> None:
-        """Its client has signed in."""
-
-    def call_when_lost(self, call: Callable[[], None]) -> None:
-        """Call this when the connection is gone."""
-
-
-class Strangers:
-    """
-    How many connections each address has whose clients have not signed in.
-
-    Only those are counted: behind one address there may be a whole contact centre.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._of: dict[Channel, str] = {}
-        self._counts: Counter[str] = Counter()
-
-    def __len__(self) -> int:
-        return len(self._of)
-
-    def admits(self, channel: object, host: str) -> bool:
-        """Whether a request by this connection may be answered; it counts from now on."""
-        if not isinstance(channel, Channel) or channel in self._of:
-            return True
-        source = source_of(host)
-        if self._counts[source] >= self._most:
-            return False
-        self._of[channel] = source
-        self._counts[source] += 1
-        channel.call_when_lost(partial(self._forget, channel))
-        return True
-
-    def signed_in(self, channel: object) -> None:
-        """Its client is no stranger any more."""
-        if isinstance(channel, Channel):
-            self._forget(channel)
-            channel.signed_in()
-
-    def _forget(self, channel: Channel) -> None:
-        source = self._of.pop(channel, None)
-        if source is None:
-            return
-        self._counts[source] -= 1
-        if not self._counts[source]:
-            del self._counts[source]

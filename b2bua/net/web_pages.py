@@ -43,24 +43,15 @@ class Leaf(Resource):
         self.web = web
 
     def render(self, request: Request) -> bytes | int:
-        """Answer, and tell of it where somebody asked for that."""
-        client = self.web.access.client(request)
-        trace = self.web.trace
-        if trace is not None:
-            trace.asked(request, client.host)
-        answer = self._checked(request, client)
-        if trace is not None and isinstance(answer, bytes):
-            trace.answered(request, answer)
-        return answer
-
-    def _checked(self, request: Request, client: Client) -> bytes | int:
         """Check everything that is the same for all, then ``answer``."""
         request.responseHeaders.removeHeader(b"server")
         for name, value in _HEADERS:
             request.setHeader(name, value)
+        access = self.web.access
+        client = access.client(request)
         judgement = self.judge(request, client)
         set_cors(request, judgement)
-        if not self.web.access.allows(client):
+        if not access.allows(client):
             return sentence(request, 403, "Not from this network.")
         if judgement is Judgement.REFUSED:
             return sentence(request, 403, "Not from this origin.")
@@ -75,19 +66,6 @@ class Leaf(Resource):
             _close_after(request)
             return sentence(request, 413, "This is too long.")
         return self.answer(request, client)
-
-    def refuse_stranger(self, request: Request, client: Client) -> bytes | None:
-        """Answer a connection that is one too many of clients that have not signed in."""
-        if self.web.strangers.admits(request.channel, client.host):
-            return None
-        request.setHeader(b"retry-after", _RETRY_AFTER)
-        _close_after(request)
-        return sentence(request, 503, "Too many connections of this address.")
-
-    def unknown(self, request: Request, client: Client) -> bytes:
-        """Answer somebody who has no session, or none any more."""
-        refused = self.refuse_stranger(request, client)
-        return sentence(request, 404, "There is no such session.") if refused is None else refused
 
     def judge(self, request: Request, client: Client) -> Judgement:
         """Judge the page that asks."""
@@ -118,10 +96,7 @@ class Leaf(Resource):
             sids = [query[key] for key in (name, "sid") if key in query]
         cookie = request.getCookie(_COOKIE.encode())
         sid = sids[0] if sids else "" if cookie is None else cookie.decode("latin-1")
-        session = self.web.gateway.sessions.find(sid)
-        if session is not None:
-            self.web.strangers.signed_in(request.channel)
-        return session
+        return self.web.gateway.sessions.find(sid)
 
 
 class Ping(Leaf):
@@ -144,9 +119,6 @@ class SignInPage(Leaf):
 
     def answer(self, request: Request, client: Client) -> bytes:
         """Give the session's id, in the answer and as a cookie."""
-        refused = self.refuse_stranger(request, client)
-        if refused is not None:
-            return refused
         user, password = _login(request)
         web = self.web
         try:
@@ -160,7 +132,6 @@ class SignInPage(Leaf):
             web.gateway.end(session, "not-registered", web.now())
             web.pump()
             return sentence(request, 503, "Not signed in: not registered.")
-        web.strangers.signed_in(request.channel)
         request.responseHeaders.addRawHeader(b"set-cookie", _cookie(session.sid, client))
         return content(request, 200, f"{_COOKIE}={session.sid}")
 
@@ -172,7 +143,7 @@ class WaitPage(Leaf):
         """Hold the request."""
         session = self.session(request, "id")
         if session is None:
-            return self.unknown(request, client)
+            return _unknown(request)
         self.web.hold(session, request)
         self.web.pump()
         return NOT_DONE_YET
@@ -188,7 +159,7 @@ class MessagePage(Leaf):
         """Take it, copies too."""
         session = self.session(request, "from")
         if session is None:
-            return self.unknown(request, client)
+            return _unknown(request)
         assert request.content is not None
         request.content.seek(0)
         web = self.web
@@ -217,7 +188,7 @@ class SignOutPage(Leaf):
         """End it, and let its poll go."""
         session = self.session(request, "id")
         if session is None:
-            return self.unknown(request, client)
+            return _unknown(request)
         self.web.gateway.sign_out(session, self.web.now())
         self.web.pump()
         return sentence(request, 200, "")
@@ -281,6 +252,10 @@ def _login(request: Request) -> tuple[str, str]:
 def _cookie(sid: str, client: Client) -> bytes:
     scope = "SameSite=None; Secure" if client.is_secure else "SameSite=Lax"
     return f"{_COOKIE}={sid}; Path=/; HttpOnly; {scope}".encode()
+
+
+def _unknown(request: Request) -> bytes:
+    return sentence(request, 404, "There is no such session.")
 
 
 def _close_after(request: Request) -> None:

@@ -292,7 +292,6 @@ class PageChannel(http.HTTPChannel):
     _requests = 0
     _is_known = False
     _is_early = False
-    _when_lost: tuple[Callable[[], None], ...] = ()
     _delayed: IDelayedCall | None = None
 
     def asked(self) -> None:
@@ -302,7 +301,8 @@ class PageChannel(http.HTTPChannel):
             self.deadline.asked()
 
     def known(self) -> None:
-        """Its client has signed in."""
+        """Its client has signed in: it may ask as often as it likes."""
+        self._is_known = True
         if self.deadline is not None:
             self.deadline.known()
 
@@ -311,12 +311,6 @@ class PageChannel(http.HTTPChannel):
         self._is_known = True
         if self.deadline is not None:
             self.deadline.held()
-
-    def signed_in(self) -> None:
-        """Its client has signed in: it may ask as often as it likes."""
-        self._is_known = True
-        if self.deadline is not None:
-            self.deadline.known()
 
     def answer_early(self) -> None:
         """Answer the request that is coming in now; nothing more is read of it, or after it."""
@@ -346,13 +340,6 @@ class PageChannel(http.HTTPChannel):
         """Wait for nothing any more."""
         self._expect(None)
         super().connectionLost(reason)
-        calls, self._when_lost = self._when_lost, ()
-        for call in calls:
-            call()
-
-    def call_when_lost(self, call: Callable[[], None]) -> None:
-        """Call this when the connection is gone."""
-        self._when_lost = (*self._when_lost, call)
 
     def _expect(self, seconds: float | None) -> None:
         delayed, self._delayed = self._delayed, None

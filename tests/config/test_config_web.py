@@ -332,7 +332,7 @@ class MediaTests(WebTestCase):
         _, other = self.certificate()
         lines = f"web-dtls-certificate = {certificate}\nweb-dtls-privatekey = {other}"
         self.refused(self.of(lines), "'web-dtls-privatekey'", "does not belong to")
-        self.refused(self.of("web-dtls-cipherlist = NONE"), "'web-dtls-cipherlist'", "none of them")
+        self.refused(self.of("web-dtls-cipherlist = NONE"), "'web-dtls-cipherlist'", "knows none")
 
     def test_ports(self) -> None:
         """The range is one that nothing else uses."""

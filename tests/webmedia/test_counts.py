@@ -85,13 +85,12 @@ class StartTests(WebPlaneTestCase):
         assert loaded.settings is not None and loaded.settings.b2bua is not None
         return loaded.settings.b2bua
 
-    def test_certificate_that_cannot_be_made(self) -> None:
+    def test_certificate_that_is_gone(self) -> None:
         """Phones are served without browsers, and the guide's record for ICE says why."""
-        folder = temporary_folder(self)
-        (folder / "file").write_text("no folder")
+        missing = temporary_folder(self) / "missing.pem"
         settings = self.settings()
         assert settings.web is not None
-        dtls = replace(settings.web.dtls, state_directory=folder / "file")
+        dtls = replace(settings.web.dtls, certificate=missing)
         settings = replace(settings, web=replace(settings.web, dtls=dtls))
         log = MemoryLog()
         reactor = LoopReactor(self.loop)

@@ -1,86 +1,66 @@
-"""JsSIP in both browsers: SIP over WebSocket, with the media that the suite has for browsers."""
+"""JsSIP in Chromium: SIP over a WebSocket, and the same media as everybody else."""
 
 from __future__ import annotations
 
-from tests.browser.run import missing
-from tests.programs import lack
-from tests.webrtc.browsers import Browser, Page
+from typing import Any, ClassVar
+
+from suite.config_b2bua import LAB_PASSWORD
+from tests.webrtc.browsers import Page, PageError
 from tests.webrtc.installation import ECHO, Installation
-from tests.webrtc.network import DESK, SUITE
 from tests.webrtc.stage import StageTestCase
 
-_SIGN_IN = """({ dn, host, password }) => new Promise((resolve, reject) => {
-  const { UA, WebSocketInterface } = globalThis.jssip;
-  const phone = globalThis.phone = new UA({
-    sockets: [new WebSocketInterface(`wss://${host}/sip`)],
-    uri: `sip:${dn}@${host}`,
-    password,
-  });
-  phone.on("newRTCSession", ({ originator, session }) => {
-    globalThis.session = session;
-    if (originator === "remote") {
-      session.answer({ mediaConstraints: { audio: true, video: false } });
-    }
-  });
-  phone.on("registered", () => resolve(true));
-  phone.on("registrationFailed", ({ cause }) => reject(new Error(cause)));
-  phone.start();
-})"""
-_CALL = """({ number, host }) => new Promise((resolve, reject) => {
-  phone.call(`sip:${number}@${host}`, {
-    mediaConstraints: { audio: true, video: true },
-    eventHandlers: {
-      confirmed: () => resolve(true),
-      failed: ({ cause }) => reject(new Error(cause)),
-    },
-  });
-})"""
-_CHANGE = """(change) => new Promise((resolve, reject) => {
-  if (!session[change](undefined, () => resolve(true))) {
-    reject(new Error(`${change} is not possible now`));
-  }
-})"""
-_END = "() => { session.terminate(); phone.stop(); }"
+TONE, OTHER = 520, 880
 
 
 class JsSipTests(StageTestCase):
-    """Pages whose telephone is JsSIP."""
+    """A page that has registered as 1003."""
 
-    installation = Installation(more={"b2bua": [f"phone-networks = {DESK}"]})
+    installation: ClassVar[Installation] = Installation(more={"users": [f"1003 = {LAB_PASSWORD}"]})
 
-    def signed_in(self, browser: Browser, dn: str, tone: int) -> Page:
-        """A page of this machine that has registered a DN; the lab takes no others."""
-        lack(missing("jssip"))
-        page = self.page(browser, tone)
-        page.load("jssip")
-        page.run(_SIGN_IN, {"dn": dn, "host": SUITE, "password": "none"})
-        self.installed.until_registered(dn)
-        return page
+    def setUp(self) -> None:
+        """Register."""
+        super().setUp()
+        self.phone_page: Page = self.page(
+            self.desk.chromium, TONE, f"{self.desk.driver.url}/jssip.html"
+        )
+        self.phone_page.load("jssip")
+        url = self.installed.url.replace("https", "wss") + "/sip"
+        self.phone_page.run(
+            "(wish) => phone.register(wish)", {"url": url, "dn": "1003", "password": LAB_PASSWORD}
+        )
+        self.installed.until_registered("1003")
 
-    def test_chromium(self) -> None:
-        """It hears and sees itself, holds, and resumes."""
-        self.calls_echo(self.desk.chromium)
+    def event(self, kind: str, seconds: float = 10) -> Any:
+        """The next event of its session of that kind."""
+        wish = {"type": kind, "seconds": seconds}
+        found = self.phone_page.run("(wish) => phone.next(wish)", wish)
+        if found is None:
+            raise PageError(f"no {kind}; {self.phone_page.run('() => phone.events')}")
+        return found
 
-    def test_firefox(self) -> None:
-        """As Chromium does."""
-        self.calls_echo(self.desk.firefox)
-
-    def calls_echo(self, browser: Browser) -> None:
-        """A call with video that ends where it began."""
-        page = self.signed_in(browser, "1001", 440)
-        page.run(_CALL, {"number": ECHO, "host": SUITE})
-        page.hears(440)
-        page.run(_CHANGE, "hold")
+    def test_calls(self) -> None:
+        """It calls the echo and hears itself, encrypted; it holds, resumes and hangs up."""
+        page = self.phone_page
+        page.run("(wish) => phone.dial(wish)", {"to": ECHO})
+        self.event("confirmed")
+        page.hears(TONE)
+        stats = page.stats()
+        self.assertEqual((stats["state"], stats["dtls"]), ("connected", "connected"))
+        page.run("() => phone.session.hold()")
         page.hears_nothing()
-        page.run(_CHANGE, "unhold")
-        page.hears(440)
-        page.run(_END)
+        page.run("() => phone.session.unhold()")
+        page.hears(TONE)
+        page.run("() => phone.session.terminate()")
+        self.event("ended")
 
     def test_is_called(self) -> None:
-        """One calls the other over the SIP Server: an offer of ours is answered, too."""
-        one = self.signed_in(self.desk.chromium, "1001", 440)
-        other = self.signed_in(self.desk.firefox, "1002", 880)
-        one.run(_CALL, {"number": "1002", "host": SUITE})
-        one.hears(880)
-        other.hears(440)
-        one.run(_END)
+        """A user of the gateway's own module calls it: they hear each other."""
+        one = self.phone(self.desk.chromium, "1001", OTHER)
+        one.dial("1003")
+        self.assertTrue(self.phone_page.run("(wish) => phone.rings(wish)", {"seconds": 10}))
+        self.phone_page.run("() => phone.answer()")
+        one.is_answered()
+        one.page.hears(TONE)
+        self.phone_page.hears(OTHER)
+        one.hang_up()
+        self.event("ended")
