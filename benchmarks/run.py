@@ -1,6 +1,6 @@
 """
 The benchmarks: the relay beside Debian's coturn, calls beside Sippy's B2BUA, bridges beside
-Debian's rtpengine.
+Debian's rtpengine, and what browsers cost.
 
     python benchmarks/run.py [--quick] [--only NAME ...] [--against-itself]
 
@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import (
     bridge,
     bridge_servers,
+    browsers,
     load,
     relay,
     servers,
@@ -124,13 +125,18 @@ def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="the relay, calls and bridges beside their peers")
     parser.add_argument("--quick", action="store_true", help="a quarter of the time, rougher")
-    names = [*relay.BENCHMARKS, *sip_rows.BENCHMARKS, *bridge.BENCHMARKS]
+    names = [
+        *relay.BENCHMARKS,
+        *sip_rows.BENCHMARKS,
+        *bridge.BENCHMARKS,
+        *browsers.BENCHMARKS,
+    ]
     parser.add_argument(
         "--only",
         action="append",
-        choices=["relay", "sip", "bridge", *names],
+        choices=["relay", "sip", "bridge", "browser", *names],
         metavar="NAME",
-        help="one table (relay, sip, bridge), or one benchmark of: " + ", ".join(names),
+        help="one table (relay, sip, bridge, browser), or one benchmark of: " + ", ".join(names),
     )
     parser.add_argument(
         "--against-itself",
@@ -206,6 +212,17 @@ def bridge_table(chosen: argparse.Namespace, names: list[str], namespace: bool) 
     return Table("bridge", title, "rtpengine", rows, about, _extent(chosen, extent.repetitions))
 
 
+def browser_table(chosen: argparse.Namespace, names: list[str], namespace: bool) -> Table:
+    """Measure what browsers cost; there is nobody beside us."""
+    extent = browsers.QUICK if chosen.quick else browsers.FULL
+    bench = browsers.BrowserBench(
+        start=browsers.gateway, extent=extent, load_cpu=LOAD_CPU, limit=extent.limit
+    )
+    rows = measure(bench, browsers.BENCHMARKS, names)
+    about = circumstances(namespace, aiortc=package("aiortc"))
+    return Table("browser", "Calls of browsers", "-", rows, about, _extent(chosen, 1))
+
+
 def _extent(chosen: argparse.Namespace, repetitions: int) -> str:
     return f"{'Quick' if chosen.quick else 'Full'} run, {repetitions} repetitions"
 
@@ -220,6 +237,7 @@ def main() -> int:
         ("relay", list(relay.BENCHMARKS), relay_table),
         ("sip", list(sip_rows.BENCHMARKS), sip_table),
         ("bridge", list(bridge.BENCHMARKS), bridge_table),
+        ("browser", list(browsers.BENCHMARKS), browser_table),
     ):
         names = chosen_names(chosen.only, name, all_names)
         if not names:

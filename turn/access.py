@@ -222,7 +222,6 @@ class PeerRules:
         self._open = _openings(settings.open_ports)
         for host in self._own:
             self._open[host] = _merged((*self._open.get(host, ()), (min_port, max_port)))
-        self._relay_ports: _Ports = ((min_port, max_port),)
         self._listening = _listening(own_endpoints)
         self._judged = lru_cache(_CACHED_HOSTS)(self._judge)
 
@@ -243,14 +242,14 @@ class PeerRules:
         return verdict.elsewhere
 
     def decide_confined(self, host: str, port: int) -> Decision:
-        """Decide for a user who may reach the relays of this server and nobody else."""
+        """Decide for a user who may reach relays and opened ports of this server, nobody else."""
         decision = self.decide(host, port)
         if decision.permission is None:
             return decision
-        first, last = self._relay_ports[0]
-        if host not in self._own or (port and not first <= port <= last):
-            return Decision(None, "not a relay of this server")
-        return Decision(replace(decision.permission, ports=self._relay_ports), decision.rule)
+        opened = self._open.get(host, ())
+        if not opened or (port and not any(first <= port <= last for first, last in opened)):
+            return Decision(None, "neither a relay nor media of this server")
+        return Decision(replace(decision.permission, ports=opened), decision.rule)
 
     def _judge(self, host: str) -> _Verdict:
         try:

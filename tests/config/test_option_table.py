@@ -62,6 +62,12 @@ sip-tls-trusted-ca ask-client-certificates transport dns-server phone-networks r
 """
 
 
+def guide() -> list[dict[str, str]]:
+    """The options of the gateway's guide, with section and default."""
+    with (HERE / "gateway-options.tsv").open(newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
 def row(name: str) -> Option:
     """The row of that name in whatever section."""
     return next(each for each in OPTIONS.rows if each.name == name)
@@ -79,10 +85,8 @@ class OptionTableTests(SynchronousTestCase):
 
     def test_gateway_names_and_defaults(self) -> None:
         """All options of the gateway's guide are known, with the guide's defaults."""
-        with (HERE / "gateway-options.tsv").open(newline="") as file:
-            guide = list(csv.DictReader(file, delimiter="\t"))
-        self.assertEqual(75, len(guide))
-        for each in guide:
+        self.assertEqual(75, len(guide()))
+        for each in guide():
             found = OPTIONS.find(each["section"], each["option"])
             self.assertIsNotNone(found, each["option"])
             assert found is not None
@@ -90,9 +94,7 @@ class OptionTableTests(SynchronousTestCase):
 
     def test_what_takes_effect_at_once(self) -> None:
         """Log options that the guide applies immediately are read again on SIGHUP."""
-        with (HERE / "gateway-options.tsv").open(newline="") as file:
-            guide = list(csv.DictReader(file, delimiter="\t"))
-        for each in guide:
+        for each in guide():
             if each["section"] == "log":
                 found = OPTIONS.find("log", each["option"])
                 assert found is not None

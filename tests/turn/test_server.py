@@ -30,6 +30,7 @@ from turn.settings import (
     CredentialSettings,
     ExternalAddress,
     PasswordAlgorithm,
+    PeerSettings,
 )
 from turn.stun.attributes import (
     Attribute,
@@ -734,6 +735,14 @@ class PermissionTests(SynchronousTestCase):
         self.assertEqual([code(c.permit(PEER)) for c in (alice, bob)], [403, 0])
         self.assertEqual(code(alice.bind(0x4000, PEER)), 403)
         self.assertEqual(code(alice.permit((RELAY, 50010))), 0)
+
+    def test_the_check_page_reaches_what_is_opened_here(self) -> None:
+        """Its credentials are those of the phone page, too: media of browsers are opened."""
+        peers = PeerSettings(open_ports=((RELAY, 36000, 36999),))
+        alice = Relay(default_settings(confined_user="alice", peers=peers)).client()
+        alice.allocate()
+        codes = [code(alice.permit((RELAY, port))) for port in (36000, 36999, 37000, 50010)]
+        self.assertEqual(codes, [0, 0, 403, 0])
 
     def test_the_check_page_has_a_quota_of_its_own(self) -> None:
         """Its credentials go to whoever opens the page: they must not use up the relay."""

@@ -12,7 +12,7 @@ import { bundled } from "../browser/commonjs.mjs";
 import { launchChromium } from "./chromium.mjs";
 import { launchFirefox } from "./firefox.mjs";
 
-const KINDS = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".pac": "application/x-ns-proxy-autoconfig" };
+const KINDS = { ".html": "text/html", ".js": "text/javascript", ".pac": "application/x-ns-proxy-autoconfig" };
 const LAUNCH = { chromium: launchChromium, firefox: launchFirefox };
 const browsers = new Map();
 const pages = new Map();

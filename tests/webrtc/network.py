@@ -98,6 +98,8 @@ def _names(space: Namespace) -> Iterator[None]:
     folder.mkdir(parents=True)
     try:
         (folder / "hosts").write_text(f"127.0.0.1 localhost\n{SUITE} {NAME}\n")
+        # Nobody is there: whoever asks for another name is refused at once.
+        (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
         yield
     finally:
         shutil.rmtree(folder)

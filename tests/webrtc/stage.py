@@ -52,7 +52,7 @@ class StageTestCase(SynchronousTestCase):
     def phone(self, browser: Browser, dn: str, tone: int = 440, **rig: object) -> Phone:
         """A page of another host that has signed in with a DN and can be called."""
         page = self.page(browser, tone, f"{self.desk.driver.url}/phone.html", **rig)
-        one = Phone(page, dn)
+        one = Phone(page, self.installed.url, dn)
         one.sign_in()
         self.installed.until_registered(dn)
         return one

@@ -18,7 +18,7 @@ function follow(call) {
 }
 
 phone.signIn = async ({ gateway, dn, password, ...options }) => {
-  const { Client } = await import(`/jsapi/grtc.mjs`);
+  const { Client } = await import(`${gateway}/jsapi/grtc.mjs`);
   const client = phone.client = new Client({ gateway, ...options });
   OF_CLIENT.forEach((type) => client.on(type, ({ detail }) => note("client", type, detail)));
   client.on("incoming", ({ detail }) => follow(detail.call));
