@@ -21,7 +21,7 @@ from b2bua.dn import dn_of
 from b2bua.settings import PhoneSettings
 from b2bua.sip.errors import ParseError
 from b2bua.sip.headers import NameAddr, parse_name_addr
-from b2bua.sip.hop import DATAGRAM, Hop
+from b2bua.sip.hop import BROWSER, DATAGRAM, Hop
 from b2bua.sip.message import Request
 
 SUPPORTED: Final = frozenset({"path", "outbound"})
@@ -222,9 +222,16 @@ class Registrar:
         the bindings that it left behind would otherwise keep it out until they expire.
         """
         most = self._settings.most_contacts
+        if hop.transport == BROWSER:
+            # How many pages a DN may have is the gateway's decision; phones are not to make room.
+            return
         if len(changes.added) > most:
             raise _Refused(403, "too-many-contacts")
-        kept = [binding for binding in existing if binding not in changes.removed]
+        kept = [
+            binding
+            for binding in existing
+            if binding not in changes.removed and binding.hop.transport != BROWSER
+        ]
         kept.sort(key=lambda binding: flow_of(binding.hop) != flow_of(hop))
         for binding in kept[: max(0, len(kept) + len(changes.added) - most)]:
             changes.removed[binding] = "replaced"

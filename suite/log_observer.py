@@ -84,6 +84,8 @@ def follow_log_level(log: Log) -> None:
     """Let ``logging`` make no record of a level that the suite's log does not write."""
     detailed = log.enabled(LogLevel.DEBUG)
     logging.getLogger().setLevel(logging.DEBUG if detailed else logging.INFO)
+    # It tells of every step of every check of every pair, and calls that information.
+    logging.getLogger("aioice").setLevel(logging.DEBUG if detailed else logging.WARNING)
 
 
 def describe(failure: Failure) -> str:

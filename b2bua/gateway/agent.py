@@ -24,6 +24,7 @@ from b2bua.core import Randomness
 from b2bua.gateway import texts
 from b2bua.gateway.call import Call, key_of
 from b2bua.gateway.mailbox import Letter
+from b2bua.gateway.registers import OF_GATEWAY, Registers, contact_of, uri_of
 from b2bua.gateway.roap import HIGHEST_TIE_BREAKER, ErrorType, MessageType, RoapMessage
 from b2bua.gateway.roap_states import RoapState
 from b2bua.gateway.session import Session
@@ -33,17 +34,17 @@ from b2bua.gateway.texts import Bye, GetStats, Info, Posted
 from b2bua.gateway.to_page import Gathered
 from b2bua.media_plane import StreamCounters
 from b2bua.settings import B2buaSettings
-from b2bua.sip.headers import CSeq, NameAddr
+from b2bua.sip.headers import NameAddr
 from b2bua.sip.hop import Hop
 from b2bua.sip.invite_server import InviteServerUsage
 from b2bua.sip.invite_usage import InviteUsage
-from b2bua.sip.message import Message, Request, Response
+from b2bua.sip.message import Message
 from b2bua.sip.outputs import RequestReceived, ResponseReceived, Send, Terminated
+from b2bua.sip.reasons import REASONS
 from b2bua.sip.server_transaction import ServerTransaction
 from b2bua.sip.timers import Deadlines, Timers, earliest
 from b2bua.sip.transaction import OutOfPlace
 from b2bua.sip.transactions import TableFull, TransactionTable
-from b2bua.sip.uri import SipUri, escape_user
 from b2bua.sip.usage_events import (
     AnswerReceived,
     Ended,
@@ -64,15 +65,8 @@ from b2bua.sip.user_agent import AgentOutput, UserAgent
 
 OCTETS: Final = "application/octet-stream"
 """The type of an INFO that goes to the peer as it is."""
-OF_GATEWAY: Final = "gateway.invalid:5060"
-"""Where messages of ours seem to come from; no resolver knows it (RFC 2606)."""
 _MOST_CALLS: Final = 8
 _LONGEST_NUMBER: Final = 64
-_REFRESH: Final = 0.8
-"""Of its time, after which a binding is refreshed."""
-_EXPIRES: Final = 3600
-_RETRY: Final = 30.0
-"""Seconds until a refresh that was refused is tried again."""
 
 Counters = Callable[[Hop, str], Mapping[str, StreamCounters]]
 """What the media of the B2BUA's leg of a dialog have moved, by kind; the dialog's Call-ID."""
@@ -109,7 +103,7 @@ class Agent:
             table,
             sent_by=lambda hop: OF_GATEWAY,
             token=random.token,
-            contact=_contact,
+            contact=contact_of,
             route=lambda uri, hop: hop,
             random_below=random.below,
             profile=Profile(
@@ -120,53 +114,12 @@ class Agent:
             timers=Timers(failover=None),
         )
         self._calls: dict[InviteUsage, Call] = {}
-        self._registers: dict[object, Session] = {}
-        self._refreshes: Deadlines[Session] = Deadlines()
+        self.registers = Registers(self.user_agent, self._domain, random.token)
         self._deadlines: Deadlines[Call] = Deadlines()
         self._outputs: list[Send] = []
 
     def __len__(self) -> int:
         return len(self._calls)
-
-    # Registration.
-
-    def register(self, session: Session, now: float) -> None:
-        """Bind a session's DN to it, or refresh that."""
-        session.register_sequence += 1
-        own = NameAddr("", _uri(session.user, self._domain))
-        request = Request(
-            "REGISTER",
-            _uri("", self._domain),
-            [
-                ("Max-Forwards", 70),
-                ("From", own.with_tag(self._random.token())),
-                ("To", own),
-                ("Call-ID", f"{session.number}@{OF_GATEWAY}"),
-                ("CSeq", CSeq(session.register_sequence, "REGISTER")),
-                ("Contact", str(_contact(session.hop))),
-                ("Expires", str(_EXPIRES)),
-                *self.user_agent.profile.headers(_contact(session.hop), "REGISTER")[1:],
-            ],
-        )
-        try:
-            transaction = self.user_agent.table.start(request, session.hop, now)
-        except TableFull:
-            session.register_status = 503
-            return
-        self._registers[transaction] = session
-        self.pump(now)
-
-    def _registered(self, session: Session, response: Response, now: float) -> None:
-        session.register_status = response.status
-        if session.is_over:
-            return
-        if response.status != 200:
-            self._refreshes.set(session, now + _RETRY)
-            return
-        contact = _contact(session.hop)
-        granted = [c.expires for c in response.contacts if c.uri.matches(contact.uri)]
-        seconds = granted[0] if granted and granted[0] is not None else _EXPIRES
-        self._refreshes.set(session, now + _REFRESH * seconds)
 
     # What a page posts.
 
@@ -209,18 +162,22 @@ class Agent:
     def _call(self, session: Session, peer: str, message: RoapMessage, now: float) -> None:
         """Call whom an OFFER is for."""
         number = SELF if peer in (SELF, session.sid) else number_in(peer)
+        session.note(message)
+        if not session.holds_several:
+            # Its page has ended what it had, though its BYE may have been lost.
+            for other in list(session.calls.values()):
+                self._hang_up(other, now, 486)
         call = self._new_call(session, peer, number)
         body = call.begin(message)
         call.is_copy(message)
-        session.holds_several = session.holds_several or len(session.calls) > 1
         refusal = self._refusal(session, number, now)
         if refusal is not None:
             self._over(call, refusal)
             return
         invitation = Invitation(
-            _uri(number, self._domain),
-            NameAddr("", _uri(session.user, self._domain)),
-            NameAddr("", _uri(number, self._domain)),
+            uri_of(number, self._domain),
+            NameAddr("", uri_of(session.user, self._domain)),
+            NameAddr("", uri_of(number, self._domain)),
             body,
             (*attached_headers(message.attached),),
         )
@@ -251,9 +208,14 @@ class Agent:
         elif usage is not None:
             usage.bye(now)
 
+    def register(self, session: Session, now: float) -> None:
+        """Bind a session's DN to it, for as long as it lives."""
+        self.registers.register(session, now)
+        self.pump(now)
+
     def hang_up_all(self, session: Session, now: float) -> None:
         """End every call of a session whose page is gone, and its registration's refreshes."""
-        self._refreshes.set(session, None)
+        self.registers.stop(session)
         for call in list(session.calls.values()):
             self._hang_up(call, now, 480)
         self.pump(now)
@@ -312,12 +274,9 @@ class Agent:
             status = 200 if request.method == "OPTIONS" else 481 if request.to.tag else 405
             self.user_agent.respond(output.transaction, output.transaction.response(status), now)
         elif isinstance(output, ResponseReceived):
-            session = self._registers.get(output.transaction)
-            if session is not None and not output.response.is_provisional:
-                del self._registers[output.transaction]
-                self._registered(session, output.response, now)
+            self.registers.take(output.transaction, output.response, now)
         elif isinstance(output, Terminated):
-            self._registers.pop(output.transaction, None)
+            self.registers.forget(output.transaction)
 
     def _take_event(self, event: UsageEvent, now: float) -> None:
         if isinstance(event, Invited):
@@ -371,8 +330,7 @@ class Agent:
             call.answer(event.response.body, now)
 
     def _established(self, call: Call, event: Established, now: float) -> None:
-        call.is_established = True
-        call.established_at = now
+        call.established(now)
         if isinstance(event.usage, InviteServerUsage):
             call.acknowledged(now)
 
@@ -427,8 +385,8 @@ class Agent:
 
     def _over(self, call: Call, status: int) -> None:
         """Tell a page that a call is over, and forget it."""
-        error = None if call.is_established else _SAID.get(status)
-        call.end(error, f"{status}" if error is not None else "")
+        error = None if call.established_at is not None else _SAID.get(status)
+        call.end(error, f"{status} {REASONS.get(status, '')}" if error is not None else "")
         call.session.remove(call, is_told=True)
         self._deadlines.set(call, None)
 
@@ -455,14 +413,13 @@ class Agent:
     def next_timeout(self) -> float | None:
         """When to call ``handle_timeout``, if ever."""
         return earliest(
-            self.user_agent.next_timeout(), self._refreshes.next(), self._deadlines.next()
+            self.user_agent.next_timeout(), self.registers.next_timeout(), self._deadlines.next()
         )
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
         self.user_agent.handle_timeout(now)
-        for session in self._refreshes.take_due(now):
-            self.register(session, now)
+        self.registers.handle_timeout(now)
         for call in self._deadlines.take_due(now):
             call.handle_timeout(now)
             self._settle(call)
@@ -496,15 +453,6 @@ def attached_headers(pairs: tuple[Pair, ...]) -> list[Pair]:
 def _is_rung(call: Call) -> bool:
     usage = call.usage
     return isinstance(usage, InviteServerUsage) and usage.state is UsageState.RINGING
-
-
-def _uri(user: str, domain: str) -> SipUri:
-    return SipUri("sip", escape_user(user), None, domain)
-
-
-def _contact(hop: Hop) -> NameAddr:
-    host, _, port = OF_GATEWAY.partition(":")
-    return NameAddr("", SipUri("sip", f"w{hop.flow}", None, host, int(port)))
 
 
 _TAKE: Final[dict[type[UsageEvent], Callable[..., None]]] = {

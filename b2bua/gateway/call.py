@@ -81,7 +81,6 @@ class Call:
         """What goes with our first OFFER."""
         self.is_known = False
         """Whether the page knows of it, so has to be told of its end."""
-        self.is_established = False
         self.established_at: float | None = None
         self.deadline: float | None = None
         self.round_trips: dict[str, list[float]] = {}
@@ -101,6 +100,8 @@ class Call:
         """Both ids and the number of our offer that is out."""
         self._kept_offer: tuple[bytes, Dialog | None] | None = None
         """An offer of the B2BUA that waits for the page's OK."""
+        self._change_kept: Callable[[], bytes] | None = None
+        """A newer offer of the page's than that of our INVITE, which nobody has answered."""
         self._dialog: Dialog | None = None
 
     # What the page says.
@@ -153,6 +154,13 @@ class Call:
         if self._on_wire is not self._latest or self._answered is self._on_wire:
             return
         self._take(RoapInput.ANSWER, now, body)
+
+    def established(self, now: float) -> None:
+        """Note that the session stands."""
+        self.established_at = now
+        give, self._change_kept = self._change_kept, None
+        if give is not None and self.usage is not None:
+            self.usage.modify(give, now)
 
     def acknowledged(self, now: float) -> None:
         """Note that the page's answer is in force."""
@@ -235,8 +243,12 @@ class Call:
             self._on_wire = message
             return message.sdp
 
-        if self.usage is not None:
-            self.usage.modify(give, now)
+        try:
+            if self.usage is not None:
+                self.usage.modify(give, now)
+        except OutOfPlace:
+            # Nobody has answered yet, so nothing can be changed; or it is about to end.
+            self._change_kept = give
 
     def _change_later(self, now: float, argument: object) -> None:
         """A newer offer of the page's: the one before gets no answer any more."""

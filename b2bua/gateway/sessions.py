@@ -9,6 +9,7 @@ without a call gives way, so that a page that was closed without a word keeps no
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from hmac import compare_digest
 from typing import Final
@@ -41,6 +42,7 @@ class Sessions:
         self._by_sid: dict[str, Session] = {}
         self._by_number: dict[int, Session] = {}
         self._by_user: dict[str, list[Session]] = {}
+        self._by_source: Counter[str] = Counter()
         self._last_number = 0
         self.deadlines: Deadlines[Session] = Deadlines()
         self._touched: dict[Session, None] = {}
@@ -86,7 +88,7 @@ class Sessions:
         if not 0 < len(user) <= LONGEST_DN or not _is_name(user):
             raise SignInRefusal("id")
         is_anonymous = self._check(user, _given(password), source_of(host), now)
-        if len(self) >= self._gateway.sessions:
+        if not self._has_room_for(source_of(host)):
             raise SignInRefusal("full")
         oldest = self._make_room(user)
         self._last_number += 1
@@ -102,6 +104,7 @@ class Sessions:
         self._by_sid[session.sid] = session
         self._by_number[session.number] = session
         self._by_user.setdefault(user, []).append(session)
+        self._by_source[source_of(host)] += 1
         self.set_deadline(session)
         return session, oldest
 
@@ -130,6 +133,11 @@ class Sessions:
         registered = self._settings.registered.matches(user)
         return given if given and registered and not is_ours else None
 
+    def _has_room_for(self, source: str) -> bool:
+        """Whether there is room; one address may have as much of it as it leaves to others."""
+        free = self._gateway.sessions - len(self)
+        return free > 0 and self._by_source[source] <= free
+
     def _make_room(self, user: str) -> Session | None:
         present = self._by_user.get(user, [])
         if len(present) < self._gateway.sessions_per_user:
@@ -148,6 +156,10 @@ class Sessions:
         if self._by_sid.pop(session.sid, None) is None:
             return
         del self._by_number[session.number]
+        source = source_of(session.host)
+        self._by_source[source] -= 1
+        if not self._by_source[source]:
+            del self._by_source[source]
         present = self._by_user[session.user]
         present.remove(session)
         if not present:

@@ -130,12 +130,18 @@ class Ice:
 
     @property
     def path(self) -> Path | None:
-        """Where a handshake may go already: the selected pair, or the best valid one."""
-        selected = self.selected
-        if selected is not None:
-            return selected
-        paths = [] if self._current.has_expired else self._current.paths
-        return paths[0] if paths else None
+        """
+        Where a handshake may go already: the selected pair, or the best valid one.
+
+        It is the newest agent's if that has any: another peer may have begun with it.
+        """
+        for agent in self._agents:
+            if agent.selected is not None:
+                return agent.selected
+            paths = [] if agent.has_expired else agent.paths
+            if paths:
+                return paths[0]
+        return None
 
     def is_authentic(self, path: Path) -> bool:
         """Whether a check that proves to be the peer's came that way."""

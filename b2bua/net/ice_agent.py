@@ -57,6 +57,9 @@ class IceBase(Protocol):
     def send(self, data: bytes, target: Address) -> None:
         """Send a datagram, or lose it."""
 
+    def put(self, data: bytes, target: Address) -> object:
+        """Send a datagram. Raises OSError."""
+
 
 Path = tuple[IceBase, Address]
 """Where to send from, and to whom."""

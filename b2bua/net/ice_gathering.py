@@ -52,6 +52,10 @@ class RelayedBase(asyncio.DatagramProtocol):
         if self._transport is not None:
             self._transport.sendto(data, target)
 
+    def put(self, data: bytes, target: Address) -> None:
+        """As ``send``: whether the relay took it is not known."""
+        self.send(data, target)
+
     def close(self) -> None:
         """Give the address back to the server."""
         if self._transport is not None:

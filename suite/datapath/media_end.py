@@ -222,9 +222,15 @@ class MediaEnd(ABC):
         for sequence in missed:
             packet = kept.again(sequence, now)
             if packet is not None:
-                self.put(packet, target)
+                self._put_again(packet, target)
         gone = [sequence for sequence in missed if not kept.has(sequence)]
         return lost_packets(feedback.sender, feedback.media, gone) if gone else None
+
+    def _put_again(self, packet: bytes, target: Source) -> None:
+        try:
+            self.put(packet, target)
+        except OSError:
+            self.drop("refused")
 
     def pass_on(self, feedback: list[Feedback], stream: OutgoingStream, now: float) -> None:
         """Send feedback on ``stream``, which our peer feeds, to our peer."""

@@ -37,9 +37,9 @@ class WebSocket:
         "_around",
         "_receive_into",
         "_receiver",
-        "_send",
         "address",
         "preference",
+        "put",
         "sock",
         "valid",
     )
@@ -55,7 +55,7 @@ class WebSocket:
         self._around = around
         self._receiver: Receiver | None = None
         self._receive_into = self.sock.recvfrom_into
-        self._send: Callable[[bytes, Address], int] = self.sock.sendto
+        self.put: Callable[[bytes, Address], int] = self.sock.sendto
 
     def give_to(self, receiver: Receiver) -> None:
         """From now on this is whose it is."""
@@ -64,7 +64,7 @@ class WebSocket:
     def send(self, data: bytes, target: Address) -> None:
         """Send a datagram, or lose it: the kernel may refuse, as the network may."""
         try:
-            self._send(data, target)
+            self.put(data, target)
         except OSError:
             return
 

@@ -268,7 +268,7 @@ class WebTransport:
         """Per packet: send what was encrypted, from the selected base. Raises OSError."""
         if self._base is None:
             raise OSError(errno.ENOTCONN, "nowhere to send")
-        self._base.send(data, (target[0], target[1]))
+        self._base.put(data, (target[0], target[1]))
 
     def send_control(self, datagram: bytes) -> bool:
         """Encrypt RTCP and send it; tell whether it left."""
@@ -276,7 +276,10 @@ class WebTransport:
         data = None if self._srtp is None else self._srtp.protect_rtcp(datagram)
         if data is None or target is None:
             return False
-        self.put(data, target)
+        try:
+            self.put(data, target)
+        except OSError:
+            return False
         return True
 
     # Handshake

@@ -57,10 +57,10 @@ class LegCase(SynchronousTestCase):
     """One leg of ours, and what is sent and agreed on it."""
 
     def setUp(self) -> None:
-        self.plane = FakePlane()
         self.begin()
 
     def begin(self, *, is_strict: bool = False) -> None:
+        self.plane = FakePlane()
         self.leg = SecureLegMedia(
             self.plane, _RULES, OURS, 1, is_strict=is_strict, random=Counting()
         )
@@ -381,3 +381,61 @@ class PairTests(SynchronousTestCase):
                 self.assertEqual((ours.sends, ours.receives), (theirs.receives, theirs.sends))
                 self.assertNotEqual(ours.sends, ours.receives)
         self.assertEqual(count, 2 if is_strict else 4)
+
+
+LINES = st.one_of(
+    st.builds(crypto, st.integers(1, 3), st.sampled_from([LONG, SHORT, GCM]), st.integers(1, 3)),
+    st.sampled_from(
+        [
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAA\r\n",
+            crypto(2, LONG, 4).replace("\r\n", " UNENCRYPTED_SRTP\r\n"),
+            crypto(2, LONG, 4).replace("\r\n", "|1:4\r\n"),
+            crypto(3, "F8_128_HMAC_SHA1_80", 4),
+            "c=IN IP4 0.0.0.0\r\n",
+            "a=sendonly\r\n",
+            "a=inactive\r\n",
+        ]
+    ),
+)
+MEDIA = st.builds(
+    lambda kind, port, protocol, lines: f"m={kind} {port} {protocol} 0 100\r\n" + "".join(lines),
+    st.sampled_from(["audio", "audio", "video", "application"]),
+    st.sampled_from([4000, 4000, 4002, 0]),
+    st.sampled_from(["RTP/AVP", "RTP/SAVP", "RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "udp"]),
+    st.lists(LINES, max_size=3, unique=True),
+)
+
+
+class HostileTests(LegCase):
+    """Whatever a peer says of keys, nothing but SdpError comes of it, and nothing in the clear."""
+
+    @given(
+        st.booleans(),
+        st.lists(st.tuples(st.booleans(), st.lists(MEDIA, min_size=1, max_size=4)), max_size=5),
+    )
+    def test_any(self, is_strict: bool, steps: list[tuple[bool, list[str]]]) -> None:
+        """Offers and answers of a peer in any order."""
+        self.begin(is_strict=is_strict)
+        for version, (is_offer, media) in enumerate(steps, 1):
+            said = described("a=rtpmap:100 VP8/90000\r\n".join(media), version=version)
+            try:
+                if is_offer:
+                    self.answer(said)
+                else:
+                    self.offer()
+                    self.leg.take_answer(said)
+            except SdpError:
+                self.leg.roll_back()
+            self.leg.apply(self.other)
+            self.check(is_strict=is_strict)
+
+    def check(self, *, is_strict: bool) -> None:
+        """What may flow is encrypted wherever it has to be."""
+        local = self.leg.session.local
+        for kind, end in self.leg.ends.items():
+            terms = self.plane.terms[end]
+            if (not terms.sends and not terms.receives) or local is None:
+                continue
+            used = [each for each in local.media if each.kind == kind and not each.rejected]
+            has_to_be = is_strict or all("SAVP" in each.line.protocol for each in used)
+            self.assertTrue(terms.keys is not None or not has_to_be, (kind, str(local)))

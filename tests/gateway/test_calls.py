@@ -205,10 +205,10 @@ class CallingTests(PageCase):
         self.assertEqual("ANSWER", roap(other.next())["messageType"])
 
     def test_several(self) -> None:
-        """A page that calls two at once is told of each by its name."""
+        """A page that says that it can have two calls is told of each by its name."""
         self.page.offer("2002")
         first = self.server.called
-        self.page.offer("2003")
+        self.page.offer("2003", multipleCalls=True)
         second = self.server.called
         second.answer(self.stage.now, sdp())
         self.stage.settle()
@@ -218,6 +218,14 @@ class CallingTests(PageCase):
         self.stage.settle()
         self.assertEqual("BYE", self.page.next())
         self.assertEqual("2002", self.page.peer)
+
+    def test_lost_goodbye(self) -> None:
+        """Any other page that calls anew has ended the call before, whose BYE was lost."""
+        self.up()
+        self.page.offer("2003", seq=1)
+        self.assertTrue(self.server.has(Ended))
+        self.assertEqual("2003", self.server.seen("INVITE")[-1].uri.user_text)
+        self.assertIsNone(self.page.poll())
 
     def test_shutdown(self) -> None:
         """SHUTDOWN ends a call, and is confirmed."""

@@ -111,10 +111,20 @@ class SignInTests(SynchronousTestCase):
 
     def test_full(self) -> None:
         """So many sessions, and no more."""
-        page = self.build(sessions=2)
-        self.assertEqual([200, 200, 503], [page.sign_in(f"100{n}").code for n in (2, 3, 4)])
-        self.assertEqual("10", page.sign_in("1005").headers["retry-after"])
-        self.assertEqual(["full", "full"], self.reasons())
+        self.build(sessions=2)
+        pages = [BrowserPage(self.stage, f"203.0.113.{n}") for n in range(1, 5)]
+        codes = [page.sign_in(f"100{n}").code for n, page in enumerate(pages, 2)]
+        self.assertEqual([200, 200, 503, 503], codes)
+        self.assertEqual("10", pages[0].sign_in("1005").headers["retry-after"])
+        self.assertEqual(["full"] * 3, self.reasons())
+
+    def test_room_for_others(self) -> None:
+        """One address has as many of them as it leaves to others."""
+        page = self.build(sessions=10)
+        codes = [page.sign_in(f"anon{n}").code for n in range(10)]
+        self.assertEqual([200] * 6 + [503] * 4, codes)
+        other = BrowserPage(self.stage, "203.0.113.78")
+        self.assertEqual(200, other.sign_in("1002").code)
 
     def test_gives_way(self) -> None:
         """Of too many sessions of one DN the oldest without a call gives way."""

@@ -16,7 +16,8 @@ Heads of messages, each with all that a dialog needs. SIPp is the caller in ``in
 Whole passages: ``{{answered}}``, a call with an offer that is answered and acknowledged (CSeq 1),
 ``{{answered-offerless}}``, and ``{{hang-up 7}}``.
 
-Ends of messages: ``empty``, or ``sdp DIRECTION VERSION HOST PORT FORMAT`` with defaults.
+Ends of messages: ``empty``, or ``sdp DIRECTION VERSION HOST PORT FORMAT`` with defaults;
+``both-sdp`` and ``second-sdp`` have two slots, of which the first one is encrypted or refused.
 ``{{hook NAME}}`` stands for what one run does at that place, mostly nothing.
 ``{{repeat N}} ... {{end}}`` repeats; ``n`` counts from 0 in arguments such as ``2n+2``, so that
 no two requests share a CSeq or a branch.
@@ -32,6 +33,7 @@ _MACRO = re.compile(r"\{\{([a-z-]+)((?: +[^ {}]+)*)\}\}")
 _HOOK = re.compile(r"\{\{hook ([a-z-]+)\}\}")
 _REPEAT = re.compile(r"[ \t]*\{\{repeat (\d+)\}\}\n(.*?)[ \t]*\{\{end\}\}\n", re.DOTALL)
 _COUNTED = re.compile(r"(?<=[ :])(\d*)n(?:\+(\d+))?(?=[ }])")
+_CRYPTO = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
 _FORMATS = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000", "111": "opus/48000/2"}
 
 
@@ -247,6 +249,18 @@ def _sdp(
     )
 
 
+def _both_sdp() -> str:
+    """A slot that is encrypted (RFC 4568), and one in the clear."""
+    head, _, medium = _sdp().partition("m=audio")
+    encrypted = "m=audio" + medium.replace("RTP/AVP", "RTP/SAVP")
+    return _lines(head + encrypted, _CRYPTO, f"m=audio{medium}")
+
+
+def _second_sdp() -> str:
+    """An answer that refuses the first of two slots."""
+    return _sdp().replace("m=audio", "m=audio 0 RTP/SAVP 0\nm=audio", 1)
+
+
 def _session_sdp(direction: str, version: str) -> str:
     """With the direction where it holds for all media."""
     lines = _sdp(direction, version).split("\n")
@@ -370,6 +384,7 @@ _PARTS: dict[str, Callable[..., str]] = {
     "acknowledged": _acknowledged,
     "answered": _answered,
     "answered-offerless": _answered_offerless,
+    "both-sdp": _both_sdp,
     "branch-reply": _branch_reply,
     "call": _call,
     "callee-reply": _callee_reply,
@@ -392,5 +407,6 @@ _PARTS: dict[str, Callable[..., str]] = {
     "reply": _reply,
     "request": _request,
     "sdp": _sdp,
+    "second-sdp": _second_sdp,
     "session-sdp": _session_sdp,
 }

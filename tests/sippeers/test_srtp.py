@@ -14,11 +14,24 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.peers import Place, free_port
 from tests.sippeers.addresses import Endpoint, own_address
 from tests.sippeers.baresip import Account, Baresip, baresip
+from tests.sippeers.conversation import Seen
 from tests.sippeers.kamailio import Settings, kamailio
+from tests.sippeers.sipp import Run, play, sipp
 from tests.sippeers.suite import PASSWORD, Config, Suite, suite
 
 CALLER, CALLEE = "2001", "2002"
+ECHO = "7001"
 _ENABLED = "SRTP is Enabled"
+
+
+def slots(message: Seen) -> list[str]:
+    """Kind, protocol, and whether it is in use, of each slot; ``+`` for keys."""
+    found = []
+    for section in message.body.split("m=")[1:]:
+        kind, port, protocol, *_ = section.split()
+        used = "0" if port == "0" else "used"
+        found.append(f"{kind} {used} {protocol}" + "+" * section.count("a=crypto:"))
+    return found
 
 
 class SrtpTestCase(SynchronousTestCase):
@@ -30,10 +43,12 @@ class SrtpTestCase(SynchronousTestCase):
         """Start the SIP Server and the suite."""
         self.stack = ExitStack()
         self.addCleanup(self.stack.close)
-        server = Settings(at=Endpoint(own_address()), password=PASSWORD)
-        self.stack.enter_context(kamailio(server))
+        self.server = Endpoint(own_address())
+        self.stack.enter_context(kamailio(Settings(at=self.server, password=PASSWORD)))
         more = {"rsmp": [f"sip-srtp-mode = {self.mode}"]}
-        self.suite: Suite = self.stack.enter_context(suite(Config(servers=[server.at], more=more)))
+        self.suite: Suite = self.stack.enter_context(
+            suite(Config(servers=[self.server], more=more))
+        )
 
     def phone(self, dn: str, encryption: str) -> Baresip:
         """One that has registered."""
@@ -70,6 +85,12 @@ class SrtpTestCase(SynchronousTestCase):
         self.assertLessEqual(set(self.suite.metrics("sgw_media_dropped")), {'{reason="held"}'})
         return _ENABLED in phones[0].log(), _ENABLED in phones[1].log()
 
+    def offers_both(self) -> list[str]:
+        """A call of the SIP Server that leaves it to us: the slots of our answer."""
+        at = self.server.at(5777)
+        said = play(Run(scenario="call-offers-both", at=at, to=self.suite.at, service=ECHO))
+        return slots(said.received("200 INVITE")[0])
+
     def until_heard(self, phones: tuple[Baresip, Baresip]) -> None:
         """Until each receives what the other one says: 64 kbit/s, and no silence of ours."""
         for phone in phones:
@@ -93,6 +114,22 @@ class OptionalTests(SrtpTestCase):
         """The caller has none, the callee demands it."""
         self.assertEqual(self.talk("", "srtp-mand"), (False, True))
 
+    def test_offered_both(self) -> None:
+        """Of two slots the encrypted one is taken."""
+        self.assertEqual(self.offers_both(), ["audio used RTP/SAVP+", "audio 0 RTP/AVP"])
+
+    def test_far_end_takes_plain(self) -> None:
+        """Whoever is behind the SIP Server takes the slot in the clear; the phone is encrypted."""
+        far = Run(scenario="callee-takes-plain", at=self.server.at(5777), timeout=30)
+        phone = self.phone(CALLER, "srtp-mand")
+        with sipp(far) as answering:
+            phone.command("dial", f"sip:15777@{self.suite.at}")
+            phone.event("CALL_ESTABLISHED")
+            phone.command("hangup")
+            offered = answering.finish().received("INVITE")[0]
+        self.assertEqual(slots(offered), ["audio used RTP/SAVP++", "audio used RTP/AVP"])
+        self.assertIn(_ENABLED, phone.log())
+
     def test_beside(self) -> None:
         """Keys beside RTP/AVP are taken."""
         self.assertEqual(self.talk("srtp", ""), (True, False))
@@ -107,9 +144,21 @@ class StrictTests(SrtpTestCase):
         """Both demand it."""
         self.assertEqual(self.talk("srtp-mand", "srtp-mand"), (True, True))
 
+    def test_offered_both(self) -> None:
+        """Of two slots the encrypted one is taken."""
+        self.assertEqual(self.offers_both(), ["audio used RTP/SAVP+", "audio 0 RTP/AVP"])
+
     def test_plain(self) -> None:
         """A phone without it can neither call nor be called."""
         phone = self.phone(CALLER, "")
         phone.command("dial", f"sip:{CALLEE}@{self.suite.at}")
         phone.event("CALL_CLOSED")
         self.assertIn("488", phone.log())
+
+
+class WithoutTests(SrtpTestCase):
+    """sip-srtp-mode = none."""
+
+    def test_offered_both(self) -> None:
+        """Of two slots the one in the clear is taken."""
+        self.assertEqual(self.offers_both(), ["audio 0 RTP/SAVP", "audio used RTP/AVP"])

@@ -366,6 +366,23 @@ class OwnAddressTests(SynchronousTestCase):
             judge.decide("9.9.9.8", 5).permission, PeerPermission("9.9.9.8", "9.9.9.8")
         )
 
+    def test_confined(self) -> None:
+        """A confined user reaches relays and opened ports of this server, and nothing else."""
+        judge = rules(relay=("10.0.0.5",), open_ports=(("10.0.0.6", 36000, 36999),))
+        for host, port, allowed in (
+            ("10.0.0.5", LOW, True),
+            ("10.0.0.6", 36000, True),
+            ("10.0.0.6", 36999, True),
+            ("10.0.0.6", 37000, False),
+            ("10.0.0.6", LOW, False),
+            ("10.0.0.5", 36000, False),
+            ("9.9.9.9", 5, False),
+        ):
+            permission = judge.decide_confined(host, port).permission
+            self.assertEqual(allowed, permission is not None, (host, port))
+        permission = judge.decide_confined("10.0.0.6", 0).permission
+        self.assertEqual(PeerPermission("10.0.0.6", "10.0.0.6", ((36000, 36999),)), permission)
+
     def test_explicitly_allowed(self) -> None:
         """An own address that the operator allows is open, and still reached at its local face."""
         judge = rules(

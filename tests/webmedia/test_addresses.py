@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 from aioice import stun
 from aioice.candidate import Candidate
@@ -21,6 +22,10 @@ from tests.webmedia.peers import LOOPBACK, Peer
 from tests.webmedia.planes import HOST, PCMU, WebPlaneTestCase
 
 CONNECTED = TransportEvent.CONNECTED
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 class PortTests(WebPlaneTestCase):
@@ -88,14 +93,23 @@ class PortTests(WebPlaneTestCase):
         self.assertEqual(plane.free_web_ports, 0)
 
     def test_ends_go_first(self) -> None:
-        """A transport is closed after its ends, and everything is given back."""
+        """A transport is closed after its ends, and everything is given back: sockets, tasks."""
 
         async def scenario() -> None:
-            transport, end, _ = await self.connected()
+            before, tasks = open_descriptors(), asyncio.all_tasks()
+            transport, end, peer = await self.connected()
+            waiting, idle = self.open(), self.open(controlling=True)
+            self.plane.set_remote(waiting, peer.describe(ufrag="other"))
+            await asyncio.sleep(0.05)
             self.assertRaises(ValueError, self.plane.close_transport, transport)
             self.plane.close(end)
-            self.plane.close_transport(transport)
+            for one in (transport, waiting, idle):
+                self.plane.close_transport(one)
+            await peer.close()
+            await asyncio.sleep(0.05)
             self.assertEqual(self.plane.free_web_ports, 100)
+            self.assertEqual(asyncio.all_tasks(), tasks)
+            self.assertEqual(open_descriptors(), before)
 
         self.run_loop(scenario())
 

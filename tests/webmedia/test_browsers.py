@@ -123,6 +123,31 @@ class BrowserTests(WebPlaneTestCase):
 
         self.run_loop(scenario())
 
+    def test_another_browser(self) -> None:
+        """With other credentials and another certificate another one takes over, as one stream."""
+
+        async def scenario() -> None:
+            first = await self.call(video=False)
+            end = first.ends["audio"]
+            self.plane.join(end, end)
+            await self.see(first)
+            before = self.plane.counters(end).source
+            second = self.browser()
+            second.addTrack(AudioStreamTrack())
+            call = Call(second, first.transport, first.ends)
+            remote = replace(read_transport(await offer(second)), begins_handshake=True)
+            self.plane.restart(first.transport)
+            self.plane.set_remote(first.transport, remote)
+            sources = {"audio": self.plane.source_of(end)[0]}
+            local = self.plane.describe_transport(first.transport)
+            await answer(second, write_answer(local, sources, setup="passive"))
+            connected = (first.transport, TransportEvent.CONNECTED)
+            await until(lambda: self.told == [connected, connected])
+            await self.see(call)
+            self.assertNotEqual(self.plane.counters(end).source, before)
+
+        self.run_loop(scenario())
+
     def test_another_certificate(self) -> None:
         """A peer that is not the one of the SDP gets nothing, and the transport fails."""
 

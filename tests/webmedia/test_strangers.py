@@ -8,11 +8,14 @@ import socket
 
 from aioice import stun
 from aioice.candidate import Candidate
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.media_plane import RemoteTransport, TransportEvent
 from b2bua.net.dtls import DtlsAssociation
 from b2bua.net.dtls_identity import DtlsIdentity
-from b2bua.net.ice_agent import MOST_CANDIDATES
+from b2bua.net.ice_agent import MOST_CANDIDATES, local_ufrag, read_message
 from b2bua.net.ice_candidates import is_peer, read_candidates
 from b2bua.rtp.packet import Packet, build
 from b2bua.settings import DtlsSettings
@@ -246,6 +249,62 @@ class StrangerTests(WebPlaneTestCase):
             self.assertEqual(self.told, [(transport, CONNECTED)])
 
         self.run_loop(scenario())
+
+
+class ParserTests(SynchronousTestCase):
+    """What is read of anybody's datagrams and descriptions."""
+
+    @given(st.binary(max_size=120))
+    def test_any_message(self, data: bytes) -> None:
+        """No datagram raises anything, with a STUN header or without."""
+        read_message(data)
+        length = len(data).to_bytes(2, "big")
+        message = read_message(b"\0\1" + length + b"\x21\x12\xa4\x42" + bytes(12) + data)
+        if message is not None:
+            local_ufrag(message)
+
+    @given(st.data())
+    def test_any_attributes(self, data: st.DataObject) -> None:
+        """Attributes that we know, of any length, raise nothing either."""
+        kinds = st.sampled_from([entry[0] for entry in stun.ATTRIBUTES])
+        body = b""
+        for kind, value in data.draw(
+            st.lists(st.tuples(kinds, st.binary(max_size=24)), max_size=6)
+        ):
+            body += kind.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value
+            body += bytes(-len(value) % 4)
+        head = b"\0\1" + len(body).to_bytes(2, "big") + b"\x21\x12\xa4\x42" + bytes(12)
+        message = read_message(head + body)
+        if message is not None:
+            local_ufrag(message)
+
+    @given(
+        st.one_of(
+            st.text(),
+            st.lists(
+                st.sampled_from(
+                    [
+                        "1",
+                        "udp",
+                        "tcp",
+                        "9",
+                        "::1",
+                        "127.0.0.1",
+                        "typ",
+                        "host",
+                        "raddr",
+                        "rport",
+                        "x",
+                    ]
+                ),
+                max_size=14,
+            ).map(" ".join),
+        )
+    )
+    def test_any_candidate(self, line: str) -> None:
+        """A candidate is one that packets can be sent to, or none."""
+        for candidate in read_candidates([line], lambda host, port: True, 1):
+            self.assertTrue(is_peer((candidate.host, candidate.port)))
 
 
 class CandidateTests(WebPlaneTestCase):
