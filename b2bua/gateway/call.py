@@ -202,9 +202,18 @@ class Call:
         self.to_page.tell(texts.BYE)
 
     def forget(self) -> None:
-        """End it because the page wants to, or is gone: it is told nothing."""
+        """
+        End it because the page wants to, or is gone: it is told nothing.
+
+        Unless it may have an offer of ours that crossed its BYE, which the old client, idle by
+        then, would take for a new call.
+        """
+        crossed = self.state is RoapState.OFFER_OUT and self.established_at is not None
         self.state = RoapState.OVER
         self.deadline = None
+        if crossed and not self.to_page.is_offer_unseen:
+            self.to_page.take_back()
+            self.to_page.tell(texts.BYE)
         self.to_page.take_back()
 
     def delivered(self, letter: Letter) -> bool:

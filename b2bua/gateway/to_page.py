@@ -58,6 +58,13 @@ class ToPage:
             self._gathered(fragment, self._taker(waiting, fragment))
         self._flush()
 
+    @property
+    def is_offer_unseen(self) -> bool:
+        """Whether an OFFER waits here still, so that the page cannot have it."""
+        return bool(self._outgoing) or (
+            self._offer is not None and self._mailbox.withdraw(self._offer)
+        )
+
     def take_back(self) -> bool:
         """Drop what has not left, our OFFER too; whether an OFFER may have reached the page."""
         self._outgoing.clear()

@@ -65,6 +65,22 @@ class ChangeTests(PageCase):
         self.assertEqual(("OK", 2), (ok["messageType"], ok["seq"]))
         self.assertIsNone(self.page.poll())
 
+    def test_crosses_goodbye(self) -> None:
+        """An OFFER that crosses the page's BYE is no new call: a BYE follows it."""
+        self.usage = self.answered()
+        self.hold_by_server()
+        self.page.post("5000", "BYE")
+        self.assertEqual("BYE", self.page.next())
+        self.assertIsNone(self.page.poll())
+
+    def test_unseen_at_goodbye(self) -> None:
+        """One that has not left stays, and nothing follows."""
+        self.usage = self.answered()
+        self.usage.modify(lambda: sdp(direction="sendonly", version=2), self.stage.now)
+        self.stage.settle()
+        self.page.post("5000", "BYE")
+        self.assertIsNone(self.page.poll())
+
     def test_glare(self) -> None:
         """The page's OFFER wins over ours, which comes again when it is answered."""
         self.usage = self.answered()
