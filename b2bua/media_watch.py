@@ -11,10 +11,15 @@ from collections.abc import Callable
 
 from b2bua.leg import Leg
 from b2bua.media_plane import TransportEvent
-from b2bua.sip.timers import Deadlines
+from b2bua.sip.timers import Deadlines, earliest
 
 PATIENCE = 15.0
 """Seconds that lost media may take to come back."""
+PAUSE = 1.0
+"""
+Seconds before a restart is offered: a page that hangs up closes its transport first, and an offer
+that then crosses its BYE is a new call to old clients.
+"""
 
 
 class MediaWatch:
@@ -28,9 +33,10 @@ class MediaWatch:
         self._wake = wake
         self._told: list[tuple[Leg, TransportEvent]] = []
         self._lost: Deadlines[Leg] = Deadlines()
+        self._paused: Deadlines[Leg] = Deadlines()
 
     def __len__(self) -> int:
-        return len(self._told) + len(self._lost)
+        return len(self._told) + len(self._lost) + len(self._paused)
 
     def tell(self, leg: Leg, event: TransportEvent) -> None:
         """Keep what became of a leg's media."""
@@ -40,18 +46,25 @@ class MediaWatch:
     def forget(self, leg: Leg) -> None:
         """A leg is over."""
         self._lost.set(leg, None)
+        self._paused.set(leg, None)
         self._told = [(other, event) for other, event in self._told if other is not leg]
 
     def next_timeout(self) -> float | None:
         """When something is to be taken; a moment long gone stands for now."""
-        return 0.0 if self._told else self._lost.next()
+        return 0.0 if self._told else earliest(self._lost.next(), self._paused.next())
 
     def take_told(self, now: float) -> list[tuple[Leg, TransportEvent]]:
-        """What was told of legs, in order, once; what is lost is waited for from now on."""
+        """
+        What was told of legs, in order, once; what is lost is waited for from now on, and told a
+        moment later, if it is not back by then.
+        """
         told, self._told = self._told, []
         for leg, event in told:
-            self._lost.set(leg, now + PATIENCE if event is TransportEvent.LOST else None)
-        return told
+            is_lost = event is TransportEvent.LOST
+            self._lost.set(leg, now + PATIENCE if is_lost else None)
+            self._paused.set(leg, now + PAUSE if is_lost else None)
+        others = [pair for pair in told if pair[1] is not TransportEvent.LOST]
+        return others + [(leg, TransportEvent.LOST) for leg in self._paused.take_due(now)]
 
     def take_due(self, now: float) -> list[Leg]:
         """The legs whose media have been lost for too long."""

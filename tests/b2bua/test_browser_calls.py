@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from b2bua.call_events import CallEnded, CallStarted
 from b2bua.media_plane import TransportEvent
+from b2bua.media_watch import PAUSE
 from b2bua.sip.usage_events import Invited, OfferReceived
 from tests.b2bua.browsers import PAGE, BrowserCase, page_answer, web_sdp
 from tests.b2bua.network import PHONE, SERVER_A, Ended, Established, described, sdp
@@ -189,6 +190,8 @@ class LossTests(TwoPartyCase):
         self.call()
         before = self.said_to_browser().media[0].attribute("ice-ufrag")
         self.become(TransportEvent.LOST)
+        self.assertFalse(self.browser.has(OfferReceived))
+        self.network.advance(PAUSE)
         offer = described(self.browser.last(OfferReceived).message)
         self.assertNotEqual(offer.media[0].attribute("ice-ufrag"), before)
         answer = web_sdp(version=2, ufrag="back", setup="active", codecs="0 8")
@@ -199,10 +202,22 @@ class LossTests(TwoPartyCase):
         self.network.advance(30)
         self.assertFalse(self.a.has(Ended))
 
+    def test_hangs_up(self) -> None:
+        """A browser that closes its transport, and then the call, is offered nothing between."""
+        self.call()
+        self.become(TransportEvent.LOST)
+        self.network.advance(PAUSE - 0.1)
+        self.browser.last(Established).usage.bye(self.now)
+        self.settle()
+        self.network.advance(30)
+        self.assertFalse(self.browser.has(OfferReceived))
+        self.assert_clean()
+
     def test_restart_is_refused(self) -> None:
         """Who does not want it has no more time than others."""
         self.call()
         self.become(TransportEvent.LOST)
+        self.network.advance(PAUSE)
         self.browser.last(OfferReceived).usage.refuse(488, self.now)
         self.settle()
         self.assertFalse(self.a.has(Ended))
