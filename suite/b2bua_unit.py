@@ -78,7 +78,7 @@ class B2buaUnit:
 
     def pages(self) -> Mapping[bytes, IResource] | None:
         """The gateway's addresses, by the first part of their paths; None while it is down."""
-        web = getattr(self.service, "web", None)
+        web = None if self.service is None else self.service.web
         return None if web is None else web.pages()
 
     def serving(self) -> list[tuple[str, Address, str]]:

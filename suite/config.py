@@ -34,6 +34,7 @@ from suite.config_listen import (
     status_settings,
     tcp_listeners,
     udp_listeners,
+    web_hosts,
 )
 from suite.config_log import log_settings
 from suite.config_summary import summary
@@ -226,7 +227,9 @@ def _more_listeners(
     if b2bua is None or b2bua.gateway is None:
         return found
     gateway = gateway_listeners(chosen, machine, lab=lab)
-    check_exposed_gateway(chosen, b2bua, gateway)
+    hosts = {each.address[0] for each in gateway}
+    hosts |= set(web_hosts(chosen, machine)) if web else set()
+    check_exposed_gateway(chosen, b2bua, hosts)
     return found + gateway
 
 
