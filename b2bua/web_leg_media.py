@@ -103,6 +103,10 @@ class WebLegMedia(LegMedia):
         """Call ``tell`` with what becomes of the media."""
         self._transports.tell = tell
 
+    def restart_lost(self) -> bool:
+        """Have the next offer restart ICE where media are lost; whether any are."""
+        return self._transports.restart_lost()
+
     # What an offer may have.
 
     def _check_offer(self, offer: SessionDescription) -> None:

@@ -118,6 +118,12 @@ class WebTransports:
         """Take new credentials of our own."""
         self._plane.restart(transport.handle)
 
+    def restart_lost(self) -> bool:
+        """Take new credentials where media are lost, for an offer; whether there were any."""
+        for transport in self._lost:
+            self.restart(transport)
+        return bool(self._lost)
+
     def place(self, kind: str, transport: Transport) -> int:
         """Return the end of a kind, on this transport and on no other any more."""
         known = self._ends.get(kind)

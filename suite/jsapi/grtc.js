@@ -242,7 +242,7 @@ function readCandidates(message) {
   const media = sections(message.sdp).slice(1);
   return listed.flatMap((each) => {
     const candidate = String(each?.candidate ?? "").trim().replace(/^a=/, "");
-    const sdpMLineIndex = lineOf(each, media);
+    const sdpMLineIndex = lineOf(each ?? {}, media);
     return candidate.startsWith("candidate:") && sdpMLineIndex in media ? [{ candidate, sdpMLineIndex }] : [];
   });
 }
@@ -1961,7 +1961,7 @@ function called(each, context, values) {
   try {
     return each.apply(context, values);
   } catch (error) {
-    setTimeout(() => { throw error; });
+    globalThis.reportError(error);
     return undefined;
   }
 }
@@ -2479,9 +2479,12 @@ class ClassicClient {
     call.on("asked", (event) => this.#asked(call, event));
   }
 
+  // That an offer came is told when it rings, and not again when it is taken.
   #step(call, { event }) {
     this.pcCaller = call.connection?.pc ?? null;
-    this.onCallEvent.fire({ event });
+    if (event !== "offer received" || call.answeredAt !== null) {
+      this.onCallEvent.fire({ event });
+    }
   }
 
   #held(call, { local }) {

@@ -133,7 +133,7 @@ class HistoricClient:
 
     async def _sign_out(self) -> None:
         ssid, self.ssid = self.ssid, None
-        self.stop_polling()
+        await self.stop_polling()
         try:
             await self.browser.get(f"/sign_out?id={ssid}")
         except NetworkFailure as failure:
@@ -162,10 +162,11 @@ class HistoricClient:
         """Ask for texts from now on."""
         self._poll = self._start(self._keep_polling())
 
-    def stop_polling(self) -> None:
+    async def stop_polling(self) -> None:
         """Abort the poll, and make no other."""
         if self._poll is not None:
             self._poll.cancel()
+            await asyncio.gather(self._poll, return_exceptions=True)
 
     async def _keep_polling(self) -> None:
         while self.ssid is not None:

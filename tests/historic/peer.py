@@ -121,6 +121,7 @@ class BrowserPeer:
         )
         self._offers += 1
         self.local = read_sdp(text)
+        self._expect(self.local)
         return text, self._candidates(is_offer=True)
 
     def take_answer(self, text: str, candidates: Candidates) -> None:
@@ -278,16 +279,20 @@ class BrowserPeer:
     def _learn(self, local: Description, remote: Description) -> None:
         """What arrives under which number: what our own description says of it."""
         self._remote_types = {}
-        for ours in local.sections:
-            for number in ours.types:
-                if ours.codec(number) and ours.mid is not None:
-                    self._remote_types[number] = (ours.mid, ours.codec(number))
+        self._expect(local)
         for section in remote.sections:
             for value in section.all("ssrc"):
                 if section.mid is not None:
                     self._sources[int(value.split(" ")[0])] = section.mid
         first = next((s for s in remote.sections if not s.is_rejected), None)
         self._mid_extension = first.extension(MID_URI) if first is not None else None
+
+    def _expect(self, local: Description) -> None:
+        """What we have offered may come before its answer."""
+        for ours in local.sections:
+            for number in ours.types:
+                if ours.codec(number) and ours.mid is not None:
+                    self._remote_types[number] = (ours.mid, ours.codec(number))
 
     def _direct(self, line: Line, offered: Section, answered: Section, theirs: Section) -> None:
         """Send or do not, as agreed; ``theirs`` tells the codecs."""

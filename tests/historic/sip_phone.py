@@ -180,10 +180,15 @@ class SipPhone:
         self._request("INVITE", self._target, self._dialog(), fields, body)
 
     async def offer(self, direction: str = "sendrecv", *, with_sdp: bool = True) -> SipMessage:
-        """INVITE or re-INVITE; the final response."""
+        """Re-INVITE, again after a collision (491); the final response."""
         self.direction = direction
-        self._invite(with_sdp=with_sdp)
-        return await self._finish(self._cseq, with_sdp=with_sdp, seconds=10)
+        for _ in range(10):
+            self._invite(with_sdp=with_sdp)
+            answer = await self._finish(self._cseq, with_sdp=with_sdp, seconds=10)
+            if answer.status != 491:
+                break
+            await asyncio.sleep(random.uniform(0.05, 0.3))
+        return answer
 
     async def _finish(self, number: int, *, with_sdp: bool, seconds: float) -> SipMessage:
         answer = await self.response("INVITE", number, seconds)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.historic.client import HistoricClient
+from tests.historic.client import CONNECTED, HistoricClient
 from tests.historic.loop_thread import on_loop
 from tests.historic.peer import BrowserPeer
 from tests.historic.stage import ECHO, StageTestCase
-from tests.historic.waiting import until
+from tests.historic.waiting import holds, until
 from tests.historic.wire_http import FIREFOX, Page, Reply
 
 TONE = 450
@@ -122,7 +122,8 @@ class TabTests(StageTestCase):
         phone = await self.phone("1104")
         client = await self.talking("1004", "1104")
         muted = _Muted(client.media)
-        await until(lambda: phone.ear.quiet_for() > 7, "silence", 9)
+        await until(lambda: phone.ear.loudness() < 50, "silence")
+        await holds(lambda: phone.is_up and client.call.call_state == CONNECTED, "the call", 7)
         muted.end()
         await until(lambda: phone.ear.tone(TONE) > 0.8, "the page's tone", 10)
         self.assertTrue(phone.is_up)

@@ -149,6 +149,10 @@ class Transport:
         """End it without a word, as a tab that is closed."""
         for task in list(self._tasks):
             task.cancel()
+        consent = self.connection._query_consent_task
+        if consent is not None:
+            consent.cancel()
+            await asyncio.gather(consent, return_exceptions=True)
         for protocol in self.connection._protocols:
             if protocol.transport is not None:
                 protocol.transport.abort()
@@ -201,6 +205,12 @@ class DtlsTransport(Transport):
     async def close(self) -> None:
         await self.dtls.stop()
         await super().close()
+
+    async def vanish(self) -> None:
+        if self.dtls._task is not None:
+            self.dtls._task.cancel()
+            await asyncio.gather(self.dtls._task, return_exceptions=True)
+        await super().vanish()
 
 
 class SdesTransport(Transport):

@@ -2,7 +2,7 @@
 // node calls.mjs '["call", ...]': prints {name: what came of it} for each scenario.
 
 import { FakeGateway } from "./gateway.mjs";
-import { modulePage, withBrowser } from "./pages.mjs";
+import { modulePage, until, withBrowser } from "./pages.mjs";
 
 const scenarios = {
   /** Sound goes both ways, video one way and the other; then one hangs up. */
@@ -244,15 +244,6 @@ async function dial(a, media, { answer = { audio: true } } = {}, b, data = []) {
 
 function connected(page) {
   return page.evaluate(() => until(() => pc.connectionState === "connected"));
-}
-
-async function until(condition, milliseconds = 15000) {
-  for (const end = Date.now() + milliseconds; !condition();) {
-    if (Date.now() > end) {
-      throw new Error(`never: ${condition}`);
-    }
-    await new Promise((resolve) => { setTimeout(resolve, 20); });
-  }
 }
 
 // These run in a page.

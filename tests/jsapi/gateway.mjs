@@ -9,6 +9,7 @@ const FILES = [
   [/^\/jsapi\/([\w.]+)$/, "jsapi/"],
   [/^\/static\/([\w.]+)$/, "web/static/"],
   [/^\/(phone)$/, "web/static/"],
+  [/^\/(jquery\.js)$/, "../node_modules/jquery/dist/"],
 ];
 
 /**
@@ -140,8 +141,10 @@ export class FakeGateway {
 
   #nobody(from, to, content) {
     if (content.includes('"OFFER"') && to === "488") {
+      // As the real one: the reason first, then what ends the call in old clients too.
       const { offererSessionId, seq } = JSON.parse(content.slice(5));
-      this.tell(from, `ROAP ${JSON.stringify({ messageType: "ERROR", offererSessionId, seq, errorType: "FAILED" })}`, to);
+      this.tell(from, `ROAP ${JSON.stringify({ messageType: "ERROR", offererSessionId, seq, errorType: "FAILED", reason: "488" })}`, to);
+      this.tell(from, "BYE", to);
     } else if (content.includes('"OFFER"') && to !== "nobody") {
       this.tell(from, "BYE", to);
     }

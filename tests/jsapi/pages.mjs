@@ -15,6 +15,16 @@ export async function withBrowser(work) {
   }
 }
 
+/** Waits for something here, outside the pages. */
+export async function until(condition, milliseconds = 15000) {
+  for (const end = Date.now() + milliseconds; !condition();) {
+    if (Date.now() > end) {
+      throw new Error(`never: ${condition}`);
+    }
+    await new Promise((resolve) => { setTimeout(resolve, 20); });
+  }
+}
+
 /** A blank page with the module as `grtc`, and what it complains of in `complaints`. */
 export async function modulePage(context, gateway, complaints = []) {
   const page = await context.newPage();
@@ -22,6 +32,18 @@ export async function modulePage(context, gateway, complaints = []) {
   page.on("pageerror", (error) => complaints.push(`exception: ${error.message}`));
   await page.goto(`${gateway.url}/blank`);
   await page.evaluate(async () => { globalThis.grtc = await import("/jsapi/grtc.mjs"); });
+  await page.evaluate(listening);
+  return page;
+}
+
+/** A blank page with jQuery and the classic script, as an existing application has them. */
+export async function classicPage(context, gateway, complaints = []) {
+  const page = await context.newPage();
+  page.setDefaultTimeout(15000);
+  page.on("pageerror", (error) => complaints.push(`exception: ${error.message}`));
+  await page.goto(`${gateway.url}/blank`);
+  await page.addScriptTag({ url: "/jquery.js" });
+  await page.addScriptTag({ url: "/jsapi/grtc.js" });
   await page.evaluate(listening);
   return page;
 }

@@ -20,7 +20,6 @@ from tests.sippeers.suite import Config, Suite, suite
 from tests.webrtc.network import NAME, SUITE
 
 SECRET = "seeded-relay-secret-77c1"
-URL = f"https://{SUITE}"
 ECHO, MUSIC = "7001", "7002"
 """The lab's phones."""
 SERVER_A = Endpoint("127.0.0.11")
@@ -33,6 +32,11 @@ class Installation(Config):
     at: Endpoint = field(default_factory=lambda: Endpoint("127.0.0.1"))
     web: str = SUITE
     """The address of its pages, its relay, and its candidates."""
+
+    @property
+    def url(self) -> str:
+        """The address of its pages, without a path."""
+        return f"https://[{self.web}]" if ":" in self.web else f"https://{self.web}"
 
     def text(self, folder: Path, status_port: int) -> str:
         """The whole suite.conf."""
@@ -77,8 +81,10 @@ class Installation(Config):
 class Installed:
     """One that runs."""
 
-    def __init__(self, one: Suite) -> None:
+    def __init__(self, one: Suite, url: str) -> None:
         self.suite = one
+        self.url = url
+        """Of its pages."""
 
     @property
     def authority(self) -> Path:
@@ -88,7 +94,9 @@ class Installed:
     def ice_servers(self) -> list[dict[str, Any]]:
         """What its pages tell browsers of its relay, with credentials."""
         context = ssl.create_default_context(cafile=str(self.authority))
-        with urllib.request.urlopen(f"{URL}/api/ice-servers", timeout=5, context=context) as got:
+        with urllib.request.urlopen(
+            f"{self.url}/api/ice-servers", timeout=5, context=context
+        ) as got:
             servers: list[dict[str, Any]] = json.load(got)["iceServers"]
         return servers
 
@@ -96,13 +104,13 @@ class Installed:
         """
         Its relay, to be reached by udp, tcp or tls only.
 
-        By name, for Firefox opens TLS to no address.
+        TLS by the suite's name, for Firefox opens it to no address.
         """
         scheme, by = ("turns", "tcp") if transport == "tls" else ("turn", transport)
         url = f"{scheme}:{SUITE}:443?transport={by}"
         for one in self.ice_servers():
             if one["urls"] in (url, [url]):
-                return [{**one, "urls": url.replace(SUITE, NAME)}]
+                return [{**one, "urls": url.replace(SUITE, NAME) if scheme == "turns" else url}]
         raise AssertionError(f"{url} is not among {self.ice_servers()}")
 
     def lab(self, *words: str) -> str:
@@ -141,8 +149,9 @@ class Installed:
 @contextmanager
 def installed(installation: Installation | None = None) -> Iterator[Installed]:
     """Run it until the end of the block; a traceback or a secret in its log fails the test."""
-    with suite(installation or Installation()) as one:
-        yield Installed(one)
+    wanted = installation or Installation()
+    with suite(wanted) as one:
+        yield Installed(one, wanted.url)
         for secret in (SECRET,):
             if secret in one.program.log():
                 raise AssertionError(f"{secret} is in the log:\n{one.program.log()}")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.webrtc.browsers import Page, PageError
-from tests.webrtc.installation import URL
 
 Media = Mapping[str, object]
 AUDIO: Media = {"audio": True}
@@ -16,13 +15,14 @@ VIDEO: Media = {"audio": True, "video": True}
 class Phone:
     """One that has signed in, or is about to, with a DN."""
 
-    def __init__(self, page: Page, dn: str) -> None:
+    def __init__(self, page: Page, gateway: str, dn: str) -> None:
         self.page = page
+        self.gateway = gateway
         self.dn = dn
 
-    def sign_in(self, gateway: str = URL, **options: object) -> None:
+    def sign_in(self, **options: object) -> None:
         """Load the module from the gateway and sign in with the DN."""
-        wish = {"gateway": gateway, "dn": self.dn, **options}
+        wish = {"gateway": self.gateway, "dn": self.dn, **options}
         self.page.run("(wish) => phone.signIn(wish)", wish)
 
     # A call's life.

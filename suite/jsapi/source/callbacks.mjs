@@ -106,7 +106,7 @@ function called(each, context, values) {
   try {
     return each.apply(context, values);
   } catch (error) {
-    setTimeout(() => { throw error; });
+    globalThis.reportError(error);
     return undefined;
   }
 }

@@ -217,9 +217,12 @@ export class ClassicClient {
     call.on("asked", (event) => this.#asked(call, event));
   }
 
+  // That an offer came is told when it rings, and not again when it is taken.
   #step(call, { event }) {
     this.pcCaller = call.connection?.pc ?? null;
-    this.onCallEvent.fire({ event });
+    if (event !== "offer received" || call.answeredAt !== null) {
+      this.onCallEvent.fire({ event });
+    }
   }
 
   #held(call, { local }) {

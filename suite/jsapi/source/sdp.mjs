@@ -47,7 +47,7 @@ export function readCandidates(message) {
   const media = sections(message.sdp).slice(1);
   return listed.flatMap((each) => {
     const candidate = String(each?.candidate ?? "").trim().replace(/^a=/, "");
-    const sdpMLineIndex = lineOf(each, media);
+    const sdpMLineIndex = lineOf(each ?? {}, media);
     return candidate.startsWith("candidate:") && sdpMLineIndex in media ? [{ candidate, sdpMLineIndex }] : [];
   });
 }

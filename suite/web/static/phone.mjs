@@ -251,8 +251,15 @@ function ring() {
   news(`${call.peer} is calling.`);
   document.title = `${call.peer} is calling – Phone`;
   stopRinging = levels.ring();
-  byId("accept").focus();
   refresh();
+  turnTo("ringing");
+}
+
+// The section itself and none of its buttons: whoever is typing shall not press one of them by that.
+function turnTo(section) {
+  if (!byId(section).contains(document.activeElement)) {
+    byId(section).focus();
+  }
 }
 
 function silence() {
@@ -462,7 +469,7 @@ function showCall(call) {
   const now = `${talking ? "In a call with" : "Calling"} ${call.peer}`;
   if (!byId("news").textContent.startsWith(now)) {
     news(talking ? `${now}.` : `${now}…`);
-    byId("hang-up").focus({ preventScroll: true });
+    turnTo("call");
   }
   for (const id of ["hold", "mute", "video", "show-keypad", "show-data", "show-numbers"]) {
     byId(id).disabled = !talking;
@@ -527,7 +534,8 @@ async function suggestLab() {
 
 suggest("self", "hear yourself");
 byId("gateway").placeholder = location.origin;
-if (document.querySelector('a[href$="/lab"]') !== null) {
+// The lab answers pages of its own machine only.
+if (document.querySelector('a[href$="/lab"]') !== null && /^(localhost$|127\.|\[::1\]$)/.test(location.hostname)) {
   suggestLab().catch((error) => tell(`The lab's numbers are not known: ${error.message}`));
 }
 if (!window.isSecureContext) {
