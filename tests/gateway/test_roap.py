@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,6 +113,16 @@ class ReadingTests(SynchronousTestCase):
         entries = [{"sdpMLineIndex": 0, "candidate": f"{i} {HOST[2:]}"} for i in range(300)]
         found = read(offer(Candidates=entries))
         self.assertEqual(MOST, sum(row.startswith("a=candidate:") for row in lines(found)))
+
+    def test_many_of_everything(self) -> None:
+        """Thousands of lines, m-lines and candidates cost one pass, not their product."""
+        sdp = "v=0\n" + "b\n" * 2000 + "m=\n" * 800
+        listed = [{"sdpMid": "9", "candidate": f"{n} 1 udp 1 a 1"} for n in range(600)]
+        text = offer(sdp=sdp, Candidates=listed)
+        self.assertLess(len(text), LONGEST)
+        began = time.process_time()
+        read(text)
+        self.assertLess(time.process_time() - began, 0.5)
 
     def test_line_ends(self) -> None:
         """Descriptions have the line ends of SDP afterwards, whatever they had."""
