@@ -154,6 +154,8 @@ export class Connection {
         this.#options.log("notice", `The browser does not take the candidate ${candidate.candidate}`, error);
       }
     }
+    // They are complete, always.
+    await this.pc.addIceCandidate({ candidate: "" }).catch(() => {});
   }
 
   async #described(restarted, signal) {
