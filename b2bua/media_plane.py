@@ -120,9 +120,7 @@ class StreamCounters:
             received_bytes=before.received_bytes + self.received_bytes,
             sent_packets=before.sent_packets + self.sent_packets,
             sent_bytes=before.sent_bytes + self.sent_bytes,
-            dropped={
-                kind: before.dropped.get(kind, 0) + self.dropped.get(kind, 0) for kind in kinds
-            },
+            dropped=dict(dropped),
             lost=before.lost + self.lost,
         )
 
