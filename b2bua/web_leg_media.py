@@ -455,11 +455,16 @@ class WebLegMedia(LegMedia):
             nack_interval=_NACK_INTERVAL if nacks else None,
         )
 
+    def counters(self) -> dict[str, StreamCounters]:
+        """See ``LegMedia.counters``."""
+        found = super().counters()
+        return {kind: self._transports.counted(kind, each) for kind, each in found.items()}
+
     def close(self) -> dict[str, StreamCounters]:
         """Give ends and transports back; see ``LegMedia.close``."""
-        counters = super().close()
+        closed = super().close()
         self._transports.close()
-        return counters
+        return {kind: self._transports.counted(kind, each) for kind, each in closed.items()}
 
 
 def _kinds(slots: Slots) -> dict[int, str]:

@@ -13,6 +13,7 @@ from b2bua.media_plane import (
     LocalTransport,
     RemoteTransport,
     SrtpKeys,
+    StreamCounters,
     TransportEvent,
     WebMediaPlane,
 )
@@ -73,6 +74,8 @@ class WebTransports:
         self._leader: int | None = None
         """The slot whose transport the bundle uses, once there is a bundle."""
         self._ends: dict[str, tuple[int, str, Transport]] = {}
+        self._moved: dict[str, StreamCounters] = {}
+        """What ends have moved that were given up for others."""
         self._lost: set[Transport] = set()
 
     def of(self, slot: int, *, leader: int | None = None, controlling: bool) -> Transport:
@@ -135,10 +138,15 @@ class WebTransports:
         if known is not None and known[1:] == (mid, transport):
             return known[0]
         if known is not None:
-            self._plane.close(known[0])
+            self._moved[kind] = self.counted(kind, self._plane.close(known[0]))
         end = self._plane.open_on(transport.handle)
         self._ends[kind] = end, mid, transport
         return end
+
+    def counted(self, kind: str, counters: StreamCounters) -> StreamCounters:
+        """Return what the ends of a kind have moved, of which these counters are the latest's."""
+        before = self._moved.get(kind)
+        return counters if before is None else counters.after(before)
 
     def connect(
         self,
