@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from b2bua.gateway.errors import Malformed
 
 MOST: Final = 100
-"""How many candidates of a browser are taken; those behind them are passed over."""
+"""How many candidates of a browser are looked at; those behind them are passed over."""
+_MOST_SECTIONS: Final = 64
 _LONGEST: Final = 512
 _PREFIX: Final = "candidate:"
 _LINE_END: Final = re.compile(r"\r\n|\n|\r")
@@ -50,6 +52,8 @@ class Sections:
         for line in _LINE_END.split(sdp):
             if line.startswith("m="):
                 self.media.append([])
+                if len(self.media) > _MOST_SECTIONS:
+                    raise Malformed("too many m-lines in sdp")
             if line:
                 (self.media[-1] if self.media else self.session).append(line)
 
@@ -60,46 +64,61 @@ class Sections:
 
     def value(self, section: list[str], name: str) -> str:
         """The value of an attribute of a section, or else the session's, or ""."""
-        prefix = f"a={name}:"
-        for line in (*section, *self.session):
-            if line.startswith(prefix):
-                return line[len(prefix) :].strip()
-        return ""
+        return _value(section, name) or _value(self.session, name)
 
     def mid(self, section: list[str]) -> str | None:
         """The ``mid`` of a section."""
-        return self.value(section, "mid") or None
+        return _value(section, "mid") or None
+
+    def places(self) -> Places:
+        """What finds the section of a candidate."""
+        return Places(self)
+
+
+class Places:
+    """
+    Where candidates go, worked out once: a message may have many sections and many of them.
+
+    Old clients call the first audio "audio" whatever its mid is.
+    """
+
+    def __init__(self, sections: Sections) -> None:
+        self._media = sections.media
+        self._by_mid: dict[str, list[str]] = {}
+        kinds: dict[str, list[str]] = {}
+        for section in sections.media:
+            mid = sections.mid(section)
+            if mid is not None:
+                self._by_mid.setdefault(mid, section)
+            kinds.setdefault(section[0][2:].partition(" ")[0], section)
+        self._by_mid = {**kinds, **self._by_mid}
 
     def find(self, candidate: Candidate) -> list[str] | None:
-        """
-        The section that a candidate is for.
-
-        Old clients call the first audio "audio" whatever its mid is.
-        """
+        """The section that a candidate is for."""
         if candidate.index is not None:
-            fits = 0 <= candidate.index < len(self.media)
-            return self.media[candidate.index] if fits else None
-        for section in self.media:
-            if candidate.mid is not None and self.mid(section) == candidate.mid:
-                return section
-        for section in self.media:
-            if candidate.mid is None or section[0].startswith(f"m={candidate.mid} "):
-                return section
-        return None
+            fits = 0 <= candidate.index < len(self._media)
+            return self._media[candidate.index] if fits else None
+        if candidate.mid is not None:
+            return self._by_mid.get(candidate.mid)
+        return self._media[0] if self._media else None
+
+
+def _value(lines: list[str], name: str) -> str:
+    prefix = f"a={name}:"
+    return next((line[len(prefix) :].strip() for line in lines if line.startswith(prefix)), "")
 
 
 def into_sdp(sdp: str, candidates: Iterable[Candidate]) -> bytes:
     """The description with those candidates in it that are not there yet."""
     sections = Sections(sdp)
-    taken = 0
-    for candidate in candidates:
-        section = sections.find(candidate) if candidate.value else None
-        if section is None or taken >= MOST:
-            continue
+    places = sections.places()
+    present = {id(section): set(section) for section in sections.media}
+    for candidate in islice(candidates, MOST):
+        section = places.find(candidate) if candidate.value else None
         line = f"a={_PREFIX}{candidate.value}"
-        if line not in section:
+        if section is not None and line not in present[id(section)]:
             section.append(line)
-            taken += 1
+            present[id(section)].add(line)
     try:
         return sections.render().encode()
     except UnicodeEncodeError:

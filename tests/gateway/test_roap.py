@@ -138,6 +138,7 @@ class ReadingTests(SynchronousTestCase):
             offer(sdp=5),
             offer(sdp="v=0\0"),
             offer(sdp="\ud800"),
+            offer(sdp=SDP + AUDIO * 65),
             offer(seq=-1),
             offer(seq=1.5),
             offer(seq=True),
