@@ -27,7 +27,7 @@ from b2bua.call_events import (
 )
 from b2bua.call_legs import BridgedLegs, CallState, Headers
 from b2bua.leg import Leg
-from b2bua.media_plane import MediaPortsExhausted
+from b2bua.media_plane import MediaPortsExhausted, TransportEvent
 from b2bua.sdp.errors import SdpError
 from b2bua.sip.message import Message
 from b2bua.sip.usage_events import (
@@ -310,6 +310,13 @@ class Call(BridgedLegs):
         elif self.state is CallState.UP:
             self.caller.hang_up((), now)
             self._end(self.caller, 0, cause, now)
+
+    def media_changed(self, leg: Leg, event: TransportEvent, now: float) -> None:
+        """Take what became of a browser's transport."""
+        if event is TransportEvent.FAILED:
+            self.media_ended(leg, "media-failed", now)
+        elif event is TransportEvent.LOST:
+            self.revive(leg, now)
 
     def media_ended(self, leg: Leg, cause: str, now: float) -> None:
         """Media of a leg are gone for good: so is the call, unless somebody else may answer."""

@@ -24,6 +24,7 @@ from b2bua.media_plane import MediaPlane, MediaPortsExhausted
 from b2bua.sdp.errors import SdpError
 from b2bua.sip.message import Message
 from b2bua.sip.usage_events import ModificationFailed, Modified, OfferReceived, OfferRequested
+from b2bua.web_leg_media import WebLegMedia
 
 if TYPE_CHECKING:
     from b2bua.calls import Calls
@@ -243,6 +244,19 @@ class BridgedLegs:
             return False
         leg.usage.modify(self._offer_for(leg), now)
         return True
+
+    def revive(self, leg: Leg, now: float) -> None:
+        """Offer a browser to restart ICE, as its media are lost."""
+        media = leg.media
+        if isinstance(media, WebLegMedia) and leg.usage is not None and leg.is_up:
+            offer = self._offer_for(leg)
+
+            def restarting() -> bytes:
+                # Sent later than it was wanted, it may not be needed any more.
+                media.restart_lost()
+                return offer()
+
+            leg.usage.modify(restarting, now)
 
     def _offer_for(self, leg: Leg) -> Callable[[], bytes]:
         def offer() -> bytes:

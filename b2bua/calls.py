@@ -286,7 +286,9 @@ class Calls:
             return 481, "replaces", ()
         if replaces.early_only:
             return 486, "replaces", ()
-        new = self._new.make(leg.kind, number_of(request.from_.uri))
+        # Whoever takes a browser's place comes from the SIP Server, and is none.
+        kind: LegKind = "server" if leg.kind == "browser" else leg.kind
+        new = self._new.make(kind, number_of(request.from_.uri))
         new.usage, new.hop = usage, usage.hop
         new.note(request)
         self._legs[usage] = (call, new)
@@ -437,10 +439,16 @@ class Calls:
         self.control.handle_timeout(now)
         for call in self._deadlines.take_due(now):
             call.no_answer(now)
-        for leg, cause in self._watch.take_due(now):
-            found = self._legs.get(leg.usage) if leg.usage is not None else None
-            if found is not None:
-                found[0].media_ended(leg, cause, now)
+        for leg, event in self._watch.take_told(now):
+            if (found := self._call_of(leg)) is not None:
+                found.media_changed(leg, event, now)
+        for leg in self._watch.take_due(now):
+            if (found := self._call_of(leg)) is not None:
+                found.media_ended(leg, "media-lost", now)
+
+    def _call_of(self, leg: Leg) -> Call | None:
+        found = self._legs.get(leg.usage) if leg.usage is not None else None
+        return None if found is None else found[0]
 
     def hang_up_all(self, now: float) -> None:
         """End every call, as the process is about to end."""

@@ -1,8 +1,8 @@
 """
 What becomes of browsers' media, and for which legs a call has to end.
 
-A transport that failed will never carry anything. One that is lost may come back, by a restart of
-the browser for example: it is waited for a while.
+A transport that failed will never carry anything. One that is lost may come back: the browser is
+offered a restart of ICE, for it may have changed networks, and that is waited for a while.
 """
 
 from __future__ import annotations
@@ -43,15 +43,16 @@ class MediaWatch:
         self._told = [(other, event) for other, event in self._told if other is not leg]
 
     def next_timeout(self) -> float | None:
-        """When to call ``take_due``; a moment long gone stands for now."""
+        """When something is to be taken; a moment long gone stands for now."""
         return 0.0 if self._told else self._lost.next()
 
-    def take_due(self, now: float) -> list[tuple[Leg, str]]:
-        """The legs whose calls end now, each with a fixed word for why."""
+    def take_told(self, now: float) -> list[tuple[Leg, TransportEvent]]:
+        """What was told of legs, in order, once; what is lost is waited for from now on."""
         told, self._told = self._told, []
-        failed = []
         for leg, event in told:
-            if event is TransportEvent.FAILED:
-                failed.append((leg, "media-failed"))
             self._lost.set(leg, now + PATIENCE if event is TransportEvent.LOST else None)
-        return failed + [(leg, "media-lost") for leg in self._lost.take_due(now)]
+        return told
+
+    def take_due(self, now: float) -> list[Leg]:
+        """The legs whose media have been lost for too long."""
+        return self._lost.take_due(now)

@@ -72,7 +72,7 @@ class WebTransports:
         self._own: dict[int, Transport] = {}
         self._leader: int | None = None
         """The slot whose transport the bundle uses, once there is a bundle."""
-        self._ends: dict[str, tuple[int, Transport]] = {}
+        self._ends: dict[str, tuple[int, str, Transport]] = {}
         self._lost: set[Transport] = set()
 
     def of(self, slot: int, *, leader: int | None = None, controlling: bool) -> Transport:
@@ -118,15 +118,26 @@ class WebTransports:
         """Take new credentials of our own."""
         self._plane.restart(transport.handle)
 
-    def place(self, kind: str, transport: Transport) -> int:
-        """Return the end of a kind, on this transport and on no other any more."""
+    def restart_lost(self) -> bool:
+        """Take new credentials where media are lost, for an offer; whether there were any."""
+        for transport in self._lost:
+            self.restart(transport)
+        return bool(self._lost)
+
+    def place(self, kind: str, mid: str, transport: Transport) -> int:
+        """
+        Return the end of a kind, in this slot and on this transport, and nowhere else any more.
+
+        Each ``mid`` has a source of its own: Firefox goes on taking a source that has moved for
+        that of the slot where it was.
+        """
         known = self._ends.get(kind)
-        if known is not None and known[1] is transport:
+        if known is not None and known[1:] == (mid, transport):
             return known[0]
         if known is not None:
             self._plane.close(known[0])
         end = self._plane.open_on(transport.handle)
-        self._ends[kind] = end, transport
+        self._ends[kind] = end, mid, transport
         return end
 
     def connect(
@@ -163,7 +174,7 @@ class WebTransports:
 
     def keep(self, used: Iterable[Transport]) -> None:
         """Give back those that nobody uses: neither these, nor one that an end is on."""
-        kept = {*used, *(transport for _, transport in self._ends.values())}
+        kept = {*used, *(transport for _, _, transport in self._ends.values())}
         for slot, transport in list(self._own.items()):
             if transport not in kept:
                 del self._own[slot]

@@ -13,7 +13,7 @@ from turn.five_tuple import Address, bracketed
 
 _EVERYWHERE = ("0.0.0.0", "::")
 _TRUST = "webrtc-suite trust (in a checkout: make trust)"
-_TO_BEGIN_WITH = " Sign in as 1001 without a password, and call 7002."
+_TO_BEGIN_WITH = " (sign in as 1001, no password, and call 7002)"
 _LAB = 'webrtc-suite lab status (in a checkout: make lab, then make lab ARGS="kill A")'
 
 
@@ -48,7 +48,7 @@ def announcement(
         if _is_own_certificate(settings):
             lines += [f"For TLS let your browser trust this install once: {_TRUST}"]
     if urls and has_phone:
-        lines += ["", f"A phone in the browser: {urls[0]}phone{_TO_BEGIN_WITH if lab else ''}"]
+        lines += ["", f"A phone in the browser{_TO_BEGIN_WITH if lab else ''}: {urls[0]}phone"]
     if lab:
         lines += ["", *_lab(addresses)]
     return "\n".join(lines) + "\n"

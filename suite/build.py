@@ -28,7 +28,7 @@ from suite.service import SuiteService
 from suite.settings import TcpListen
 from suite.shared_contexts import SharedContexts
 from suite.web.gateway_pages import GatewayDoor
-from suite.web.http_trace import HttpTrace
+from suite.web.http_trace import HttpTrace, RoapFaults
 from suite.web.ice_servers import IceServers, ice_servers
 from suite.web.lab import LabWeb
 from suite.web.site import LabPages, build_gateway_root, build_site, site_of
@@ -154,7 +154,7 @@ def _door(service: SuiteService, settings: B2buaSettings, unit: B2buaUnit) -> Ga
     if settings.gateway is None:
         return None
     trace = HttpTrace(service.log, service.clocks.monotonic) if settings.gateway.trace else None
-    return GatewayDoor(unit.pages, trace)
+    return GatewayDoor(unit.pages, trace, RoapFaults(service.log, service.clocks.monotonic))
 
 
 def _ice_servers(service: SuiteService, host: str) -> IceServers:
@@ -170,6 +170,9 @@ def describe_relay(turn: TurnSettings, kind: str) -> tuple[str, str]:
         meaning = "coTURN's rules: private networks are open"
     else:
         meaning = "addresses that are not routable on the Internet are denied"
+    opened = ", ".join(f"{host} ports {first} to {last}" for host, first, last in peers.open_ports)
+    if opened:
+        own += f"; browsers' media are open at {opened}"
     listed = f"{len(peers.allowed)} allowed and {len(peers.denied)} denied ranges besides"
     return (
         f"data plane: {kind}",

@@ -4,6 +4,7 @@ Where browsers sign in: http-port, the port behind proxies, the redirect, and th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def gateway_hosts(chosen: Chosen, machine: Machine, *, lab: bool) -> tuple[str, 
         hosts = list(web_hosts(chosen, machine))
     else:
         hosts = list(machine.addresses)
-    if lab and is_beyond(tuple(hosts)):
+    if lab and is_beyond(hosts):
         problem = "browsers of other machines would get in, and the lab is on"
         accepted = "address = localhost, or [lab] enabled = false"
         chosen.complain(Level.ERROR, GATEWAY, "address", problem, accepted)
@@ -82,19 +83,17 @@ def _stands_for_both(chosen: Chosen) -> bool:
     return any(host == LOCALHOST for host, _ in chosen.every(GATEWAY, "address", LISTEN_HOST))
 
 
-def check_exposed_gateway(
-    chosen: Chosen, settings: B2buaSettings, listeners: tuple[TcpListen, ...]
-) -> None:
-    """Say who may do what, where others than this machine get in."""
+def check_exposed_gateway(chosen: Chosen, settings: B2buaSettings, hosts: Iterable[str]) -> None:
+    """Say who may do what, where others than this machine get in by these addresses."""
     gateway, phones = settings.gateway, settings.phones
-    if gateway is None or not is_beyond(tuple(each.address[0] for each in listeners)):
+    if gateway is None or not is_beyond(hosts):
         return
     if not settings.allowed_origins:
         problem = "unset, so pages of every web site may let their visitors sign in"
         accepted = "your sites (example: domain-whitelist = https://*.example.com:443)"
         chosen.complain(Level.WARNING, RSMP, "domain-whitelist", problem, accepted)
     if gateway.allow_anonymous and gateway.anonymous_destinations is None:
-        problem = "everybody who reaches http-port may call any number"
+        problem = "everybody who reaches the gateway may call any number"
         accepted = "false; or anonymous-destinations in [gateway]"
         chosen.complain(Level.WARNING, RSMP, "allow-anonymous-user", problem, accepted)
     if settings.registered and not gateway.networks:

@@ -4,7 +4,7 @@ Media of browsers and their sessions, as sections [rsmp] and [gateway] have them
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -356,6 +356,6 @@ def _check_proxies(chosen: Chosen, settings: GatewaySettings) -> None:
         chosen.complain(Level.ERROR, GATEWAY, "proxy-port", problem, accepted)
 
 
-def is_beyond(hosts: tuple[str, ...]) -> bool:
+def is_beyond(hosts: Iterable[str]) -> bool:
     """Whether any of these addresses can be reached from another machine."""
     return not all(ip_address(host).is_loopback for host in hosts)

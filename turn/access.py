@@ -242,14 +242,14 @@ class PeerRules:
         return verdict.elsewhere
 
     def decide_confined(self, host: str, port: int) -> Decision:
-        """Decide for a user who may reach relays and opened ports of this server, nobody else."""
+        """Decide for a user who may reach what is opened on this machine and nobody else."""
         decision = self.decide(host, port)
         if decision.permission is None:
             return decision
-        opened = self._open.get(host, ())
-        if not opened or (port and not any(first <= port <= last for first, last in opened)):
-            return Decision(None, "neither a relay nor media of this server")
-        return Decision(replace(decision.permission, ports=opened), decision.rule)
+        ports = self._open.get(host, ())
+        if not ports or (port and not any(first <= port <= last for first, last in ports)):
+            return Decision(None, "not a relay of this server")
+        return Decision(replace(decision.permission, ports=ports), decision.rule)
 
     def _judge(self, host: str) -> _Verdict:
         try:

@@ -124,7 +124,10 @@ class TurnSettings:
     max_bps: int = 0
     bps_capacity: int = 0
     confined_user: str = ""
-    """A user who may reach relays and opened ports of this server and nobody else: the pages'."""
+    """
+    A user of the pages: it may reach the relays of this server, ``PeerSettings.open_ports``, and
+    nobody else.
+    """
     confined_quota: int = 100
     """Allocations of that user, whatever user_quota says: its credential is for anybody."""
     default_lifetime: int = 600

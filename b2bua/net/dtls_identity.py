@@ -111,6 +111,7 @@ class DtlsIdentity:
 def _context(certificate: x509.Certificate, key: _Key, ciphers: str) -> SSL.Context:
     context = SSL.Context(SSL.DTLS_METHOD)
     context.set_min_proto_version(_DTLS_1_2)
+    context.set_max_proto_version(_DTLS_1_2)  # Records of 1.3 look otherwise.
     context.set_options(_OPTIONS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     # A chain proves nothing here. The fingerprint is compared when the handshake is done.

@@ -149,12 +149,7 @@ class B2buaService:
         if not self._is_running:
             return self._close(None)
         self.core.shut_down(self._clock.seconds(), limit)
-        # Pages hear of the end of their calls by the polls that they have.
         self._pump()
-        if self.gateway is not None and self.web is not None:
-            self.gateway.end_all(self._clock.seconds())
-            self._pump()
-            self.web.stop()
         ended: Deferred[None] = Deferred()
         self._wait_for_end(ended, self._clock.seconds() + limit)
         return ended.addCallback(self._close)
@@ -166,6 +161,11 @@ class B2buaService:
             self._clock.callLater(_WAIT_FOR_END, self._wait_for_end, ended, until)
 
     def _close(self, _: object) -> Deferred[None]:
+        if self.gateway is not None and self.web is not None:
+            # Only now: by their polls pages have heard of the end of their calls.
+            self.gateway.end_all(self._clock.seconds())
+            self._pump()
+            self.web.stop()
         self._is_running = False
         if self._locator is not None:
             self._locator.stop()

@@ -8,8 +8,10 @@ that do not encrypt or do not authenticate.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
+import pylibsrtp
 from pylibsrtp import Error, Policy, Session
 
 from b2bua.media_plane import SrtpKeys
@@ -21,6 +23,10 @@ SEND_WINDOW: Final = 1024
 MOST_SOURCES: Final = 256
 """SSRCs of a peer, each of which costs memory until the session ends."""
 
+TRAILER: Final = 144
+"""Bytes that SRTP may add at most: tag and MKI."""
+
+_Transform = Callable[[bytes], bytes | None]
 _PROFILES: Final = {
     "AES_CM_128_HMAC_SHA1_80": (Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 30),
     # For RTCP libsrtp takes 80 bits here too, as RFC 4568, section 6.2.2, has it.
@@ -39,7 +45,7 @@ class SrtpSession:
     may have to send a packet again keeps what came out.
     """
 
-    __slots__ = ("_inbound", "_keys", "_outbound", "_sources")
+    __slots__ = ("_inbound", "_keys", "_open", "_outbound", "_seal", "_sources")
 
     _outbound: Session
     _inbound: Session
@@ -63,15 +69,18 @@ class SrtpSession:
             self._inbound, self._sources = before._inbound, before._sources
         else:
             self._inbound, self._sources = _inbound(keys), set()
+        self._seal = _direct(self._outbound, "srtp_protect", TRAILER) or _outcome(
+            self._outbound.protect
+        )
+        self._open = _direct(self._inbound, "srtp_unprotect", 0) or _outcome(
+            self._inbound.unprotect
+        )
 
     # Once per packet: the cost is in benchmarks/srtp.py.
 
     def protect(self, packet: bytes) -> bytes | None:
         """Encrypt an RTP packet; None if it is malformed, too long (1356 bytes), or came before."""
-        try:
-            return self._outbound.protect(packet)
-        except (Error, ValueError):
-            return None
+        return self._seal(packet)
 
     def protect_rtcp(self, packet: bytes) -> bytes | None:
         """Encrypt a compound RTCP packet; None if it is malformed, or longer than 1352 bytes."""
@@ -85,11 +94,9 @@ class SrtpSession:
         source = packet[8:12]
         if source not in self._sources and len(self._sources) >= MOST_SOURCES:
             return None
-        try:
-            plain = self._inbound.unprotect(packet)
-        except (Error, ValueError):
-            return None
-        self._sources.add(source)
+        plain = self._open(packet)
+        if plain is not None:
+            self._sources.add(source)
         return plain
 
     def unprotect_rtcp(self, packet: bytes) -> bytes | None:
@@ -103,6 +110,47 @@ class SrtpSession:
             return None
         self._sources.add(source)
         return plain
+
+
+def _outcome(transform: Callable[[bytes], bytes]) -> _Transform:
+    """The public way."""
+
+    def checked(packet: bytes) -> bytes | None:
+        try:
+            return transform(packet)
+        except (Error, ValueError):
+            return None
+
+    return checked
+
+
+def _direct(session: Session, name: str, trailer: int) -> _Transform | None:
+    """
+    Return what calls libsrtp over the session's own buffer, in half the time of the public way.
+
+    It needs what pylibsrtp 1.0 has inside; None where that is not so.
+    """
+    try:
+        library, memory = pylibsrtp.lib, session._cdata  # type: ignore[attr-defined]  # no API
+        function, ok = getattr(library, name), library.srtp_err_status_ok
+        buffer, context = session._buffer, session._srtp[0]
+        size = pylibsrtp.ffi.new("int *")  # type: ignore[attr-defined]  # as above
+    except (AttributeError, TypeError):
+        return None
+    most = len(buffer) - trailer
+
+    def transform(packet: bytes) -> bytes | None:
+        length = len(packet)
+        if length > most:
+            return None
+        size[0] = length
+        buffer[:length] = packet
+        if function(context, memory, size) != ok:
+            return None
+        plain: bytes = buffer[: size[0]]
+        return plain
+
+    return transform
 
 
 def _outbound(keys: SrtpKeys) -> Session:

@@ -102,6 +102,8 @@ class Leaf(Resource):
 class Ping(Leaf):
     """Says that the interface is there; for load balancers too, so of no origin."""
 
+    methods = (b"GET", b"HEAD")
+
     def judge(self, request: Request, client: Client) -> Judgement:
         """Anybody may know."""
         return Judgement.OPEN
@@ -219,7 +221,7 @@ def content(request: Request, status: int, text: str) -> bytes:
     request.setResponseCode(status)
     request.setHeader(b"content-type", _PLAIN)
     request.setHeader(b"content-length", b"%d" % len(body))
-    return body
+    return b"" if request.method == b"HEAD" else body
 
 
 def sentence(request: Request, status: int, text: str) -> bytes:

@@ -60,7 +60,7 @@ _KNOWN: Final = 256
 _SOME_HOST: Final = "192.0.2.1"
 _SOME_ORIGIN: Final = f"- 0 0 IN IP4 {_SOME_HOST}"
 _SOME_PORT: Final = "9"
-_SECRET: Final = "a=crypto:"
+_SECRETS: Final = ("a=crypto:", "a=ice-pwd:")
 # Whatever these let stand in the o= line, for a port and for the address of the session is valid.
 _usual_head: Final = re.compile(
     r"v=0\r\no=([!-~]+ [0-9]{1,19} [0-9]{1,19} IN IP[46] [A-Za-z0-9.:_\-]{1,255})\r\n"
@@ -315,7 +315,7 @@ def _read_like(text: str) -> SessionDescription | None:
 
     None where that is not easy to see; what is wrong is always left to ``_read``.
     """
-    if len(text) > LONGEST_ALIKE or _SECRET in text:
+    if len(text) > LONGEST_ALIKE or any(secret in text for secret in _SECRETS):
         return None
     session, *media = text.split("\r\nm=")
     head = _usual_head(session)
@@ -357,8 +357,8 @@ def _known(text: str) -> SessionDescription:
 
 
 def _has_secret(lines: tuple[str, ...]) -> bool:
-    """Whether there are keys: no two descriptions have the same, and none is to be kept."""
-    return any(line.startswith(_SECRET) for line in lines)
+    """Whether there are keys, or ICE's: no two calls have the same, and none is to be kept."""
+    return any(line.startswith(_SECRETS) for line in lines)
 
 
 def _text(data: bytes | str) -> str:

@@ -25,7 +25,7 @@ from b2bua.rtp.reports import (
     picture_loss,
     translate,
 )
-from b2bua.rtp.rtcp import Feedback, Goodbye, RtcpPacket
+from b2bua.rtp.rtcp import PSFB, Feedback, Goodbye, RtcpPacket
 from b2bua.rtp.stream import VIDEO_RATE, IncomingStream, OutgoingStream
 from suite.datapath.media_trace import EndTrace
 
@@ -38,6 +38,8 @@ MOST_PER_SECOND = 2000
 Packets of one end that go on in a second; video has a few hundred. Two ends, or an echo, that are
 told each other's address for that of the peer's would else send one packet round for ever.
 """
+PICTURE_PAUSE = 0.25
+"""Seconds between two requests for a whole picture: it costs its source as much as many others."""
 DEFAULT_RATE = 8000
 SHORTEST = 8
 """Bytes of the least RTCP that says anything."""
@@ -66,6 +68,7 @@ class MediaEnd(ABC):
 
     __slots__ = (
         "_around",
+        "_asked",
         "_events",
         "_kept",
         "_missing",
@@ -112,6 +115,8 @@ class MediaEnd(ABC):
         self.trace: EndTrace | None = None
         """Writes packets down, where somebody reads that."""
         self._around = around
+        self._asked: float | None = None
+        """When the peer was asked for a whole picture last."""
         self._events: dict[int, tuple[int, int]] = {}
         self._missing: Missing | None = None
         self._kept: Kept | None = None
@@ -238,13 +243,23 @@ class MediaEnd(ABC):
             return
         ours = self.outgoing.ssrc
         translated = [found for item in feedback if (found := translate(item, stream, ours))]
+        if any(item.kind == PSFB for item in translated) and not self._may_ask(now):
+            translated = [item for item in translated if item.kind != PSFB]
         if translated:
             self.send_control(now, *translated)
+
+    def _may_ask(self, now: float) -> bool:
+        """Whether it is time to ask for a whole picture; if so, take it as asked for."""
+        if self._asked is not None and now - self._asked < PICTURE_PAUSE:
+            return False
+        self._asked = now
+        return True
 
     def ask_for_picture(self, now: float, since: float) -> None:
         """Ask the peer for a whole picture, if it takes that and has sent any ``since``."""
         latest = self.last_received
-        if latest is not None and latest >= since and self.terms.takes_feedback:
+        wanted = latest is not None and latest >= since and self.terms.takes_feedback
+        if wanted and self._may_ask(now):
             self.send_control(now, picture_loss(self.outgoing.ssrc, self.incoming.ssrc))
 
     def _miss(self, missing: Missing, ssrc: int, sequence: int, now: float) -> None:

@@ -30,9 +30,12 @@ class PictureTimer:
         self._intervals.pop(end, None)
         if interval is not None:
             self._intervals[end] = interval
-            self._calls[end] = self._clock.callLater(interval, self._ask, end, interval)
+            self._plan(end, interval)
 
-    def _ask(self, end: MediaEnd, interval: float) -> None:
-        self._calls[end] = self._clock.callLater(interval, self._ask, end, interval)
+    def _plan(self, end: MediaEnd, interval: float) -> None:
         now = self._clock.seconds()
-        end.ask_for_picture(now, now - interval)
+        self._calls[end] = self._clock.callLater(interval, self._ask, end, interval, now)
+
+    def _ask(self, end: MediaEnd, interval: float, since: float) -> None:
+        self._plan(end, interval)
+        end.ask_for_picture(self._clock.seconds(), since)

@@ -158,10 +158,13 @@ class WebTransport:
         self._by_number = {number: end for end in self.ends for number in end.rates}
 
     def _agree_by_handshake(self, remote: RemoteTransport) -> None:
-        fingerprints = frozenset(remote.fingerprints)
+        fingerprints = frozenset(
+            (name.lower(), value.upper()) for name, value in remote.fingerprints
+        )
         dtls = self._dtls
         ended = dtls is None or dtls.state in (DtlsState.CLOSED, DtlsState.FAILED)
-        if fingerprints == self._fingerprints and not ended:
+        # One that is the same means the same certificate, whatever else is listed beside it.
+        if fingerprints & self._fingerprints and not ended:
             return
         self._fingerprints = fingerprints
         self._srtp = None
@@ -181,7 +184,7 @@ class WebTransport:
         if keys != self._keys:
             self._keys = keys
             self._dtls = None
-            self._set_session(SrtpSession(keys))
+            self._set_session(SrtpSession(keys, self._srtp))
 
     # Datagrams in
 

@@ -19,9 +19,12 @@ NAMES = (b"ping", b"sign_in", b"wait", b"message", b"sign_out")
 HELD = b"wait"
 OF_SIGNED_IN = frozenset({b"sign_in", b"message", b"sign_out"})
 """Where 200 says that the client has a session, or had one until now."""
+_UNREAD = frozenset({http.BAD_REQUEST, http.REQUEST_ENTITY_TOO_LARGE})
 
 Pages = Callable[[], Mapping[bytes, IResource] | None]
 """The addresses of the gateway that runs; None: none does."""
+Unread = Callable[[server.Request], None]
+"""Is told of each message that could not be read, once it has been answered."""
 Trace = Callable[[server.Request, str], None]
 """Is told of each request, with the name of its address, before it is answered."""
 
@@ -43,6 +46,7 @@ class GatewayDoor:
     pages: Pages
     trace: Trace | None = None
     """None: nobody wants to know."""
+    unread: Unread | None = None
 
 
 class GatewayPage(Resource):
@@ -71,6 +75,8 @@ class GatewayPage(Resource):
                 channel.held()
         elif request.code == http.OK and self._name in OF_SIGNED_IN:
             channel.known()
+        elif request.code in _UNREAD and self._name == b"message" and self._door.unread:
+            self._door.unread(request)
         return answer
 
 

@@ -1,5 +1,5 @@
 """
-The log of browsers' requests that ``http-trace`` asks for.
+The log of browsers' requests that ``http-trace`` asks for, and of messages that nobody can read.
 
 A record is written when a request has been answered, or its connection is gone. Neither passwords
 nor session ids nor what a message says are in it, only what kind of message it is.
@@ -19,7 +19,29 @@ from suite.logs import Log
 from suite.settings import LogLevel
 
 _LONGEST = 64 * 1024
+MOST_FAULTS = 10
 _PEER = re.compile(rb"[?&]to=([^&]*)")
+
+
+class RoapFaults:
+    """Writes a record of each message that could not be read, ten a second at most."""
+
+    def __init__(self, log: Log, clock: IReactorTime) -> None:
+        self._log = log
+        self._clock = clock
+        self._second = 0.0
+        self._written = 0
+
+    def __call__(self, request: server.Request) -> None:
+        """Write it with the guide's id; what the page sent is not in it."""
+        now = self._clock.seconds()
+        if now >= self._second:
+            self._second, self._written = now + 1.0, 0
+        self._written += 1
+        if self._written <= MOST_FAULTS:
+            asked = _asked(request, "message")
+            text = "A message could not be read"
+            self._log.standard(LogEvent.ROAP, text, **asked, status=request.code)
 
 
 class HttpTrace:

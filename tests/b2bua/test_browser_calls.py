@@ -109,6 +109,41 @@ class BrowserCallTests(TwoPartyCase):
         self.assertEqual(self.network.core.media_counters(self.phone.hop, "other"), {})
 
 
+class OfferlessTests(TwoPartyCase):
+    """Third parties ask for offers (RFC 3725)."""
+
+    def test_browser_is_called(self) -> None:
+        """It is offered all that it may have; the server chooses from its answer."""
+        usage = self.a.call("1009")
+        offer = described(self.browser.last(Invited).request)
+        self.assertEqual([m.kind for m in offer.media], ["audio", "video"])
+        answer = page_answer("audio", "video", version=1).replace(b"m=video 9 ", b"m=video 0 ")
+        self.browser.called.answer(self.now, answer.replace(b"BUNDLE 0 1", b"BUNDLE 0"))
+        self.settle()
+        given = self.said_to(SERVER_A)
+        self.assertEqual([m.kind for m in given.media], ["audio"])
+        self.assertEqual(given.media[0].line.formats[:2], ("0", "8"))
+        usage.accept(sdp(codecs="8"), self.now)
+        self.settle()
+        self.assertEqual(len(self.plane.joined), 1)
+        # It may have sent either codec by its own answer.
+        again = described(self.browser.last(OfferReceived).message)
+        self.assertEqual(again.media[0].line.formats, ("8",))
+
+    def test_browser_calls(self) -> None:
+        """A browser without an offer is given one, and answers it in its ACK."""
+        usage = self.browser.call("5555", b"", caller="1009")
+        self.a.called.answer(self.now, sdp(codecs="0 8"))
+        self.settle()
+        given = self.said_to_browser()
+        self.assertEqual(str(given.media[0].setup), "actpass")
+        self.assertTrue(self.plane.only.controlling)
+        usage.accept(page_answer("audio", version=1), self.now)
+        self.settle()
+        self.assertEqual(self.plane.only.remote.ufrag, "page")
+        self.assertEqual(len(self.plane.joined), 1)
+
+
 class LossTests(TwoPartyCase):
     """Media that fail, or are lost."""
 
@@ -148,6 +183,32 @@ class LossTests(TwoPartyCase):
         self.become(TransportEvent.CONNECTED)
         self.network.advance(30)
         self.assertFalse(self.a.has(Ended))
+
+    def test_restart_is_offered(self) -> None:
+        """A browser whose media are lost is offered new credentials, and may come back by them."""
+        self.call()
+        before = self.said_to_browser().media[0].attribute("ice-ufrag")
+        self.become(TransportEvent.LOST)
+        offer = described(self.browser.last(OfferReceived).message)
+        self.assertNotEqual(offer.media[0].attribute("ice-ufrag"), before)
+        answer = web_sdp(version=2, ufrag="back", setup="active", codecs="0 8")
+        self.browser.last(OfferReceived).usage.accept(answer, self.now)
+        self.settle()
+        self.assertEqual(self.plane.only.remote.ufrag, "back")
+        self.become(TransportEvent.CONNECTED)
+        self.network.advance(30)
+        self.assertFalse(self.a.has(Ended))
+
+    def test_restart_is_refused(self) -> None:
+        """Who does not want it has no more time than others."""
+        self.call()
+        self.become(TransportEvent.LOST)
+        self.browser.last(OfferReceived).usage.refuse(488, self.now)
+        self.settle()
+        self.assertFalse(self.a.has(Ended))
+        self.network.advance(16)
+        self.assertTrue(self.a.has(Ended))
+        self.assert_clean()
 
     def test_failed_while_it_rings(self) -> None:
         """Early media that fail end the call as well."""

@@ -387,9 +387,11 @@ class SessionTests(WebTestCase):
         self.said(loaded, "warning", "enable-https", "in the clear")
         quiet = self.of(
             "domain-whitelist = https://a.example\nallow-anonymous-user = false",
-            "[gateway]\naddress = 127.0.0.1",
+            "[suite]\nweb-address = 127.0.0.1",
         )
         self.silent(quiet, "warning")
+        by_pages = self.of("", "[gateway]\naddress = 127.0.0.1")
+        self.said(by_pages, "warning", "allow-anonymous-user")
         guarded = self.of("sip-register = 1000", "[gateway]\nclient-networks = 10.0.0.0/8")
         self.silent(guarded, "sip-register")
         limited = self.of("", "[gateway]\nanonymous-destinations = 5000-5099")

@@ -8,8 +8,8 @@ import tracemalloc
 from b2bua.net.web import FLUSHED_AFTER
 from b2bua.settings import GatewaySettings
 from tests.b2bua.network import sdp
+from tests.gateway.pages import PageCase
 from tests.gateway.stage import ORIGIN, BrowserPage, Stage, Wire, roap
-from tests.gateway.test_calls import PageCase
 
 
 class PollTests(PageCase):

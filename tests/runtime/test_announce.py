@@ -64,8 +64,8 @@ class AnnouncementTests(SynchronousTestCase):
         opened = Opened("TCP", ("127.0.0.1", 8443), "pages", web=True, tls=True)
         for lab in (True, False):
             text = announcement(loaded.settings, [opened], "box", lab=lab)
-            self.assertIn("phone in the browser: http://localhost:8443/phone", text)
-            self.assertEqual(lab, "Sign in as 1001" in text)
+            self.assertIn(": http://localhost:8443/phone\n", text)
+            self.assertEqual(lab, "sign in as 1001" in text)
         without = replace(loaded.settings, web=False)
         self.assertNotIn("/phone", announcement(without, [opened], "box"))
 

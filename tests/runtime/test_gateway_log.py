@@ -19,7 +19,7 @@ from suite.call_metrics import CallCounts, gateway_metrics
 from suite.datapath.media import MediaTotals, TwinMediaPlane
 from suite.metrics import Metrics
 from suite.web.gateway_pages import GatewayDoor
-from suite.web.http_trace import HttpTrace
+from suite.web.http_trace import HttpTrace, RoapFaults
 from suite.web.site import build_gateway_root, site_of
 from tests.runtime.doubles import MemoryLog
 
@@ -137,6 +137,34 @@ class GatewayCountTests(SynchronousTestCase):
         self.assertEqual(expected, {name: found[name] for name in expected})
         service.clear()
         self.assertEqual(0, self.values(metrics)["sgw_gateway_sessions"])
+
+
+class RoapFaultTests(SynchronousTestCase):
+    """Messages that could not be read."""
+
+    def test_faults(self) -> None:
+        """They have the guide's id and the address, and a flood of them makes few records."""
+
+        class Refused(Resource):
+            isLeaf = True
+
+            def render(self, request: server.Request) -> bytes:
+                request.setResponseCode(400)
+                return b"no"
+
+        log, clock = MemoryLog(), Clock()
+        door = GatewayDoor(lambda: {b"message": Refused()}, unread=RoapFaults(log, clock))
+        site = site_of(build_gateway_root(door), clock)
+        for _ in range(15):
+            channel = site.buildProtocol(None)
+            channel.makeConnection(StringTransport())
+            head = b"POST /message?from=0123456789abcdef HTTP/1.1\r\nHost: a\r\nContent-Length: 6"
+            channel.dataReceived(head + b"\r\n\r\nsecret")
+        self.assertEqual(10, len(log.lines))
+        self.assertTrue(log.lines[0].startswith("Std 20013 A message could not be read client="))
+        self.assertIn("status=400", log.lines[0])
+        for secret in ("secret", "0123456789abcdef"):
+            self.assertNotIn(secret, "".join(log.lines))
 
 
 class HttpTraceTests(SynchronousTestCase):

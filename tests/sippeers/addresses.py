@@ -20,7 +20,8 @@ class Endpoint:
     port: int = SIP_PORT
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
     def at(self, port: int) -> Endpoint:
         """Another port of this host."""

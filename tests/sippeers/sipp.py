@@ -176,9 +176,12 @@ def sipp(run: Run) -> Iterator[Sipp]:
 
 def _listens(transport: str, at: Endpoint) -> bool:
     """Seen in the kernel's list: a probe could take the port away from it."""
-    host = int.from_bytes(socket.inet_aton(at.host), "little")
-    table = Path("/proc/net", transport.lower()).read_text()
-    return any(f" {one:08X}:{at.port:04X} 00000000:0000 " in table for one in (host, 0))
+    is_six = ":" in at.host
+    packed = socket.inet_pton(socket.AF_INET6 if is_six else socket.AF_INET, at.host)
+    words = [packed[first : first + 4][::-1].hex() for first in range(0, len(packed), 4)]
+    table = Path("/proc/net", transport.lower() + ("6" if is_six else "")).read_text()
+    bound = ("".join(words).upper(), "0" * 8 * len(words))
+    return any(f" {one}:{at.port:04X} {bound[1]}:0000 " in table for one in bound)
 
 
 def play(run: Run) -> Conversation:

@@ -207,6 +207,20 @@ class SecurePhoneTests(MediaTestCase):
         self.assertEqual(after.ssrc, before.ssrc)
         self.assertEqual((after.sequence - before.sequence) & 0xFFFF, 1)
 
+    def test_other_key_of_the_peer(self) -> None:
+        """What we send can be read on; what comes is under the new key only."""
+        one, other, near = self.secure()
+        self.send(self.far, other, self.far.packet())
+        self.opened(near, *self.all_received(self.near.rtp))
+        keys = replace(KEYS, receives=b"R" * 30)
+        self.plane.set_terms(one, self.terms(self.near, keys=keys))
+        fresh = SrtpSession(replace(keys, sends=keys.receives, receives=keys.sends), near)
+        for _ in range(2):
+            self.send(self.far, other, self.far.packet())
+            self.opened(fresh, *self.all_received(self.near.rtp))
+        self.send(self.near, one, self.sealed(near), self.sealed(fresh))
+        self.assertEqual(self.dropped(one), {"srtp": 1})
+
     def test_the_same_keys(self) -> None:
         """Terms with the same keys go on: what was received once is still a replay."""
         one, _, near = self.secure()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from dataclasses import replace
 
 from aioice import stun
 
-from b2bua.media_plane import TransportEvent
+from b2bua.media_plane import RemoteTransport, TransportEvent
 from b2bua.net.ice_consent import IceTimes
 from tests.webmedia.loops import until
-from tests.webmedia.peers import Peer
+from tests.webmedia.peers import LOOPBACK, Peer
 from tests.webmedia.planes import WebPlaneTestCase
 
 CONNECTED, LOST, FAILED = TransportEvent.CONNECTED, TransportEvent.LOST, TransportEvent.FAILED
@@ -199,6 +201,28 @@ class ConsentTests(WebPlaneTestCase):
             await until(lambda: self.told[-1] == (transport, FAILED))
             self.plane.set_remote(transport, remote)
             self.plane.restart(transport)
+
+        self.run_loop(scenario())
+
+    def test_no_scanner(self) -> None:
+        """Who does not answer is asked a few times, and not at all once that has failed."""
+
+        async def scenario() -> None:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inside:
+                inside.bind((LOOPBACK, 0))
+                inside.setblocking(False)
+                candidate = f"1 1 udp 1 {LOOPBACK} {inside.getsockname()[1]} typ host"
+                transport = self.open()
+                remote = RemoteTransport(ufrag="peer", password="p" * 22, candidates=(candidate,))
+                self.plane.set_remote(transport, remote)
+                await until(lambda: self.told == [(transport, FAILED)])
+                asked = 0
+                with contextlib.suppress(BlockingIOError):
+                    while inside.recv(2048):
+                        asked += 1
+                self.assertIn(asked, range(1, 4))
+                await asyncio.sleep(0.8)
+                self.assertRaises(BlockingIOError, inside.recv, 2048)
 
         self.run_loop(scenario())
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.media_plane import SrtpKeys
+from b2bua.net import srtp
 from b2bua.net.srtp import MOST_SOURCES, REPLAY_WINDOW, SrtpSession
 from tests.webmedia import srtp_oracle as oracle
 
@@ -19,6 +20,7 @@ SIZES = {
     "AEAD_AES_128_GCM": 28,
     "AEAD_AES_256_GCM": 44,
 }
+DIRECT = srtp._direct
 TAGS = {
     "AES_CM_128_HMAC_SHA1_80": (10, 4 + 10),
     "AES_CM_128_HMAC_SHA1_32": (4, 4 + 10),
@@ -178,6 +180,21 @@ class SessionTests(SynchronousTestCase):
                 sealed = must(ours.protect(rtp(sequence)))
                 if sequence not in (65535, 65536):
                     self.assertIsNotNone(theirs.unprotect(sealed), (profile, sequence))
+
+    def test_two_ways(self) -> None:
+        """The shorter way into libsrtp is there, and does what the public one does."""
+        for profile in SIZES:
+            short_ours, short_theirs = pair(profile)
+            self.patch(srtp, "_direct", lambda session, name, trailer: None)
+            ours, theirs = pair(profile)
+            self.patch(srtp, "_direct", DIRECT)
+            self.assertIsNotNone(DIRECT(short_ours._outbound, "srtp_protect", 0))
+            for payload in (b"", b"x" * 500, b"x" * 1344, b"x" * 1345, b"x" * 5000):
+                packet = rtp(len(payload), payload=payload)
+                sealed = ours.protect(packet)
+                self.assertEqual(short_ours.protect(packet), sealed)
+                for data in (sealed or packet, sealed or packet, b"", b"\x80" * 11, b"x" * 3000):
+                    self.assertEqual(short_theirs.unprotect(data), theirs.unprotect(data))
 
     def test_once(self) -> None:
         """No number is used twice, however late, and nothing is that is too old to tell."""

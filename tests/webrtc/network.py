@@ -26,6 +26,8 @@ DESK = "198.51.100.2"
 PROXY = "198.51.100.3"
 """Another one in the data centre, for a proxy."""
 SUITE_V6, DESK_V6 = "2001:db8:51::1", "2001:db8:51::2"
+SERVER_V6 = "2001:db8:51::5"
+"""Of a SIP Server in the data centre."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def network() -> Iterator[Network]:
         joined = ["link", "add", "desk", "type", "veth", "peer", "name", "centre"]
         _ip(centre, *joined, "netns", desk.name)
         for space, device, hosts in (
-            (centre, "desk", (SUITE, PROXY, SUITE_V6)),
+            (centre, "desk", (SUITE, PROXY, SUITE_V6, SERVER_V6)),
             (desk, "centre", (DESK, DESK_V6)),
         ):
             for host in hosts:

@@ -31,9 +31,14 @@ class StageTestCase(SynchronousTestCase):
         cls._stack = ExitStack()
         with ExitStack() as stack:
             cls.network = stack.enter_context(network())
+            cls.surround(stack)
             cls.installed = stack.enter_context(installed(cls.installation))
             cls.desk = stack.enter_context(desk(cls.network, [cls.installed.authority]))
             cls._stack = stack.pop_all()
+
+    @classmethod
+    def surround(cls, stack: ExitStack) -> None:
+        """Start what the suite finds when it starts; nothing but its lab, if it has one."""
 
     @classmethod
     def tearDownClass(cls) -> None:
@@ -54,5 +59,9 @@ class StageTestCase(SynchronousTestCase):
         page = self.page(browser, tone, f"{self.desk.driver.url}/phone.html", **rig)
         one = Phone(page, self.installed.url, dn)
         one.sign_in()
-        self.installed.until_registered(dn)
+        self.until_registered(dn)
         return one
+
+    def until_registered(self, dn: str) -> None:
+        """Wait until the SIP Server knows where the DN is."""
+        self.installed.until_registered(dn)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import ClassVar
 
+from tests.sippeers.addresses import Endpoint
+from tests.sippeers.outages import member
+from tests.sippeers.sipp import Sipp, sipp
 from tests.webrtc.browsers import Browser
 from tests.webrtc.installation import ECHO, Installation
-from tests.webrtc.network import DESK_V6, SUITE, SUITE_V6
+from tests.webrtc.network import DESK, DESK_V6, SERVER_V6, SUITE, SUITE_V6
 from tests.webrtc.phone import Phone
 from tests.webrtc.squid import squid
 from tests.webrtc.stage import StageTestCase
@@ -93,3 +98,32 @@ class SixTests(WaysTestCase):
         with self.network.firewall(f"ip6 daddr {SUITE_V6}"):
             one = self.hears_himself(self.desk.chromium)
             self.assertEqual(one.page.stats()["local"]["address"], DESK_V6)
+
+
+class SixServerTests(WaysTestCase):
+    """Pages and media on IPv4, and a SIP Server on IPv6."""
+
+    installation: ClassVar[Installation] = Installation(
+        at=Endpoint(SUITE_V6),
+        servers=(Endpoint(SERVER_V6),),
+        more={"rsmp": ["allow-ipv6 = true", "sip-preferred-ipversion = ipv6"]},
+    )
+    server: ClassVar[Sipp]
+
+    @classmethod
+    def surround(cls, stack: ExitStack) -> None:
+        """SIPp is the SIP Server, and sends back what it hears."""
+        run = replace(member(Endpoint(SERVER_V6)), options=("-rtp_echo",))
+        cls.server = stack.enter_context(sipp(run))
+
+    def until_registered(self, dn: str) -> None:
+        """It sees the REGISTER itself."""
+        self.server.wait_for("REGISTER")
+
+    def test_call(self) -> None:
+        """A browser that has IPv4 only signs in and is heard."""
+        with self.network.firewall(f"ip daddr {SUITE}"):
+            one = self.hears_himself(self.desk.chromium)
+            self.assertEqual(one.page.stats()["local"]["address"], DESK)
+            one.hang_up()
+            self.server.wait_for("BYE")

@@ -538,7 +538,8 @@ async function suggestLab() {
 
 suggest("self", "hear yourself");
 byId("gateway").placeholder = location.origin;
-if (document.querySelector('a[href$="/lab"]') !== null) {
+// The lab answers pages of its own machine only.
+if (document.querySelector('a[href$="/lab"]') !== null && /^(localhost$|127\.|\[::1\]$)/.test(location.hostname)) {
   suggestLab().catch((error) => tell(`The lab's numbers are not known: ${error.message}`));
 }
 if (!window.isSecureContext) {
