@@ -432,6 +432,7 @@ const GONE = new Set([401, 403, 404, 410]);
 class HttpSession extends Emitter {
   #options;
   #leaving = new AbortController();
+  #again = new AbortController();
   #troubled = false;
   #last = Promise.resolve();
 
@@ -507,6 +508,11 @@ class HttpSession extends Emitter {
     }
   }
 
+  /** Ask for messages anew, at once: the connection that waits for them may be a dead one. */
+  askAgain() {
+    this.#again.abort();
+  }
+
   /** Send a text that also a page that is being left gets out, before a sign-out. */
   sendLast(text, to) {
     this.#last = this.send(text, to, { keepalive: true })
@@ -531,8 +537,10 @@ class HttpSession extends Emitter {
 
   async #pollOnce(leaving) {
     const patience = timeoutSignal(this.#options.pollTimeout);
+    this.#again = new AbortController();
+    const over = AbortSignal.any([patience, this.#again.signal]);
     try {
-      const signal = AbortSignal.any([leaving, patience]);
+      const signal = AbortSignal.any([leaving, over]);
       const response = await this.#request(`/wait?id=${encodeURIComponent(this.id)}`, { signal });
       if (response.status !== 200) {
         throw refusal(response.ok ? "The gateway ended the session" : "The gateway refused to be asked", response);
@@ -541,7 +549,7 @@ class HttpSession extends Emitter {
       this.#log("debug", `Received: ${text}`);
       this.emit("text", { text, peer: response.headers.get("Pragma") });
     } catch (error) {
-      if (leaving.aborted || !patience.aborted) {
+      if (leaving.aborted || !over.aborted) {
         throw error;
       }
     }
@@ -766,6 +774,8 @@ class Connection {
         this.#options.log("notice", `The browser does not take the candidate ${candidate.candidate}`, error);
       }
     }
+    // They are complete, always.
+    await this.pc.addIceCandidate({ candidate: "" }).catch(() => {});
   }
 
   async #described(restarted, signal) {
@@ -1456,6 +1466,10 @@ class Call extends Emitter {
       return;
     }
     this.#reached = now;
+    if (now === "interrupted") {
+      // As after a change of networks, where answers would go to the old one.
+      this.#line.askAgain();
+    }
     if (now === "connected") {
       clearTimeout(this.#lossTimer);
       this.#lossTimer = undefined;
@@ -1758,6 +1772,7 @@ class Client extends Emitter {
       accept: (call) => (this.call === call ? this.accept(this.answerMedia) : undefined),
       deliver: (text, to, signal) => session.deliver(text, to, signal),
       send: (text, to) => session.send(text, to),
+      askAgain: () => session.askAgain(),
       bye: (to) => {
         if (session.id !== null) {
           session.sendLast("BYE", to);
