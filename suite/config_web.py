@@ -129,7 +129,10 @@ def web_media_settings(
         bundle_only=chosen.one(RSMP, "web-offer-bundle-only", BOOLEAN),
         nack=chosen.one(RSMP, "web-nack-enabled", BOOLEAN),
         picture_interval=_picture_interval(chosen),
-        allows_peer=IcePeers(loopback=any(is_loopback(host) for host in addresses)),
+        allows_peer=IcePeers(
+            loopback=any(is_loopback(host) for host in addresses),
+            only=frozenset(machine.addresses) if lab else frozenset(),
+        ),
     )
 
 
@@ -146,13 +149,15 @@ def _ice_addresses(chosen: Chosen, machine: Machine, *, lab: bool) -> tuple[str,
         return tuple(dict.fromkeys(each for each in given if _may_bind(chosen, machine, each)))
     usable = [each for each in machine.addresses if allows_six(chosen) or not is_six(each)]
     outer = [each for each in usable if not is_loopback(each)]
-    if outer and not lab:
-        return tuple(outer)
     inner = tuple(each for each in usable if is_loopback(each))
-    if not lab:
-        problem = f"only {', '.join(inner)}: browsers of other machines cannot be talked to"
-        accepted = "an address of this machine"
-        chosen.complain(Level.WARNING, RSMP, "web-ice-addresses", problem, accepted)
+    if lab:
+        # Firefox talks to no loopback address; whoever is elsewhere is no peer, see IcePeers.
+        return (*inner, *outer)
+    if outer:
+        return tuple(outer)
+    problem = f"only {', '.join(inner)}: browsers of other machines cannot be talked to"
+    accepted = "an address of this machine"
+    chosen.complain(Level.WARNING, RSMP, "web-ice-addresses", problem, accepted)
     return inner
 
 

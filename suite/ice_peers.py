@@ -21,6 +21,8 @@ class IcePeers:
 
     loopback: bool = False
     """Browsers of this machine are served."""
+    only: frozenset[str] = frozenset()
+    """The addresses of those that are served; none: anybody's."""
 
     def __call__(self, host: str, port: int) -> bool:
         """Whether a candidate (host, port) may be tried."""
@@ -31,5 +33,7 @@ class IcePeers:
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
         if address.is_multicast or address.is_unspecified or host == "255.255.255.255":
+            return False
+        if self.only and str(address) not in self.only and not address.is_loopback:
             return False
         return FIRST_PORT <= port <= 65535 and (self.loopback or not address.is_loopback)

@@ -176,7 +176,7 @@ class Agent:
             return
         invitation = Invitation(
             uri_of(number, self._domain),
-            NameAddr("", uri_of(session.user, self._domain)),
+            NameAddr("", uri_of(session.caller, self._domain)),
             NameAddr("", uri_of(number, self._domain)),
             body,
             (*attached_headers(message.attached),),

@@ -10,14 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from b2bua.gateway.errors import Malformed
 
 MOST: Final = 100
 """How many candidates of a browser are taken; those behind them are passed over."""
+_MOST_SECTIONS: Final = 64
 _LONGEST: Final = 512
 _PREFIX: Final = "candidate:"
+_MID: Final = "a=mid:"
 _LINE_END: Final = re.compile(r"\r\n|\n|\r")
 _unfit: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]").search
 _is_value: Final = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+){5,}").fullmatch
@@ -40,18 +43,41 @@ def read_value(text: str) -> str:
 
 
 class Sections:
-    """The lines of a description: those of the session first, then those of each m-line."""
+    """
+    The lines of a description: those of the session first, then those of each m-line.
+
+    Reading takes one pass: whoever sends thousands of lines may send thousands of candidates too.
+    """
 
     def __init__(self, sdp: str) -> None:
         if _unfit(sdp):
             raise Malformed("control characters in sdp")
         self.session: list[str] = []
         self.media: list[list[str]] = []
+        self.mids: list[str | None] = []
+        """The ``mid`` of each section."""
+        self._by_mid: dict[str, list[str]] = {}
+        self._by_kind: dict[str, list[str]] = {}
         for line in _LINE_END.split(sdp):
             if line.startswith("m="):
-                self.media.append([])
-            if line:
-                (self.media[-1] if self.media else self.session).append(line)
+                self._begin(line)
+            elif line:
+                self._add(line)
+
+    def _begin(self, line: str) -> None:
+        if len(self.media) >= _MOST_SECTIONS:
+            raise Malformed("too many m-lines in sdp")
+        section = [line]
+        self.media.append(section)
+        self.mids.append(None)
+        self._by_kind.setdefault(line[2:].partition(" ")[0], section)
+
+    def _add(self, line: str) -> None:
+        (self.media[-1] if self.media else self.session).append(line)
+        if self.media and self.mids[-1] is None and line.startswith(_MID):
+            mid = line[len(_MID) :].strip()
+            self.mids[-1] = mid or None
+            self._by_mid.setdefault(mid, self.media[-1])
 
     def render(self) -> str:
         """The description, with the line ends that SDP has."""
@@ -66,10 +92,6 @@ class Sections:
                 return line[len(prefix) :].strip()
         return ""
 
-    def mid(self, section: list[str]) -> str | None:
-        """The ``mid`` of a section."""
-        return self.value(section, "mid") or None
-
     def find(self, candidate: Candidate) -> list[str] | None:
         """
         The section that a candidate is for.
@@ -79,27 +101,22 @@ class Sections:
         if candidate.index is not None:
             fits = 0 <= candidate.index < len(self.media)
             return self.media[candidate.index] if fits else None
-        for section in self.media:
-            if candidate.mid is not None and self.mid(section) == candidate.mid:
-                return section
-        for section in self.media:
-            if candidate.mid is None or section[0].startswith(f"m={candidate.mid} "):
-                return section
-        return None
+        if candidate.mid is None:
+            return self.media[0] if self.media else None
+        return self._by_mid.get(candidate.mid) or self._by_kind.get(candidate.mid)
 
 
 def into_sdp(sdp: str, candidates: Iterable[Candidate]) -> bytes:
     """The description with those candidates in it that are not there yet."""
     sections = Sections(sdp)
-    taken = 0
-    for candidate in candidates:
-        section = sections.find(candidate) if candidate.value else None
-        if section is None or taken >= MOST:
-            continue
+    there = {id(section): set(section) for section in sections.media}
+    usable = (each for each in candidates if each.value)
+    for candidate in islice(usable, MOST):
+        section = sections.find(candidate)
         line = f"a={_PREFIX}{candidate.value}"
-        if line not in section:
+        if section is not None and line not in there[id(section)]:
             section.append(line)
-            taken += 1
+            there[id(section)].add(line)
     try:
         return sections.render().encode()
     except UnicodeEncodeError:
@@ -114,7 +131,7 @@ def out_of_sdp(sdp: bytes) -> tuple[str, tuple[Candidate, ...]]:
         prefix = f"a={_PREFIX}"
         for line in section:
             if line.startswith(prefix):
-                found.append(Candidate(line[len(prefix) :], index, sections.mid(section)))
+                found.append(Candidate(line[len(prefix) :], index, sections.mids[index]))
     return sections.render(), tuple(found)
 
 

@@ -15,6 +15,8 @@ from b2bua.sip.hop import BROWSER, Hop
 
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+*-._~@!$'():,;")
 
+_DIALLED = frozenset("+*#0123456789")
+
 
 class Session:
     """
@@ -57,6 +59,14 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.number}>"
+
+    @property
+    def caller(self) -> str:
+        """
+        Who calls, toward the SIP Server. Somebody anonymous is nobody's number, whatever its name.
+        """
+        poses = self.is_anonymous and set(self.user) <= _DIALLED
+        return f"anonymous-{self.number}" if poses else self.user
 
     def note(self, message: RoapMessage) -> None:
         """Take what a message of the page says of what it can do."""

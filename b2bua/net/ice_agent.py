@@ -34,6 +34,8 @@ MOST_CANDIDATES = 100
 """Of the peer, learnt ones included, and pairs (RFC 8445, section 6.1.2.5)."""
 MOST_ROLE_CHANGES = 3
 """That one check of ours may cause; a peer that wants more is not served."""
+NOMINATION_RETRIES = 2
+"""Over a pair that was valid just now: after 3.5 seconds another one has its turn."""
 _UFRAG, _PASSWORD = 8, 24
 _STALE = 0.1
 """Seconds after which a check that the peer's own one meets is sent again at once."""
@@ -347,7 +349,10 @@ class IceAgent(Connection):
             request = self.build_request(pair, nominate)
             try:
                 _, source = await pair.protocol.request(
-                    request, pair.remote_addr, integrity_key=self.remote_password.encode()
+                    request,
+                    pair.remote_addr,
+                    integrity_key=self.remote_password.encode(),
+                    retransmissions=NOMINATION_RETRIES if nominate else None,
                 )
             except stun.TransactionError as error:
                 if error.response is None or error.response.error_code != 487:

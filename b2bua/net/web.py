@@ -27,8 +27,8 @@ from b2bua.settings import GatewaySettings
 
 FLUSHED_AFTER: Final = 0.005
 """
-Seconds until a poll's answer counts as sent: by then the kernel has it, or the connection is known
-to be gone and the message waits for the next poll.
+Seconds until a poll's answer counts as sent, if the kernel has it by then. What it has not when the
+connection is gone waits for the next poll; what it has is not said again.
 """
 _SAFE_IN_QUERY: Final = "+*~!@$'():,;"
 
@@ -36,11 +36,12 @@ _SAFE_IN_QUERY: Final = "+*~!@$'():,;"
 class Poll:
     """One /wait that is held, or has its answer and may lose its connection still."""
 
-    __slots__ = ("delayed", "is_answered", "is_over", "request", "session")
+    __slots__ = ("delayed", "is_answered", "is_over", "request", "session", "transport")
 
     def __init__(self, session: Session, request: Request) -> None:
         self.session = session
         self.request = request
+        self.transport = getattr(request.channel, "transport", None)
         self.is_answered = False
         self.is_over = False
         self.delayed: IDelayedCall | None = None
@@ -122,7 +123,13 @@ class WebInterface:
         self.sent[kind_of(letter.text)] += 1
         self.gateway.poll_ended(session, self.now())
         _write(poll.request, letter)
-        poll.delayed = self.clock.callLater(FLUSHED_AFTER, poll.request.finish)
+        poll.delayed = self.clock.callLater(FLUSHED_AFTER, self._finish, poll)
+
+    def _finish(self, poll: Poll) -> None:
+        if _unsent(poll.transport):
+            poll.delayed = self.clock.callLater(FLUSHED_AFTER, self._finish, poll)
+        else:
+            poll.request.finish()
 
     def _sent(self, _: object, poll: Poll) -> None:
         """The answer is on its way, and the connection still there."""
@@ -146,7 +153,11 @@ class WebInterface:
         if poll.is_answered:
             if self._answered.get(session) is poll:
                 del self._answered[session]
-            session.mailbox.give_back()
+            if _unsent(poll.transport) == 0:
+                # Its page may have it, and closed the connection for that very reason.
+                self.gateway.delivered(session, self.now())
+            else:
+                session.mailbox.give_back()
         elif self._polls.get(session) is poll:
             del self._polls[session]
             self.gateway.poll_ended(session, self.now())
@@ -173,6 +184,20 @@ class WebInterface:
         """Close every poll."""
         for poll in list(self._polls.values()):
             self._close(poll)
+
+
+def _unsent(transport: object) -> int | None:
+    """
+    How many bytes of a connection the kernel has not taken; None where nobody can say.
+
+    Twisted's layers over a socket, TLS among them, give its attributes for their own.
+    """
+    buffered = getattr(transport, "dataBuffer", None)
+    if not isinstance(buffered, bytes):
+        return None
+    offset: int = getattr(transport, "offset", 0)
+    more: int = getattr(transport, "_tempDataLen", 0)
+    return len(buffered) - offset + more
 
 
 def name_in_query(peer: str) -> str:

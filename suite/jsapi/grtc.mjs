@@ -230,18 +230,23 @@ function countCandidates(sdp) {
   return sdp.match(/^a=candidate:/gm)?.length ?? 0;
 }
 
+const CANDIDATE = /^candidate:\S+ \d+ \S+ \d+ \S+ \d+ typ [a-z]+( |$)/;
+
 /**
- * The candidates of a message as addIceCandidate takes them. They may begin with "a=", end in a line break, or be
- * empty (the end of candidates); the m-line's index is believed, never its name, which old clients make up.
+ * The description of a message with its Candidates in it, where a browser cannot take them for those of an earlier
+ * description. Entries may begin with "a=", end in a line break, or be empty (the end of candidates); the m-line's
+ * index is believed, never its name, which old clients make up. What is no candidate is left out.
  */
-function readCandidates(message) {
-  const listed = Array.isArray(message.Candidates) ? message.Candidates : [];
-  const media = sections(message.sdp).slice(1);
-  return listed.flatMap((each) => {
-    const candidate = String(each?.candidate ?? "").trim().replace(/^a=/, "");
-    const sdpMLineIndex = lineOf(each ?? {}, media);
-    return candidate.startsWith("candidate:") && sdpMLineIndex in media ? [{ candidate, sdpMLineIndex }] : [];
-  });
+function completeSdp(message) {
+  const [session, ...media] = sections(message.sdp);
+  for (const each of Array.isArray(message.Candidates) ? message.Candidates : []) {
+    const line = String(each?.candidate ?? "").trim().replace(/^a=/, "");
+    const section = media[lineOf(each ?? {}, media)];
+    if (section !== undefined && CANDIDATE.test(line) && !section.includes(`a=${line}`)) {
+      section.push(`a=${line}`);
+    }
+  }
+  return joined([session, ...media]);
 }
 
 function lineOf(candidate, media) {
@@ -710,8 +715,7 @@ class Connection {
 
   /** Take an offer (what its Candidates list has included). */
   async takeOffer(message) {
-    await this.pc.setRemoteDescription({ type: "offer", sdp: message.sdp });
-    await this.#addCandidates(message);
+    await this.pc.setRemoteDescription({ type: "offer", sdp: completeSdp(message) });
   }
 
   #takeUp() {
@@ -733,8 +737,7 @@ class Connection {
 
   /** Take an answer; one with more to come is provisional. */
   async takeAnswer(message) {
-    await this.pc.setRemoteDescription({ type: message.moreComing ? "pranswer" : "answer", sdp: message.sdp });
-    await this.#addCandidates(message);
+    await this.pc.setRemoteDescription({ type: message.moreComing ? "pranswer" : "answer", sdp: completeSdp(message) });
   }
 
   /** Undo the offer that is out. */
@@ -764,18 +767,6 @@ class Connection {
 
   close() {
     this.pc.close();
-  }
-
-  async #addCandidates(message) {
-    for (const candidate of readCandidates(message)) {
-      try {
-        await this.pc.addIceCandidate(candidate);
-      } catch (error) {
-        this.#options.log("notice", `The browser does not take the candidate ${candidate.candidate}`, error);
-      }
-    }
-    // They are complete, always.
-    await this.pc.addIceCandidate({ candidate: "" }).catch(() => {});
   }
 
   async #described(restarted, signal) {

@@ -122,7 +122,10 @@ class SwitchTests(WebTestCase):
     def test_lab(self) -> None:
         """It comes with the lab, for this machine only."""
         loaded = self.load(f"{RELAY}[lab]\nenabled = true\n")
-        self.assertEqual(("127.0.0.1",), self.web(loaded).addresses)
+        self.assertEqual(("127.0.0.1", "192.0.2.1"), self.web(loaded).addresses)
+        allows = self.web(loaded).allows_peer
+        self.assertTrue(allows("127.0.0.1", 50000) and allows("192.0.2.1", 50000))
+        self.assertFalse(allows("192.0.2.77", 50000))
         self.assertEqual({"127.0.0.1"}, set(self.on_port(self.settings(loaded), 8086)))
         beyond = f"{RELAY}[lab]\nenabled = true\n[gateway]\naddress = 192.0.2.1\n"
         self.refused(self.load(beyond), "address", "lab")
@@ -461,10 +464,11 @@ class EmbeddedTests(WebTestCase):
     """What is started without a file."""
 
     def test_browsers(self) -> None:
-        """Browsers of this machine sign in and have their media on its loopback address."""
+        """Browsers of this machine sign in and call, and nobody elsewhere is a peer of theirs."""
         loaded = load(Arguments(), machine=MACHINE)
         web = self.web(loaded)
-        self.assertEqual((("127.0.0.1",), {}), (web.addresses, web.external))
+        self.assertEqual((("127.0.0.1", "192.0.2.1"), {}), (web.addresses, web.external))
         self.assertTrue(web.allows_peer("127.0.0.1", 50000))
+        self.assertFalse(web.allows_peer("192.0.2.77", 50000))
         self.gateway(loaded)
         self.silent(loaded, "warning")

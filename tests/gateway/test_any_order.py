@@ -16,7 +16,7 @@ from b2bua.sip.transaction import OutOfPlace
 from b2bua.sip.usage_events import InDialogRequest, Invited, OfferReceived, OfferRequested
 from tests.b2bua.browsers import web_sdp
 from tests.b2bua.network import sdp
-from tests.gateway.stage import BrowserPage, Stage, roap
+from tests.gateway.stage import BrowserPage, Stage, Wire, roap
 
 PEERS = st.sampled_from(["self", "2002", "2003", "5000", "5000~2", ""])
 NUMBERS = st.integers(0, 6)
@@ -84,10 +84,10 @@ class Disorder(RuleBasedStateMachine):
     @rule(drop=st.booleans())
     def poll(self, drop: bool) -> None:
         """Poll, and perhaps lose it."""
-        if self.page.polls.is_closed:
+        text = self.page.got()
+        if text is None:
+            self.page.polls = Wire(self.stage)
             text = self.page.poll()
-        else:
-            text = self.page.got() or self.page.poll()
         if text is not None and "{" in text and not text.startswith("PUT"):
             self.last = roap(text)
         if drop and not self.page.polls.is_closed:

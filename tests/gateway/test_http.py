@@ -92,6 +92,10 @@ class CorsTests(HttpCase):
         self.assertEqual((200, "up"), (answer.code, answer.text))
         answer = self.ask("/ping", Origin="https://evil.example")
         self.assertEqual("*", answer.headers["access-control-allow-origin"])
+        answer = self.ask("/ping", "HEAD")
+        self.assertEqual(
+            (200, "2", ""), (answer.code, answer.headers["content-length"], answer.text)
+        )
 
     def test_preflight(self) -> None:
         """A browser that asks first is told methods and header fields."""

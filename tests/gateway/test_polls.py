@@ -8,8 +8,8 @@ import tracemalloc
 from b2bua.net.web import FLUSHED_AFTER
 from b2bua.settings import GatewaySettings
 from tests.b2bua.network import sdp
+from tests.gateway.pages import PageCase
 from tests.gateway.stage import ORIGIN, BrowserPage, Stage, Wire, roap
-from tests.gateway.test_calls import PageCase
 
 
 class PollTests(PageCase):
@@ -54,6 +54,29 @@ class PollTests(PageCase):
         again = self.wait()
         self.assertEqual(wire.transport.value(), again.transport.value())
         self.assertNotIn(180, self.statuses())
+
+    def test_lost_with_the_answer(self) -> None:
+        """One that the kernel has does not come again, though its connection breaks at once."""
+        for unsent, again in ((b"", False), (b"rest", True)):
+            self.setUp()
+            wire = self.wait()
+            wire.transport.dataBuffer = unsent
+            wire.transport.offset = wire.transport._tempDataLen = 0
+            self.ring()
+            wire.drop()
+            self.assertEqual(again, self.wait().take() is not None)
+
+    def test_slow_socket(self) -> None:
+        """What the kernel does not take for long is in doubt for long."""
+        wire = self.wait()
+        wire.transport.dataBuffer, wire.transport.offset = b"rest", 0
+        wire.transport._tempDataLen = 0
+        self.ring()
+        self.stage.advance(1)
+        self.assertNotIn(180, self.statuses())
+        wire.transport.dataBuffer = b""
+        self.stage.advance(1)
+        self.assertIn(180, self.statuses())
 
     def test_lost_after(self) -> None:
         """One that has left does not, though its connection breaks then."""

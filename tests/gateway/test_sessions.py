@@ -88,6 +88,13 @@ class SignInTests(SynchronousTestCase):
         page.offer("2002")
         self.assertEqual("anon0815-x", self.stage.a.seen("INVITE")[0].from_.uri.user_text)
 
+    def test_pretends_to_be_a_number(self) -> None:
+        """Who signs in with a number that is not on the list does not call as that number."""
+        page = self.build()
+        self.assertEqual(200, page.sign_in("+5000").code)
+        page.offer("2002")
+        self.assertEqual("anonymous-1", self.stage.a.seen("INVITE")[0].from_.uri.user_text)
+
     def test_no_anonymous(self) -> None:
         """Unless that is off."""
         page = self.build(allow_anonymous=False)

@@ -8,8 +8,8 @@ from b2bua.sip.message import Response
 from b2bua.sip.usage_events import Established, OfferReceived
 from tests.b2bua.browsers import web_sdp
 from tests.b2bua.network import sdp
+from tests.gateway.pages import PageCase
 from tests.gateway.stage import roap
-from tests.gateway.test_calls import PageCase
 
 
 class TalkHoldTests(PageCase):
