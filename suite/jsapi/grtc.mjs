@@ -437,6 +437,7 @@ const GONE = new Set([401, 403, 404, 410]);
 class HttpSession extends Emitter {
   #options;
   #leaving = new AbortController();
+  #again = new AbortController();
   #troubled = false;
   #last = Promise.resolve();
 
@@ -512,6 +513,11 @@ class HttpSession extends Emitter {
     }
   }
 
+  /** Ask for messages anew, at once: the connection that waits for them may be a dead one. */
+  askAgain() {
+    this.#again.abort();
+  }
+
   /** Send a text that also a page that is being left gets out, before a sign-out. */
   sendLast(text, to) {
     this.#last = this.send(text, to, { keepalive: true })
@@ -536,8 +542,10 @@ class HttpSession extends Emitter {
 
   async #pollOnce(leaving) {
     const patience = timeoutSignal(this.#options.pollTimeout);
+    this.#again = new AbortController();
+    const over = AbortSignal.any([patience, this.#again.signal]);
     try {
-      const signal = AbortSignal.any([leaving, patience]);
+      const signal = AbortSignal.any([leaving, over]);
       const response = await this.#request(`/wait?id=${encodeURIComponent(this.id)}`, { signal });
       if (response.status !== 200) {
         throw refusal(response.ok ? "The gateway ended the session" : "The gateway refused to be asked", response);
@@ -546,7 +554,7 @@ class HttpSession extends Emitter {
       this.#log("debug", `Received: ${text}`);
       this.emit("text", { text, peer: response.headers.get("Pragma") });
     } catch (error) {
-      if (leaving.aborted || !patience.aborted) {
+      if (leaving.aborted || !over.aborted) {
         throw error;
       }
     }
@@ -1449,6 +1457,10 @@ class Call extends Emitter {
       return;
     }
     this.#reached = now;
+    if (now === "interrupted") {
+      // As after a change of networks, where answers would go to the old one.
+      this.#line.askAgain();
+    }
     if (now === "connected") {
       clearTimeout(this.#lossTimer);
       this.#lossTimer = undefined;
@@ -1751,6 +1763,7 @@ class Client extends Emitter {
       accept: (call) => (this.call === call ? this.accept(this.answerMedia) : undefined),
       deliver: (text, to, signal) => session.deliver(text, to, signal),
       send: (text, to) => session.send(text, to),
+      askAgain: () => session.askAgain(),
       bye: (to) => {
         if (session.id !== null) {
           session.sendLast("BYE", to);

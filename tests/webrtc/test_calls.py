@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from tests.webrtc.browsers import Browser
 from tests.webrtc.installation import ECHO, Installation
+from tests.webrtc.network import MOVED
 from tests.webrtc.phone import AUDIO, VIDEO, Media, Phone
 from tests.webrtc.stage import StageTestCase
 
@@ -100,6 +101,18 @@ class LossTests(CallsTestCase):
         doomed.crash()
         one.page.is_open = False
         other.ended(30)
+
+
+    def test_other_network(self) -> None:
+        """A desk that gets another address in mid-call hears on within some 20 seconds."""
+        one = self.phone(self.desk.chromium, "1001", LOW)
+        one.dial(ECHO)
+        one.is_answered()
+        one.page.hears(LOW)
+        with self.network.moved_desk():
+            one.page.hears_nothing()
+            one.page.hears(LOW, 22)
+            self.assertEqual(one.page.stats()["local"]["address"], MOVED)
 
 
 class WorkedTests(CallsTestCase):
