@@ -225,9 +225,7 @@ class B2bua:
     def media_counters(self, hop: Hop, call_id: str) -> Mapping[str, StreamCounters]:
         """What the leg of a dialog has moved so far, by kind of medium; empty if there is none."""
         leg = self.calls.at(hop, call_id)
-        if leg is None:
-            return {}
-        return {kind: self.calls.plane.counters(end) for kind, end in leg.media.ends.items()}
+        return {} if leg is None else leg.media.counters()
 
     # Time.
 

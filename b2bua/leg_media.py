@@ -439,6 +439,10 @@ class LegMedia:
             takes_feedback=self._feedback.is_sent,
         )
 
+    def counters(self) -> dict[str, StreamCounters]:
+        """What each end has moved so far, by kind of medium."""
+        return {kind: self._plane.counters(end) for kind, end in self.ends.items()}
+
     def close(self) -> dict[str, StreamCounters]:
         """Give the ends back; tell what each has moved, by kind of medium."""
         ends, self.ends = self.ends, {}

@@ -9,8 +9,9 @@ Nothing is decided here: whom an end believes, what it sends and under which num
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
@@ -109,6 +110,19 @@ class StreamCounters:
     """Seconds, of what was sent, by the peer's last report."""
     round_trip: float | None = None
     """Seconds, by the peer's last report; None before it has seen one of ours."""
+
+    def after(self, before: StreamCounters) -> StreamCounters:
+        """Return what both ends have moved, of which this one took the place of the other."""
+        dropped = Counter(before.dropped) + Counter(self.dropped)
+        return replace(
+            self,
+            received_packets=before.received_packets + self.received_packets,
+            received_bytes=before.received_bytes + self.received_bytes,
+            sent_packets=before.sent_packets + self.sent_packets,
+            sent_bytes=before.sent_bytes + self.sent_bytes,
+            dropped=dict(dropped),
+            lost=before.lost + self.lost,
+        )
 
 
 class MediaPlane(Protocol):

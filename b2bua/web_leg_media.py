@@ -191,6 +191,7 @@ class WebLegMedia(LegMedia):
                 slot,
                 places[slot],
                 keyed[places[slot].transport],
+                mid=theirs.mid or "",
                 shares_rtcp=theirs.has("rtcp-mux"),
             )
             for slot, (medium, theirs) in enumerate(zip(slots, offer.media, strict=True))
@@ -360,10 +361,10 @@ class WebLegMedia(LegMedia):
         place: _Place,
         keying: _Keying,
         *,
-        mid: str = "",
+        mid: str,
         shares_rtcp: bool = True,
     ) -> Medium:
-        """Return a slot with all that a browser needs; an answer has its mid from the offer."""
+        """Return a slot with all that a browser needs; ``mid`` is "" where there are none."""
         local = self._transports.describe(place.said)
         said = [("mid", mid)] if mid else []
         said += [("rtcp-mux", "")] if shares_rtcp else []
@@ -376,12 +377,12 @@ class WebLegMedia(LegMedia):
             cryptos=keying.lines,
         )
         if self._slots.get(medium.kind) == slot:
-            said += self._source(medium.kind, place.transport)
+            said += self._source(medium.kind, mid, place.transport)
         host, port = local.default
         return replace(medium, port=port, connection=Connection.to(host), attributes=tuple(said))
 
-    def _source(self, kind: str, transport: Transport) -> list[tuple[str, str]]:
-        end = self.ends[kind] = self._transports.place(kind, transport)
+    def _source(self, kind: str, mid: str, transport: Transport) -> list[tuple[str, str]]:
+        end = self.ends[kind] = self._transports.place(kind, mid, transport)
         ssrc, cname = self._web.source_of(end)
         return source_attributes(ssrc, cname, self._stream, f"{self._stream}-{kind}")
 
@@ -426,7 +427,8 @@ class WebLegMedia(LegMedia):
         places = self._places(kinds, bundle, controlling=True)
         for slot, place in places.items():
             if self._slots.get(kinds[slot]) == slot:
-                self.ends[kinds[slot]] = self._transports.place(kinds[slot], place.transport)
+                mid = local.media[slot].mid or ""
+                self.ends[kinds[slot]] = self._transports.place(kinds[slot], mid, place.transport)
         for transport, group in {each.transport: each.group for each in places.values()}.items():
             peer = peer_transport(remote, group)
             ours = local.media[group[0]]
@@ -453,11 +455,16 @@ class WebLegMedia(LegMedia):
             nack_interval=_NACK_INTERVAL if nacks else None,
         )
 
+    def counters(self) -> dict[str, StreamCounters]:
+        """See ``LegMedia.counters``."""
+        found = super().counters()
+        return {kind: self._transports.counted(kind, each) for kind, each in found.items()}
+
     def close(self) -> dict[str, StreamCounters]:
         """Give ends and transports back; see ``LegMedia.close``."""
-        counters = super().close()
+        closed = super().close()
         self._transports.close()
-        return counters
+        return {kind: self._transports.counted(kind, each) for kind, each in closed.items()}
 
 
 def _kinds(slots: Slots) -> dict[int, str]:

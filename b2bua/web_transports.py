@@ -13,6 +13,7 @@ from b2bua.media_plane import (
     LocalTransport,
     RemoteTransport,
     SrtpKeys,
+    StreamCounters,
     TransportEvent,
     WebMediaPlane,
 )
@@ -72,7 +73,9 @@ class WebTransports:
         self._own: dict[int, Transport] = {}
         self._leader: int | None = None
         """The slot whose transport the bundle uses, once there is a bundle."""
-        self._ends: dict[str, tuple[int, Transport]] = {}
+        self._ends: dict[str, tuple[int, str, Transport]] = {}
+        self._moved: dict[str, StreamCounters] = {}
+        """What ends have moved that were given up for others."""
         self._lost: set[Transport] = set()
 
     def of(self, slot: int, *, leader: int | None = None, controlling: bool) -> Transport:
@@ -124,16 +127,26 @@ class WebTransports:
             self.restart(transport)
         return bool(self._lost)
 
-    def place(self, kind: str, transport: Transport) -> int:
-        """Return the end of a kind, on this transport and on no other any more."""
+    def place(self, kind: str, mid: str, transport: Transport) -> int:
+        """
+        Return the end of a kind, in this slot and on this transport, and nowhere else any more.
+
+        Each ``mid`` has a source of its own: Firefox goes on taking a source that has moved for
+        that of the slot where it was.
+        """
         known = self._ends.get(kind)
-        if known is not None and known[1] is transport:
+        if known is not None and known[1:] == (mid, transport):
             return known[0]
         if known is not None:
-            self._plane.close(known[0])
+            self._moved[kind] = self.counted(kind, self._plane.close(known[0]))
         end = self._plane.open_on(transport.handle)
-        self._ends[kind] = end, transport
+        self._ends[kind] = end, mid, transport
         return end
+
+    def counted(self, kind: str, counters: StreamCounters) -> StreamCounters:
+        """Return what the ends of a kind have moved, of which these counters are the latest's."""
+        before = self._moved.get(kind)
+        return counters if before is None else counters.after(before)
 
     def connect(
         self,
@@ -169,7 +182,7 @@ class WebTransports:
 
     def keep(self, used: Iterable[Transport]) -> None:
         """Give back those that nobody uses: neither these, nor one that an end is on."""
-        kept = {*used, *(transport for _, transport in self._ends.values())}
+        kept = {*used, *(transport for _, _, transport in self._ends.values())}
         for slot, transport in list(self._own.items()):
             if transport not in kept:
                 del self._own[slot]

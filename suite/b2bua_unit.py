@@ -94,9 +94,11 @@ class B2buaUnit:
         if service is None:
             return Health(False, "stopped")
         servers = service.core.servers
-        if servers.state is State.ACTIVE:
-            return Health(True, f"SIP Server {servers.active}")
-        return Health(True, "no SIP Server answers")
+        active = servers.state is State.ACTIVE
+        said = f"SIP Server {servers.active}" if active else "no SIP Server answers"
+        if service.gateway is not None:
+            said += f"; {len(service.gateway.sessions)} browsers are signed in"
+        return Health(True, said)
 
 
 class MediaUnit:
@@ -105,8 +107,10 @@ class MediaUnit:
     name = "media plane"
     required = True
 
-    def __init__(self, plane: TwinMediaPlane) -> None:
+    def __init__(self, plane: TwinMediaPlane, complaint: str = "") -> None:
+        """``complaint``: what is wrong although it serves."""
         self._plane = plane
+        self._complaint = complaint
 
     def start(self) -> None:
         """Nothing: a plane works from birth."""
@@ -117,7 +121,7 @@ class MediaUnit:
 
     def health(self) -> Health:
         """Say which one it is."""
-        return Health(True, self._plane.kind)
+        return Health(True, "; ".join(filter(None, (self._plane.kind, self._complaint))))
 
 
 def listened(settings: B2buaSettings) -> list[str]:

@@ -170,6 +170,9 @@ def describe_relay(turn: TurnSettings, kind: str) -> tuple[str, str]:
         meaning = "coTURN's rules: private networks are open"
     else:
         meaning = "addresses that are not routable on the Internet are denied"
+    opened = ", ".join(f"{host} ports {first} to {last}" for host, first, last in peers.open_ports)
+    if opened:
+        own += f"; browsers' media are open at {opened}"
     listed = f"{len(peers.allowed)} allowed and {len(peers.denied)} denied ranges besides"
     return (
         f"data plane: {kind}",

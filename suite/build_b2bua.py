@@ -34,7 +34,9 @@ def build_b2bua(
     service: SuiteService, settings: B2buaSettings, metrics: Metrics
 ) -> tuple[list[Unit], B2buaUnit]:
     """Give the units in the order of starting, and the B2BUA among them."""
+    wanted = settings.web is not None
     settings, plane = make_plane(service, settings)
+    complaint = "browsers are not served, see the log" if wanted and not settings.web else ""
     subscribers = (CallLog(service.log), CallCounts(metrics))
 
     def make() -> B2buaService:
@@ -55,7 +57,7 @@ def build_b2bua(
         gateway_metrics(metrics, lambda: unit.service, plane)
     for line in describe(settings, plane.kind, with_pages=service.settings.web):
         service.log.standard(LogEvent.SIP, line)
-    return [MediaUnit(plane), unit], unit
+    return [MediaUnit(plane, complaint), unit], unit
 
 
 def make_plane(

@@ -202,6 +202,11 @@ def gateway_metrics(metrics: Metrics, service: Service, plane: TwinMediaPlane) -
         "kind",
         lambda: letters(lambda web: web.sent),
     )
+    _transport_metrics(metrics, plane)
+
+
+def _transport_metrics(metrics: Metrics, plane: TwinMediaPlane) -> None:
+    readings = metrics.readings
     readings.gauge("sgw_ice_transports", "Transports of browsers", lambda: plane.transports)
     readings.counters(
         "sgw_ice_transport_events",

@@ -43,6 +43,7 @@ from suite.config_turn import secrets_on, turn_settings, with_ice
 from suite.config_web import Folders
 from suite.diagnostics import Diagnostic, Findings, Level, Place, exit_code
 from suite.ini import read_ini
+from suite.lab.settings import LabSettings
 from suite.machine import Machine, this_machine
 from suite.option_kinds import BOOLEAN, COUNT, PATH, SECONDS, TEXT
 from suite.option_table import OPTIONS
@@ -51,6 +52,7 @@ from suite.options import Mark
 from suite.settings import SuiteSettings, TcpListen, TlsSettings
 from suite.turnserver_conf import read_turnserver_conf
 from suite.web.credentials import PAGE_ID
+from turn.five_tuple import Address
 from turn.settings import PeerProfile, TurnSettings
 
 SUITE = "suite"
@@ -182,9 +184,7 @@ def _settings(
     check_gateway(chosen)
     if b2bua is not None:
         taken_tcp = {each.address for each in tcp} | ({status.address} if status else set())
-        taken_udp = {each.address for each in udp} | (lab_addresses(lab) if lab else set())
-        check_sip_ports(chosen, b2bua, taken_tcp, taken_udp)
-        check_ice_ports(chosen, b2bua, taken_udp)
+        _check_media_ports(chosen, b2bua, taken_tcp, {each.address for each in udp}, lab)
     if coturn_file:
         _announce_profile(chosen, findings, sources[-1])
     tls = _tls(chosen, machine, tcp, state, folder)
@@ -208,6 +208,18 @@ def _settings(
         stop_timeout=float(chosen.one(SUITE, "stop-timeout", SECONDS)),
         max_connections=chosen.one(SUITE, "max-connections", COUNT),
     )
+
+
+def _check_media_ports(
+    chosen: Chosen,
+    b2bua: B2buaSettings,
+    taken_tcp: set[Address],
+    taken_udp: set[Address],
+    lab: LabSettings | None,
+) -> None:
+    taken_udp = taken_udp | (lab_addresses(lab) if lab else set())
+    check_sip_ports(chosen, b2bua, taken_tcp, taken_udp)
+    check_ice_ports(chosen, b2bua, taken_udp)
 
 
 def _has_relay(chosen: Chosen, b2bua: B2buaSettings | None) -> bool:

@@ -236,7 +236,8 @@ WEB = (
         "web-ice-addresses",
         HOSTS,
         "",
-        "The addresses of this machine that browsers send media to. Unset: all but loopback.",
+        "The addresses of this machine that browsers send media to. Unset: all but loopback (with "
+        "the lab: all, and only browsers of this machine are answered).",
         SECURITY,
     ),
     _rsmp(

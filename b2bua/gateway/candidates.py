@@ -16,10 +16,11 @@ from typing import Final
 from b2bua.gateway.errors import Malformed
 
 MOST: Final = 100
-"""How many candidates of a browser are looked at; those behind them are passed over."""
+"""How many candidates of a browser are taken; those behind them are passed over."""
 _MOST_SECTIONS: Final = 64
 _LONGEST: Final = 512
 _PREFIX: Final = "candidate:"
+_MID: Final = "a=mid:"
 _LINE_END: Final = re.compile(r"\r\n|\n|\r")
 _unfit: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]").search
 _is_value: Final = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+){5,}").fullmatch
@@ -42,20 +43,41 @@ def read_value(text: str) -> str:
 
 
 class Sections:
-    """The lines of a description: those of the session first, then those of each m-line."""
+    """
+    The lines of a description: those of the session first, then those of each m-line.
+
+    Reading takes one pass: whoever sends thousands of lines may send thousands of candidates too.
+    """
 
     def __init__(self, sdp: str) -> None:
         if _unfit(sdp):
             raise Malformed("control characters in sdp")
         self.session: list[str] = []
         self.media: list[list[str]] = []
+        self.mids: list[str | None] = []
+        """The ``mid`` of each section."""
+        self._by_mid: dict[str, list[str]] = {}
+        self._by_kind: dict[str, list[str]] = {}
         for line in _LINE_END.split(sdp):
             if line.startswith("m="):
-                self.media.append([])
-                if len(self.media) > _MOST_SECTIONS:
-                    raise Malformed("too many m-lines in sdp")
-            if line:
-                (self.media[-1] if self.media else self.session).append(line)
+                self._begin(line)
+            elif line:
+                self._add(line)
+
+    def _begin(self, line: str) -> None:
+        if len(self.media) >= _MOST_SECTIONS:
+            raise Malformed("too many m-lines in sdp")
+        section = [line]
+        self.media.append(section)
+        self.mids.append(None)
+        self._by_kind.setdefault(line[2:].partition(" ")[0], section)
+
+    def _add(self, line: str) -> None:
+        (self.media[-1] if self.media else self.session).append(line)
+        if self.media and self.mids[-1] is None and line.startswith(_MID):
+            mid = line[len(_MID) :].strip()
+            self.mids[-1] = mid or None
+            self._by_mid.setdefault(mid, self.media[-1])
 
     def render(self) -> str:
         """The description, with the line ends that SDP has."""
@@ -64,61 +86,37 @@ class Sections:
 
     def value(self, section: list[str], name: str) -> str:
         """The value of an attribute of a section, or else the session's, or ""."""
-        return _value(section, name) or _value(self.session, name)
-
-    def mid(self, section: list[str]) -> str | None:
-        """The ``mid`` of a section."""
-        return _value(section, "mid") or None
-
-    def places(self) -> Places:
-        """What finds the section of a candidate."""
-        return Places(self)
-
-
-class Places:
-    """
-    Where candidates go, worked out once: a message may have many sections and many of them.
-
-    Old clients call the first audio "audio" whatever its mid is.
-    """
-
-    def __init__(self, sections: Sections) -> None:
-        self._media = sections.media
-        self._by_mid: dict[str, list[str]] = {}
-        kinds: dict[str, list[str]] = {}
-        for section in sections.media:
-            mid = sections.mid(section)
-            if mid is not None:
-                self._by_mid.setdefault(mid, section)
-            kinds.setdefault(section[0][2:].partition(" ")[0], section)
-        self._by_mid = {**kinds, **self._by_mid}
+        prefix = f"a={name}:"
+        for line in (*section, *self.session):
+            if line.startswith(prefix):
+                return line[len(prefix) :].strip()
+        return ""
 
     def find(self, candidate: Candidate) -> list[str] | None:
-        """The section that a candidate is for."""
+        """
+        The section that a candidate is for.
+
+        Old clients call the first audio "audio" whatever its mid is.
+        """
         if candidate.index is not None:
-            fits = 0 <= candidate.index < len(self._media)
-            return self._media[candidate.index] if fits else None
-        if candidate.mid is not None:
-            return self._by_mid.get(candidate.mid)
-        return self._media[0] if self._media else None
-
-
-def _value(lines: list[str], name: str) -> str:
-    prefix = f"a={name}:"
-    return next((line[len(prefix) :].strip() for line in lines if line.startswith(prefix)), "")
+            fits = 0 <= candidate.index < len(self.media)
+            return self.media[candidate.index] if fits else None
+        if candidate.mid is None:
+            return self.media[0] if self.media else None
+        return self._by_mid.get(candidate.mid) or self._by_kind.get(candidate.mid)
 
 
 def into_sdp(sdp: str, candidates: Iterable[Candidate]) -> bytes:
     """The description with those candidates in it that are not there yet."""
     sections = Sections(sdp)
-    places = sections.places()
-    present = {id(section): set(section) for section in sections.media}
-    for candidate in islice(candidates, MOST):
-        section = places.find(candidate) if candidate.value else None
+    there = {id(section): set(section) for section in sections.media}
+    usable = (each for each in candidates if each.value)
+    for candidate in islice(usable, MOST):
+        section = sections.find(candidate)
         line = f"a={_PREFIX}{candidate.value}"
-        if section is not None and line not in present[id(section)]:
+        if section is not None and line not in there[id(section)]:
             section.append(line)
-            present[id(section)].add(line)
+            there[id(section)].add(line)
     try:
         return sections.render().encode()
     except UnicodeEncodeError:
@@ -133,7 +131,7 @@ def out_of_sdp(sdp: bytes) -> tuple[str, tuple[Candidate, ...]]:
         prefix = f"a={_PREFIX}"
         for line in section:
             if line.startswith(prefix):
-                found.append(Candidate(line[len(prefix) :], index, sections.mid(section)))
+                found.append(Candidate(line[len(prefix) :], index, sections.mids[index]))
     return sections.render(), tuple(found)
 
 

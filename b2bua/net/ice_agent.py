@@ -34,6 +34,8 @@ MOST_CANDIDATES = 100
 """Of the peer, learnt ones included, and pairs (RFC 8445, section 6.1.2.5)."""
 MOST_ROLE_CHANGES = 3
 """That one check of ours may cause; a peer that wants more is not served."""
+NOMINATION_RETRIES = 2
+"""Over a pair that was valid just now: after 3.5 seconds another one has its turn."""
 _UFRAG, _PASSWORD = 8, 24
 _STALE = 0.1
 """Seconds after which a check that the peer's own one meets is sent again at once."""
@@ -72,6 +74,9 @@ class IceTerms:
     loop: asyncio.AbstractEventLoop
     times: IceTimes = field(default_factory=IceTimes)
     allows_peer: AllowsPeer = lambda host, port: True
+    """Whether anything may be sent there."""
+    seeks_peer: AllowsPeer = lambda host, port: True
+    """Whether a candidate may be checked that has sent us nothing yet."""
 
 
 def read_message(data: bytes) -> stun.Message | None:
@@ -182,9 +187,13 @@ class IceAgent(Connection):
         self._driver = self._terms.loop.create_task(self._drive())
 
     def add_candidates(self, lines: Iterable[str]) -> None:
-        """Take candidates of the peer; those known already change nothing."""
+        """
+        Take candidates of the peer; those known already change nothing.
+
+        One that may not be sought waits until it is there by itself: then it is a reflexive one.
+        """
         room = MOST_CANDIDATES - len(self._remote_candidates)
-        for candidate in read_candidates(lines, self._terms.allows_peer, room):
+        for candidate in read_candidates(lines, self._may_seek, room):
             self._add_remote_candidate(candidate, candidate.host)
 
     def rest(self) -> None:
@@ -275,6 +284,9 @@ class IceAgent(Connection):
             and self._terms.allows_peer(*address)
         )
 
+    def _may_seek(self, host: str, port: int) -> bool:
+        return self._terms.allows_peer(host, port) and self._terms.seeks_peer(host, port)
+
     def _conflicts(self, message: stun.Message) -> bool:
         """Repair roles that are the same (section 7.3.1.1); tell whether the peer has to."""
         word = "ICE-CONTROLLING" if self.ice_controlling else "ICE-CONTROLLED"
@@ -347,7 +359,10 @@ class IceAgent(Connection):
             request = self.build_request(pair, nominate)
             try:
                 _, source = await pair.protocol.request(
-                    request, pair.remote_addr, integrity_key=self.remote_password.encode()
+                    request,
+                    pair.remote_addr,
+                    integrity_key=self.remote_password.encode(),
+                    retransmissions=NOMINATION_RETRIES if nominate else None,
                 )
             except stun.TransactionError as error:
                 if error.response is None or error.response.error_code != 487:

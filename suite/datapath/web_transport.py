@@ -126,8 +126,11 @@ class WebTransport:
     @property
     def trouble(self) -> str:
         """What keeps media from flowing, in words for a log."""
-        if self._dtls is not None and self._dtls.state is DtlsState.FAILED:
+        state = None if self._dtls is None else self._dtls.state
+        if self._dtls is not None and state is DtlsState.FAILED:
             return f"DTLS: {self._dtls.failure or 'failed'}"
+        if state is DtlsState.CLOSED:
+            return "DTLS: the browser has closed it"
         if self.ice.path is None:
             return "ICE: no way to the browser, or its consent has expired"
         return "DTLS: not finished in time"

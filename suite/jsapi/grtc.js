@@ -233,18 +233,23 @@ function countCandidates(sdp) {
   return sdp.match(/^a=candidate:/gm)?.length ?? 0;
 }
 
+const CANDIDATE = /^candidate:\S+ \d+ \S+ \d+ \S+ \d+ typ [a-z]+( |$)/;
+
 /**
- * The candidates of a message as addIceCandidate takes them. They may begin with "a=", end in a line break, or be
- * empty (the end of candidates); the m-line's index is believed, never its name, which old clients make up.
+ * The description of a message with its Candidates in it, where a browser cannot take them for those of an earlier
+ * description. Entries may begin with "a=", end in a line break, or be empty (the end of candidates); the m-line's
+ * index is believed, never its name, which old clients make up. What is no candidate is left out.
  */
-function readCandidates(message) {
-  const listed = Array.isArray(message.Candidates) ? message.Candidates : [];
-  const media = sections(message.sdp).slice(1);
-  return listed.flatMap((each) => {
-    const candidate = String(each?.candidate ?? "").trim().replace(/^a=/, "");
-    const sdpMLineIndex = lineOf(each ?? {}, media);
-    return candidate.startsWith("candidate:") && sdpMLineIndex in media ? [{ candidate, sdpMLineIndex }] : [];
-  });
+function completeSdp(message) {
+  const [session, ...media] = sections(message.sdp);
+  for (const each of Array.isArray(message.Candidates) ? message.Candidates : []) {
+    const line = String(each?.candidate ?? "").trim().replace(/^a=/, "");
+    const section = media[lineOf(each ?? {}, media)];
+    if (section !== undefined && CANDIDATE.test(line) && !section.includes(`a=${line}`)) {
+      section.push(`a=${line}`);
+    }
+  }
+  return joined([session, ...media]);
 }
 
 function lineOf(candidate, media) {
@@ -435,6 +440,7 @@ const GONE = new Set([401, 403, 404, 410]);
 class HttpSession extends Emitter {
   #options;
   #leaving = new AbortController();
+  #again = new AbortController();
   #troubled = false;
   #last = Promise.resolve();
 
@@ -510,6 +516,11 @@ class HttpSession extends Emitter {
     }
   }
 
+  /** Ask for messages anew, at once: the connection that waits for them may be a dead one. */
+  askAgain() {
+    this.#again.abort();
+  }
+
   /** Send a text that also a page that is being left gets out, before a sign-out. */
   sendLast(text, to) {
     this.#last = this.send(text, to, { keepalive: true })
@@ -534,8 +545,10 @@ class HttpSession extends Emitter {
 
   async #pollOnce(leaving) {
     const patience = timeoutSignal(this.#options.pollTimeout);
+    this.#again = new AbortController();
+    const over = AbortSignal.any([patience, this.#again.signal]);
     try {
-      const signal = AbortSignal.any([leaving, patience]);
+      const signal = AbortSignal.any([leaving, over]);
       const response = await this.#request(`/wait?id=${encodeURIComponent(this.id)}`, { signal });
       if (response.status !== 200) {
         throw refusal(response.ok ? "The gateway ended the session" : "The gateway refused to be asked", response);
@@ -544,7 +557,7 @@ class HttpSession extends Emitter {
       this.#log("debug", `Received: ${text}`);
       this.emit("text", { text, peer: response.headers.get("Pragma") });
     } catch (error) {
-      if (leaving.aborted || !patience.aborted) {
+      if (leaving.aborted || !over.aborted) {
         throw error;
       }
     }
@@ -705,8 +718,7 @@ class Connection {
 
   /** Take an offer (what its Candidates list has included). */
   async takeOffer(message) {
-    await this.pc.setRemoteDescription({ type: "offer", sdp: message.sdp });
-    await this.#addCandidates(message);
+    await this.pc.setRemoteDescription({ type: "offer", sdp: completeSdp(message) });
   }
 
   #takeUp() {
@@ -728,8 +740,7 @@ class Connection {
 
   /** Take an answer; one with more to come is provisional. */
   async takeAnswer(message) {
-    await this.pc.setRemoteDescription({ type: message.moreComing ? "pranswer" : "answer", sdp: message.sdp });
-    await this.#addCandidates(message);
+    await this.pc.setRemoteDescription({ type: message.moreComing ? "pranswer" : "answer", sdp: completeSdp(message) });
   }
 
   /** Undo the offer that is out. */
@@ -759,16 +770,6 @@ class Connection {
 
   close() {
     this.pc.close();
-  }
-
-  async #addCandidates(message) {
-    for (const candidate of readCandidates(message)) {
-      try {
-        await this.pc.addIceCandidate(candidate);
-      } catch (error) {
-        this.#options.log("notice", `The browser does not take the candidate ${candidate.candidate}`, error);
-      }
-    }
   }
 
   async #described(restarted, signal) {
@@ -1459,6 +1460,10 @@ class Call extends Emitter {
       return;
     }
     this.#reached = now;
+    if (now === "interrupted") {
+      // As after a change of networks, where answers would go to the old one.
+      this.#line.askAgain();
+    }
     if (now === "connected") {
       clearTimeout(this.#lossTimer);
       this.#lossTimer = undefined;
@@ -1761,6 +1766,7 @@ class Client extends Emitter {
       accept: (call) => (this.call === call ? this.accept(this.answerMedia) : undefined),
       deliver: (text, to, signal) => session.deliver(text, to, signal),
       send: (text, to) => session.send(text, to),
+      askAgain: () => session.askAgain(),
       bye: (to) => {
         if (session.id !== null) {
           session.sendLast("BYE", to);

@@ -83,6 +83,8 @@ class FakePlane:
         self.terms: dict[int, StreamTerms] = {}
         self.joined: list[tuple[int, int]] = []
         self.open_ends: set[int] = set()
+        self.count = StreamCounters()
+        """What every end has moved."""
         self._pairs = pairs
         self._next = count(1)
 
@@ -104,11 +106,11 @@ class FakePlane:
         self.joined.append((first, second))
 
     def counters(self, end: int) -> StreamCounters:
-        return StreamCounters()
+        return self.count
 
     def close(self, end: int) -> StreamCounters:
         self.open_ends.remove(end)
-        return StreamCounters()
+        return self.count
 
     @property
     def free_pairs(self) -> int:

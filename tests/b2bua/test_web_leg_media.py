@@ -7,7 +7,7 @@ from itertools import count
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.leg_media import LegMedia
-from b2bua.media_plane import TransportEvent
+from b2bua.media_plane import StreamCounters, TransportEvent
 from b2bua.sdp.codecs import parse_codec_list
 from b2bua.sdp.description import SessionDescription, parse
 from b2bua.sdp.errors import SdpError
@@ -157,3 +157,26 @@ class OfferTests(WebLegCase):
         for event in TransportEvent:
             self.plane.only.tell(event)
         self.assertEqual(heard, list(TransportEvent))
+
+
+class CountersTests(WebLegCase):
+    """What ends have moved."""
+
+    def test_one_after_the_other(self) -> None:
+        """Counts go on where an end takes the place of another; what is of now is the later's."""
+        before = StreamCounters(received_packets=3, sent_bytes=9, dropped={"late": 2}, jitter=0.5)
+        after = StreamCounters(received_packets=2, dropped={"late": 1, "held": 4}, lost=1)
+        both = after.after(before)
+        self.assertEqual((both.received_packets, both.sent_bytes, both.lost), (5, 9, 1))
+        self.assertEqual(both.dropped, {"late": 3, "held": 4})
+        self.assertEqual(both.jitter, 0.0)
+
+    def test_of_a_leg(self) -> None:
+        """An end that moved to another slot has its counts added."""
+        self.plane.count = StreamCounters(sent_packets=7)
+        self.browser_calls(said("chromium", "audio"))
+        self.web.take_offer(said("chromium", "three"))
+        self.web.answer(self.phone.agreed)
+        self.bridge()
+        self.assertEqual(self.web.counters()["audio"].sent_packets, 14)
+        self.assertEqual(self.web.close()["audio"].sent_packets, 14)

@@ -110,10 +110,18 @@ class AddedVideoTests(SessionCase):
         self.assertEqual(self.plane.only.generation, 1)
 
     def test_source_stays(self) -> None:
-        """The source of a medium is the same in every description."""
+        """The source of a medium is the same in every description of its slot."""
         answers = self.each("audio", "three", "hold", "resume")
         self.assertEqual(len({a.media[-1].attribute("ssrc") for a in answers[1:]}), 1)
         self.assertEqual(len({a.media[1].attribute("ssrc") for a in answers[1:]}), 1)
+
+    def test_another_slot_has_another_source(self) -> None:
+        """What has been known of one slot is never said of another; media are joined anew."""
+        one, three = self.each("audio", "three")
+        self.assertNotEqual(one.media[0].attribute("ssrc"), three.media[1].attribute("ssrc"))
+        self.assertEqual(len(self.plane.open_ends), 4)
+        terms = self.plane.terms[self.web.ends["audio"]]
+        self.assertTrue(terms.sends and terms.receives)
 
     def test_video_stops(self) -> None:
         """Video with port 0 leaves the bundle; audio goes on."""

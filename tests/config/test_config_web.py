@@ -122,7 +122,10 @@ class SwitchTests(WebTestCase):
     def test_lab(self) -> None:
         """It comes with the lab, for this machine only."""
         loaded = self.load(f"{RELAY}[lab]\nenabled = true\n")
-        self.assertEqual(("127.0.0.1",), self.web(loaded).addresses)
+        self.assertEqual(("127.0.0.1", "192.0.2.1"), self.web(loaded).addresses)
+        allows = self.web(loaded).allows_peer
+        self.assertTrue(allows("127.0.0.1", 50000) and allows("192.0.2.1", 50000))
+        self.assertFalse(allows("192.0.2.77", 50000))
         self.assertEqual({"127.0.0.1"}, set(self.on_port(self.settings(loaded), 8086)))
         beyond = f"{RELAY}[lab]\nenabled = true\n[gateway]\naddress = 192.0.2.1\n"
         self.refused(self.load(beyond), "address", "lab")
@@ -456,15 +459,40 @@ class PeerTests(WebTestCase):
         self.assertTrue(IcePeers(loopback=True)("127.0.0.1", 50000))
         self.assertEqual(IcePeers(), IcePeers())
 
+    def test_sought(self) -> None:
+        """What is only named is sought where the relay would send too, and nowhere inside."""
+        web = self.web(self.of("web-ice-addresses = 192.0.2.1"))
+        seeks = web.seeks_peer
+        for host in ("8.8.8.8", "2606:4700::7"):
+            self.assertTrue(seeks(host, 50000), host)
+            self.assertFalse(seeks(host, 53), host)
+        for host in (
+            "10.0.0.7",
+            "192.168.1.1",
+            "172.16.0.1",
+            "100.64.0.1",
+            "169.254.169.254",
+            "fe80::1",
+            "fd00::1",
+            "::127.0.0.1",
+            "::ffff:10.0.0.7",
+            "2002:a00:7::",
+            "64:ff9b::a00:7",
+            "192.0.2.1",
+        ):
+            self.assertFalse(seeks(host, 9641), host)
+            self.assertTrue(web.allows_peer(host, 50000) or "::ffff" in host, host)
+
 
 class EmbeddedTests(WebTestCase):
     """What is started without a file."""
 
     def test_browsers(self) -> None:
-        """Browsers of this machine sign in and have their media on its loopback address."""
+        """Browsers of this machine sign in and call, and nobody elsewhere is a peer of theirs."""
         loaded = load(Arguments(), machine=MACHINE)
         web = self.web(loaded)
-        self.assertEqual((("127.0.0.1",), {}), (web.addresses, web.external))
+        self.assertEqual((("127.0.0.1", "192.0.2.1"), {}), (web.addresses, web.external))
         self.assertTrue(web.allows_peer("127.0.0.1", 50000))
+        self.assertFalse(web.allows_peer("192.0.2.77", 50000))
         self.gateway(loaded)
         self.silent(loaded, "warning")

@@ -113,6 +113,16 @@ class ReadingTests(SynchronousTestCase):
         found = read(offer(Candidates=entries))
         self.assertEqual(MOST, sum(row.startswith("a=candidate:") for row in lines(found)))
 
+    def test_many_media(self) -> None:
+        """More m-lines than any page has are refused, whatever stands between them."""
+        for count, refused in ((64, False), (65, True), (800, True)):
+            text = offer(sdp="v=0\n" + "b\n" * 2000 + "m=\n" * count)
+            with self.subTest(count=count):
+                if refused:
+                    self.assertRaises(Malformed, read, text)
+                else:
+                    read(text)
+
     def test_line_ends(self) -> None:
         """Descriptions have the line ends of SDP afterwards, whatever they had."""
         self.assertEqual(

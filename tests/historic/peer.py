@@ -79,9 +79,10 @@ class BrowserPeer:
         self.transport: Transport = factory(self._take_rtp, self._take_rtcp)
         self.sent: list[bytes] = []
         """What went out last, encrypted."""
-        self._offers = 0
         self._is_settled = False
         self._is_started = False
+        self._is_offering = False
+        """Media may be here before the answer that names their sources."""
         self._remote_types: dict[int, tuple[str, str]] = {}
         """From a payload type that we receive to the m-line and the codec."""
         self._sources: dict[int, str] = {}
@@ -103,6 +104,7 @@ class BrowserPeer:
             extensions=self.shape.extensions(kind),
         )
         self.lines.append(line)
+        self.ears[line.mid] = Ear(kind)
         return line
 
     def _own_codecs(self, kind: str) -> tuple[Any, ...]:
@@ -119,7 +121,7 @@ class BrowserPeer:
         text = self.shape.write(
             self.lines, self.transport, "actpass", is_offer=True, settled=settled
         )
-        self._offers += 1
+        self._is_offering = True
         self.local = read_sdp(text)
         self._expect(self.local)
         return text, self._candidates(is_offer=True)
@@ -132,6 +134,7 @@ class BrowserPeer:
         check(answer, is_answer=True, needs_dtls=not self.kind.is_sdes)
         check_answer(self.local, answer)
         self._start(answer, candidates, offerer=True)
+        self._is_offering = False
         self.remote = answer
         self._learn(self.local, answer)
         for line, ours, theirs in zip(
@@ -296,6 +299,7 @@ class BrowserPeer:
 
     def _direct(self, line: Line, offered: Section, answered: Section, theirs: Section) -> None:
         """Send or do not, as agreed; ``theirs`` tells the codecs."""
+        # An answerer takes over the offerer's names.
         self.ears.setdefault(line.mid, Ear(line.kind))
         mouth = self.mouths.get(line.mid)
         if mouth is None:
@@ -362,7 +366,7 @@ class BrowserPeer:
         """The m-line that a source was signalled for, or else what the payload type says."""
         if packet.ssrc in self._sources:
             return self._sources[packet.ssrc]
-        if self._sources:
+        if self._sources and not self._is_offering:
             self.faults.append(f"SSRC {packet.ssrc} is none of {self._sources}")
         return mid
 

@@ -225,15 +225,13 @@ class ServerHoldTests(StageTestCase):
 
     @on_loop
     async def test_transferred(self) -> None:
-        """The SIP Server puts somebody else on the line: the page hears music then."""
-        client = await self.signed_in("1004", kind=PLAIN)
+        """The SIP Server puts somebody else on the line: the page hears that one then."""
+        client, phone = await self.signed_in("1004", kind=PLAIN), await self.phone("1104")
         call = await self.third_party(client, ECHO)
         await hears(client, TONE)
-        await self.stage.lab(f"transfer {call} music")
-        await until(
-            lambda: client.media.ear().tone(TONE) < 0.1 and client.media.ear().loudness() > 500,
-            lambda: client.story("music"),
-        )
+        await self.stage.lab(f"transfer {call} 1104")
+        await hears(client, phone.tone)
+        await until(lambda: phone.ear.tone(TONE) > 0.8, "the page's tone")
         self.assertEqual(1, len(client.media.ear().sources), "one SSRC toward the page")
         self.clean(client)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.historic.client import CONNECTED, HistoricClient
 from tests.historic.loop_thread import on_loop
 from tests.historic.peer import BrowserPeer
@@ -97,8 +99,9 @@ class RestartTests(StageTestCase):
 
 
 class TabTests(StageTestCase):
-    """Slow: somebody closes the tab in the middle of a call, and nothing is sent any more."""
+    """Somebody closes the tab in the middle of a call, and nothing is sent any more."""
 
+    @pytest.mark.slow
     @on_loop
     async def test_closed_tab(self) -> None:
         """Phone and page at the other ends hear BYE, and the DN is free again."""

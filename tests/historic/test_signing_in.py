@@ -204,8 +204,9 @@ class PollTests(StageTestCase):
         await client.make_offer("1104")
         await client.connected()
         for number in range(8):
+            # Whoever answers this has seen the poll, and then that it is gone.
+            await self.stage.ask(GATEWAY, "/ping")
             await client.stop_polling()
-            # Whoever answers this has seen that the poll is gone.
             await self.stage.ask(GATEWAY, "/ping")
             if number % 2:
                 client.begin_polling()

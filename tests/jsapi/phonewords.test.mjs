@@ -17,8 +17,9 @@ test("every state of the place at the gateway has words", () => {
 });
 
 test("a refused sign-in says what to do", () => {
-  assert.match(signInWords({ status: 403 }, "https://g"), /password is wrong, or this page's address is not in the gateway's domain-whitelist/);
+  assert.match(signInWords({ status: 403 }, "https://g"), /password is wrong .*, or this page's address is not in the gateway's domain-whitelist/);
   assert.match(signInWords({}, "https://g:8086"), /Nothing answered at https:\/\/g:8086.*open https:\/\/g:8086\/ping/);
+  assert.match(signInWords({ status: 503 }, "x"), /it is full, or every other session/);
   assert.equal(signInWords({ status: 418, message: "Tea." }, "x"), "Tea.");
 });
 

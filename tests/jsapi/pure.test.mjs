@@ -12,7 +12,7 @@ import { readConfiguration } from "../../suite/jsapi/source/configuration.mjs";
 import { modernConstraints } from "../../suite/jsapi/source/media.mjs";
 import { decodeQuery, deparam, param } from "../../suite/jsapi/source/query.mjs";
 import { glareWinner, newTiebreaker, offerMessage, parseText, roapText } from "../../suite/jsapi/source/roap.mjs";
-import { countCandidates, mediaLines, preferIpv4, readCandidates, withoutCandidates, withVideoBandwidth } from "../../suite/jsapi/source/sdp.mjs";
+import { completeSdp, countCandidates, mediaLines, preferIpv4, withoutCandidates, withVideoBandwidth } from "../../suite/jsapi/source/sdp.mjs";
 
 const SDP = [
   "v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=group:BUNDLE 0 1",
@@ -146,12 +146,14 @@ test("candidates leave the description for their list", () => {
 
 test("candidates are read as old clients and gateways write them", () => {
   const candidate = "candidate:1 1 UDP 1 192.0.2.1 5 typ host";
-  const read = (Candidates) => readCandidates({ sdp: SDP, Candidates });
-  assert.deepEqual(read([{ sdpMLineIndex: 1, sdpMid: "audio", candidate: `a=${candidate}\r\n` }]), [{ candidate, sdpMLineIndex: 1 }]);
-  assert.deepEqual(read([{ sdpMid: "1", candidate }]), [{ candidate, sdpMLineIndex: 1 }]);
-  assert.deepEqual(read([{ candidate }]), [{ candidate, sdpMLineIndex: 0 }]);
-  assert.deepEqual(read([{ sdpMLineIndex: 0, candidate: "" }, null, 5, { sdpMLineIndex: 7, candidate }]), []);
-  assert.deepEqual(readCandidates({ sdp: SDP }), []);
+  const { sdp } = withoutCandidates(SDP);
+  const added = (Candidates) => withoutCandidates(completeSdp({ sdp, Candidates })).candidates.map((each) => [each.sdpMLineIndex, each.candidate]);
+  assert.deepEqual(added([{ sdpMLineIndex: 1, sdpMid: "audio", candidate: `a=${candidate}\r\n` }]), [[1, candidate]]);
+  assert.deepEqual(added([{ sdpMid: "1", candidate }]), [[1, candidate]]);
+  assert.deepEqual(added([{ candidate }, { candidate }]), [[0, candidate]]);
+  assert.deepEqual(added([{ sdpMLineIndex: 0, candidate: "" }, null, 5, { sdpMLineIndex: 7, candidate }]), []);
+  assert.deepEqual(added([{ sdpMLineIndex: 0, candidate: "candidate:1 1 udp x\r\nm=audio 1" }, { candidate: "candidate:" }]), []);
+  assert.equal(completeSdp({ sdp: SDP }), SDP);
 });
 
 test("bandwidth stands behind c=, once, and for video only", () => {

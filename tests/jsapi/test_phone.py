@@ -21,6 +21,7 @@ class PhoneTests(ScriptTestCase):
         self.assertEqual(seen["ringing"]["title"], "1001 is calling \N{EN DASH} Phone")
         self.assertEqual(seen["held"]["news"], "In a call with 1002.")
         self.assertEqual((seen["muted"], seen["digits"]), ("Unmute", "42#"))
+        self.assertLess(seen["silence"], 0.1)
         self.assertEqual(
             seen["data"],
             "They sent: text=gr\u00fc\u00df & so",

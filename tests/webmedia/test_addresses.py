@@ -10,7 +10,7 @@ from pathlib import Path
 from aioice import stun
 from aioice.candidate import Candidate
 
-from b2bua.media_plane import MediaPortsExhausted, TransportEvent
+from b2bua.media_plane import MediaPortsExhausted, RemoteTransport, TransportEvent
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.settings import MediaSettings, TurnAccess
 from suite.datapath.media import TwinMediaPlane
@@ -18,7 +18,7 @@ from suite.datapath.web_socket import WebSocket
 from tests.datapath.test_twin import ReactorStandIn
 from tests.peers import PASSWORD, USER, Coturn
 from tests.webmedia.loops import LoopReactor, until
-from tests.webmedia.peers import LOOPBACK, Peer
+from tests.webmedia.peers import LOOPBACK, OUR_KEYS, Peer
 from tests.webmedia.planes import HOST, PCMU, WebPlaneTestCase
 
 CONNECTED = TransportEvent.CONNECTED
@@ -171,9 +171,12 @@ class AddressTests(WebPlaneTestCase):
 class RoleTests(WebPlaneTestCase):
     """Who controls, and who comes first."""
 
-    async def meet(self, ours: bool, theirs: bool, *, is_lite: bool = False) -> None:
+    async def meet(
+        self, ours: bool, theirs: bool, *, is_lite: bool = False, tie_breaker: int = 1
+    ) -> None:
         transport = self.open(controlling=ours)
         peer = self.peer(controlling=theirs)
+        peer.connection._tie_breaker = tie_breaker
         await peer.gather()
         await peer.hear(self.plane.describe_transport(transport))
         self.plane.set_remote(transport, peer.describe(is_lite=is_lite))
@@ -186,7 +189,8 @@ class RoleTests(WebPlaneTestCase):
         async def scenario() -> None:
             for ours in (True, False):
                 for theirs in (True, False):
-                    await self.meet(ours, theirs)
+                    for tie_breaker in (0, (1 << 64) - 1):
+                        await self.meet(ours, theirs, tie_breaker=tie_breaker)
 
         self.run_loop(scenario())
 
@@ -213,6 +217,59 @@ class RoleTests(WebPlaneTestCase):
             await connecting
             await until(lambda: (transport, CONNECTED) in self.told)
             self.assertLess(self.loop.time() - begun, 0.4)
+
+        self.run_loop(scenario())
+
+
+class Moody(asyncio.DatagramProtocol):
+    """A peer that answers checks, but no nominations."""
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore
+        self.transport = transport
+        self.nominations = 0
+        self.obeys = False
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        request = stun.parse_message(data)
+        nominates = "USE-CANDIDATE" in request.attributes
+        self.nominations += nominates
+        if nominates and not self.obeys:
+            return
+        answer = stun.Message(
+            stun.Method.BINDING, stun.Class.RESPONSE, transaction_id=request.transaction_id
+        )
+        answer.attributes["XOR-MAPPED-ADDRESS"] = addr
+        answer.add_message_integrity(b"p" * 22)
+        self.transport.sendto(bytes(answer), addr)
+
+
+class NominationTests(WebPlaneTestCase):
+    """Which pair is used, where that is ours to say."""
+
+    def test_another_one(self) -> None:
+        """Where the peer does not take a nomination, the next valid pair is nominated."""
+
+        async def scenario() -> None:
+            self.patch(stun, "RETRY_RTO", 0.02)
+            found = [
+                await self.loop.create_datagram_endpoint(Moody, local_addr=(LOOPBACK, 0))
+                for _ in range(2)
+            ]
+            peers = [protocol for _, protocol in found]
+            peers[1].obeys = True
+            lines = []
+            for priority, protocol in zip((200, 100), peers, strict=True):
+                host, port = protocol.transport.get_extra_info("sockname")
+                lines.append(f"{priority} 1 udp {priority} {host} {port} typ host")
+            transport = self.open(controlling=True)
+            remote = RemoteTransport(
+                ufrag="peer", password="p" * 22, candidates=tuple(lines), keys=OUR_KEYS
+            )
+            self.plane.set_remote(transport, remote)
+            await until(lambda: self.told == [(transport, CONNECTED)])
+            self.assertEqual([protocol.nominations for protocol in peers], [3, 1])
+            for protocol in peers:
+                protocol.transport.close()
 
         self.run_loop(scenario())
 

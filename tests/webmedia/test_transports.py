@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from b2bua.media_plane import TransportEvent
+import asyncio
+
+from b2bua.media_plane import RemoteTransport, TransportEvent
+from b2bua.net.dtls import DtlsAssociation, DtlsState
+from b2bua.net.dtls_identity import DtlsIdentity
+from b2bua.settings import DtlsSettings
+from tests.webmedia.folders import temporary_folder
 from tests.webmedia.loops import until
-from tests.webmedia.planes import WebPlaneTestCase
+from tests.webmedia.peers import Peer
+from tests.webmedia.planes import PCMU, WebPlaneTestCase
 
 
 class TransportTests(WebPlaneTestCase):
@@ -36,5 +43,71 @@ class TransportTests(WebPlaneTestCase):
             await until(lambda: near.packets and far.packets)
             self.assertEqual([p.payload for p in far.packets], [b"to far"])
             self.assertEqual([p.payload for p in near.packets], [b"to near"])
+
+        self.run_loop(scenario())
+
+
+class HandshakeTests(WebPlaneTestCase):
+    """DTLS over what ICE has found, without ICE's own pace."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.identity = DtlsIdentity.load(DtlsSettings(state_directory=temporary_folder(self)))
+
+    async def meet(self, *, begins: bool) -> tuple[int, Peer, RemoteTransport]:
+        """A peer that has found the way, and whose description has not come yet."""
+        transport = self.open(controlling=True)
+        end = self.plane.open_on(transport)
+        self.plane.set_terms(end, PCMU)
+        peer = self.peer(controlling=False)
+        peer.srtp = None
+        await peer.gather()
+        await peer.hear(self.plane.describe_transport(transport))
+        remote = peer.describe(
+            keys=None, fingerprints=(self.identity.fingerprint,), begins_handshake=begins
+        )
+        self.connecting = self.loop.create_task(peer.connect())
+        return transport, peer, remote
+
+    def test_early(self) -> None:
+        """A hello that comes before the answer is kept, and need not come again."""
+
+        async def scenario() -> None:
+            transport, peer, remote = await self.meet(begins=True)
+            local = self.plane.describe_transport(transport)
+            dtls = DtlsAssociation(self.identity, is_client=True, fingerprints=(local.fingerprint,))
+            dtls.start(self.loop.time())
+            await until(lambda: peer.connection._check_list)
+            (pair,) = peer.connection._check_list
+            await until(lambda: pair.state.name == "SUCCEEDED")
+            for data in dtls.take_datagrams():
+                await pair.protocol.send_data(data, pair.remote_addr)
+            await asyncio.sleep(0.05)
+            self.assertEqual(peer.other, [])
+            self.plane.set_remote(transport, remote)
+            await self.connecting
+            begun = self.loop.time()
+            while dtls.state is DtlsState.HANDSHAKING:
+                await until(lambda: peer.other)
+                dtls.receive(peer.other.pop(0), self.loop.time())
+                for data in dtls.take_datagrams():
+                    await peer.connection.send(data)
+            await until(lambda: self.told == [(transport, TransportEvent.CONNECTED)])
+            self.assertLess(self.loop.time() - begun, 0.9)
+
+        self.run_loop(scenario())
+
+    def test_again(self) -> None:
+        """What is not answered is sent again after a second."""
+
+        async def scenario() -> None:
+            transport, peer, remote = await self.meet(begins=False)
+            self.plane.set_remote(transport, remote)
+            await self.connecting
+            await until(lambda: peer.other)
+            flight = len(peer.other)
+            await asyncio.sleep(0.5)
+            self.assertEqual(len(peer.other), flight)
+            await until(lambda: len(peer.other) == 2 * flight, 2.0)
 
         self.run_loop(scenario())

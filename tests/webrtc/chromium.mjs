@@ -9,9 +9,15 @@ const FLAGS = [
   "--autoplay-policy=no-user-gesture-required", "--disable-features=WebRtcHideLocalIpsWithMdns",
 ];
 
-/** `home` has the NSS database of the authorities that are trusted; `flags` are added to ours. */
+/** Whoever may use a microphone, or has this switched off, shows his addresses to pages. */
+const REVEALING = ["--use-fake-ui-for-media-stream", "--disable-features=WebRtcHideLocalIpsWithMdns"];
+
+/**
+ * `home` has the NSS database of the authorities that are trusted; `flags` are added to ours; `hidden` is one that
+ * shows no page its addresses.
+ */
 export async function launchChromium({ home, flags = [], hidden = false }) {
-  const own = hidden ? FLAGS.filter((flag) => !flag.startsWith("--disable-features")) : FLAGS;
+  const own = hidden ? FLAGS.filter((flag) => !REVEALING.includes(flag)) : FLAGS;
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [...own, ...flags],
@@ -43,5 +49,11 @@ export async function launchChromium({ home, flags = [], hidden = false }) {
       };
     },
     close: () => browser.close(),
+    async crash() {
+      const session = await browser.newBrowserCDPSession();
+      const gone = new Promise((resolve) => { browser.on("disconnected", resolve); });
+      session.send("Browser.crash").catch(() => {});
+      await gone;
+    },
   };
 }

@@ -76,6 +76,11 @@ const ORDERS = {
     await browsers.get(browser).close();
     browsers.delete(browser);
   },
+  /** As a crash: nothing is said to anybody. */
+  async crash({ browser }) {
+    await browsers.get(browser).crash();
+    browsers.delete(browser);
+  },
   /** Serves a text at a path. */
   serve({ path, text }) {
     served.set(path, text);

@@ -23,6 +23,8 @@ SUITE = "198.51.100.1"
 NAME = socket.gethostname()
 """The suite's name at the desk."""
 DESK = "198.51.100.2"
+MOVED = "198.51.100.4"
+"""Of the desk, after it has moved."""
 PROXY = "198.51.100.3"
 """Another one in the data centre, for a proxy."""
 SUITE_V6, DESK_V6 = "2001:db8:51::1", "2001:db8:51::2"
@@ -59,6 +61,20 @@ class Network:
             yield
         finally:
             self._nft("delete table inet desk\n")
+
+    @contextmanager
+    def moved_desk(self) -> Iterator[None]:
+        """The desk has another address, as after a change of networks; the old one is gone."""
+        self._readdress(DESK, MOVED)
+        try:
+            yield
+        finally:
+            self._readdress(MOVED, DESK)
+
+    def _readdress(self, old: str, new: str) -> None:
+        _ip(self.desk, "address", "delete", f"{old}/24", "dev", "centre")
+        _ip(self.desk, "address", "add", f"{new}/24", "dev", "centre")
+        _ip(self.desk, "route", "replace", "default", "via", SUITE)
 
     def _nft(self, rules: str) -> None:
         command = self.desk.command(require_program("nft"), "-f", "-")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from tests.webrtc.browsers import Browser
-from tests.webrtc.installation import ECHO
+from tests.webrtc.installation import ECHO, Installation
+from tests.webrtc.network import MOVED
 from tests.webrtc.phone import AUDIO, VIDEO, Media, Phone
 from tests.webrtc.stage import StageTestCase
 
@@ -67,12 +70,48 @@ class BrowserTests(CallsTestCase):
         """Firefox and Firefox hear and see each other."""
         self.talk_with_pictures(self.desk.firefox, self.desk.firefox)
 
+    def test_hidden_address(self) -> None:
+        """A browser that hides its addresses (mDNS), as all do without a microphone, is heard."""
+        shy = self.stack.enter_context(self.desk.launched("chromium", hidden=True))
+        one = self.phone(shy, "1001", LOW)
+        one.dial(ECHO)
+        one.is_answered()
+        one.page.hears(LOW)
+        self.assertIn(".local ", one.page.run("() => rig.connections[0].localDescription.sdp"))
+
     def test_self(self) -> None:
         """A call to "self" lets a user hear nobody but himself."""
         one = self.phone(self.desk.chromium, "1001", LOW)
         one.dial("self")
         one.is_answered()
         one.page.hears(LOW)
+
+
+class LossTests(CallsTestCase):
+    """Browsers that are gone without a word."""
+
+    installation: ClassVar[Installation] = Installation(more={"gateway": ["session-time = 10"]})
+
+    def test_crash(self) -> None:
+        """A browser that dies is hung up for; whoever it talked to is told within seconds."""
+        doomed = self.desk.launch("chromium")
+        one = self.phone(doomed, "1001", LOW)
+        other = self.phone(self.desk.chromium, "1002", HIGH)
+        self.connect(one, other)
+        doomed.crash()
+        one.page.is_open = False
+        other.ended(30)
+
+    def test_other_network(self) -> None:
+        """A desk that gets another address in mid-call hears on within some 20 seconds."""
+        one = self.phone(self.desk.chromium, "1001", LOW)
+        one.dial(ECHO)
+        one.is_answered()
+        one.page.hears(LOW)
+        with self.network.moved_desk():
+            one.page.hears_nothing()
+            one.page.hears(LOW, 22)
+            self.assertEqual(one.page.stats()["local"]["address"], MOVED)
 
 
 class WorkedTests(CallsTestCase):

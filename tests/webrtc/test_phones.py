@@ -10,6 +10,7 @@ from tests.sippeers.baresip import Account, Baresip, baresip
 from tests.sippeers.sipp import Run, Sipp, play, sipp
 from tests.webrtc.browsers import Browser
 from tests.webrtc.capture import captured
+from tests.webrtc.installation import SERVER_A
 from tests.webrtc.phone import Phone
 from tests.webrtc.stage import StageTestCase
 
@@ -48,6 +49,25 @@ class SippTests(StageTestCase):
         one.page.hears(TONE)
         one.hang_up()
         phone.finish()
+
+    def test_calls(self) -> None:
+        """Somebody behind the SIP Server calls the page, which answers, hears and hangs up."""
+        one = self.phone(self.desk.chromium, "1001", TONE)
+        caller = Run(
+            scenario="caller-is-left",
+            at=Endpoint(own_address()),
+            to=SERVER_A,
+            service=one.dn,
+            timeout=30,
+            options=("-rtp_echo",),
+        )
+        with sipp(caller) as calling:
+            one.rings()
+            one.answer()
+            one.is_answered()
+            one.page.hears(TONE)
+            one.hang_up()
+            calling.finish()
 
     def test_digits(self) -> None:
         """Digits come as events of RFC 4733, each once, each ended three times."""

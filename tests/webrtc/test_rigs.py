@@ -62,7 +62,7 @@ class RigTests(StageTestCase):
             self.assertEqual(one.stats()["local"]["relay"], "tls")
             relay = {"iceServers": self.installed.relay("udp")}
             silent = self.page(self.desk.chromium, relayOnly=True, **relay)
-            self.assertNotIn("a=candidate", silent.run("() => rig.offer({})"))
+            self.assertNotIn("a=candidate", silent.run("() => rig.offer({ seconds: 2 })"))
 
     def direct(
         self, near: Browser, far: Browser, *, video: bool = False, **rig: object

@@ -379,6 +379,10 @@ export class Call extends Emitter {
       return;
     }
     this.#reached = now;
+    if (now === "interrupted") {
+      // As after a change of networks, where answers would go to the old one.
+      this.#line.askAgain();
+    }
     if (now === "connected") {
       clearTimeout(this.#lossTimer);
       this.#lossTimer = undefined;

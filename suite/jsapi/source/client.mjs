@@ -249,6 +249,7 @@ export class Client extends Emitter {
       accept: (call) => (this.call === call ? this.accept(this.answerMedia) : undefined),
       deliver: (text, to, signal) => session.deliver(text, to, signal),
       send: (text, to) => session.send(text, to),
+      askAgain: () => session.askAgain(),
       bye: (to) => {
         if (session.id !== null) {
           session.sendLast("BYE", to);

@@ -1,7 +1,7 @@
 // One RTCPeerConnection in unified plan: which media are sent and received, and the descriptions of that.
 
 import { GrtcError, WEBRTC_NOT_SUPPORTED_ERROR } from "./errors.mjs";
-import { countCandidates, mediaLines, preferIpv4, readCandidates, withoutCandidates, withVideoBandwidth } from "./sdp.mjs";
+import { completeSdp, countCandidates, mediaLines, preferIpv4, withoutCandidates, withVideoBandwidth } from "./sdp.mjs";
 
 export const KINDS = ["audio", "video"];
 
@@ -90,8 +90,7 @@ export class Connection {
 
   /** Take an offer (what its Candidates list has included). */
   async takeOffer(message) {
-    await this.pc.setRemoteDescription({ type: "offer", sdp: message.sdp });
-    await this.#addCandidates(message);
+    await this.pc.setRemoteDescription({ type: "offer", sdp: completeSdp(message) });
   }
 
   #takeUp() {
@@ -113,8 +112,7 @@ export class Connection {
 
   /** Take an answer; one with more to come is provisional. */
   async takeAnswer(message) {
-    await this.pc.setRemoteDescription({ type: message.moreComing ? "pranswer" : "answer", sdp: message.sdp });
-    await this.#addCandidates(message);
+    await this.pc.setRemoteDescription({ type: message.moreComing ? "pranswer" : "answer", sdp: completeSdp(message) });
   }
 
   /** Undo the offer that is out. */
@@ -144,18 +142,6 @@ export class Connection {
 
   close() {
     this.pc.close();
-  }
-
-  async #addCandidates(message) {
-    for (const candidate of readCandidates(message)) {
-      try {
-        await this.pc.addIceCandidate(candidate);
-      } catch (error) {
-        this.#options.log("notice", `The browser does not take the candidate ${candidate.candidate}`, error);
-      }
-    }
-    // They are complete, always.
-    await this.pc.addIceCandidate({ candidate: "" }).catch(() => {});
   }
 
   async #described(restarted, signal) {

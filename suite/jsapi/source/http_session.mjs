@@ -12,6 +12,7 @@ const GONE = new Set([401, 403, 404, 410]);
 export class HttpSession extends Emitter {
   #options;
   #leaving = new AbortController();
+  #again = new AbortController();
   #troubled = false;
   #last = Promise.resolve();
 
@@ -87,6 +88,11 @@ export class HttpSession extends Emitter {
     }
   }
 
+  /** Ask for messages anew, at once: the connection that waits for them may be a dead one. */
+  askAgain() {
+    this.#again.abort();
+  }
+
   /** Send a text that also a page that is being left gets out, before a sign-out. */
   sendLast(text, to) {
     this.#last = this.send(text, to, { keepalive: true })
@@ -111,8 +117,10 @@ export class HttpSession extends Emitter {
 
   async #pollOnce(leaving) {
     const patience = timeoutSignal(this.#options.pollTimeout);
+    this.#again = new AbortController();
+    const over = AbortSignal.any([patience, this.#again.signal]);
     try {
-      const signal = AbortSignal.any([leaving, patience]);
+      const signal = AbortSignal.any([leaving, over]);
       const response = await this.#request(`/wait?id=${encodeURIComponent(this.id)}`, { signal });
       if (response.status !== 200) {
         throw refusal(response.ok ? "The gateway ended the session" : "The gateway refused to be asked", response);
@@ -121,7 +129,7 @@ export class HttpSession extends Emitter {
       this.#log("debug", `Received: ${text}`);
       this.emit("text", { text, peer: response.headers.get("Pragma") });
     } catch (error) {
-      if (leaving.aborted || !patience.aborted) {
+      if (leaving.aborted || !over.aborted) {
         throw error;
       }
     }

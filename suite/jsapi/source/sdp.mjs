@@ -38,18 +38,23 @@ export function countCandidates(sdp) {
   return sdp.match(/^a=candidate:/gm)?.length ?? 0;
 }
 
+const CANDIDATE = /^candidate:\S+ \d+ \S+ \d+ \S+ \d+ typ [a-z]+( |$)/;
+
 /**
- * The candidates of a message as addIceCandidate takes them. They may begin with "a=", end in a line break, or be
- * empty (the end of candidates); the m-line's index is believed, never its name, which old clients make up.
+ * The description of a message with its Candidates in it, where a browser cannot take them for those of an earlier
+ * description. Entries may begin with "a=", end in a line break, or be empty (the end of candidates); the m-line's
+ * index is believed, never its name, which old clients make up. What is no candidate is left out.
  */
-export function readCandidates(message) {
-  const listed = Array.isArray(message.Candidates) ? message.Candidates : [];
-  const media = sections(message.sdp).slice(1);
-  return listed.flatMap((each) => {
-    const candidate = String(each?.candidate ?? "").trim().replace(/^a=/, "");
-    const sdpMLineIndex = lineOf(each ?? {}, media);
-    return candidate.startsWith("candidate:") && sdpMLineIndex in media ? [{ candidate, sdpMLineIndex }] : [];
-  });
+export function completeSdp(message) {
+  const [session, ...media] = sections(message.sdp);
+  for (const each of Array.isArray(message.Candidates) ? message.Candidates : []) {
+    const line = String(each?.candidate ?? "").trim().replace(/^a=/, "");
+    const section = media[lineOf(each ?? {}, media)];
+    if (section !== undefined && CANDIDATE.test(line) && !section.includes(`a=${line}`)) {
+      section.push(`a=${line}`);
+    }
+  }
+  return joined([session, ...media]);
 }
 
 function lineOf(candidate, media) {

@@ -118,6 +118,10 @@ byId("sign-in-form").addEventListener("submit", (event) => {
     void signIn(dn, password === "" ? undefined : password);
   }
 });
+byId("elsewhere").addEventListener("submit", (event) => {
+  event.preventDefault();
+  byId("sign-in-form").requestSubmit();
+});
 on("anon", () => signIn(undefined, undefined));
 on("sign-out", () => client.signOut());
 

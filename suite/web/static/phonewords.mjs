@@ -21,10 +21,9 @@ export function newsWords(state, name) {
 const SIGN_IN = {
   400: "The gateway does not take this name. A DN is digits or a name without spaces.",
   401: "The gateway did not take the DN or its password. Check both.",
-  403: "The gateway refused the sign-in. Either the DN or its password is wrong, or this page's address is not in the gateway's domain-whitelist; its log says which.",
+  403: "The gateway refused the sign-in. Either the DN or its password is wrong (after many tries even the right one waits a while), or this page's address is not in the gateway's domain-whitelist; its log says which.",
   404: "There is no gateway at this address: it answers, but knows no sign-in. Check address and port.",
-  429: "Too many sign-ins were wrong. Wait a minute, then try again.",
-  503: "The gateway is there but takes nobody right now. Its SIP Server may be out of reach; try again in a moment.",
+  503: "The gateway takes nobody right now: it is full, or every other session of this DN is in a call. Try again in a moment.",
 };
 
 /** Why a sign-in failed, and what to do. */

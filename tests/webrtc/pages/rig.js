@@ -256,18 +256,19 @@ rig.untilSeen = async ({ count, seconds }) => {
 
 // Two pages without anybody between them.
 
-const gathered = (one) => new Promise((resolve) => {
+const gathered = (one, seconds = 5) => new Promise((resolve) => {
   const check = () => { if (one.iceGatheringState === "complete") { resolve(); } };
+  setTimeout(resolve, seconds * 1000);
   one.addEventListener("icegatheringstatechange", check);
   check();
 });
 
-rig.offer = async ({ video = false }) => {
+rig.offer = async ({ video = false, seconds }) => {
   const one = new RTCPeerConnection();
   const stream = media({ audio: true, video });
   stream.getTracks().forEach((track) => one.addTrack(track, stream));
   await one.setLocalDescription(await one.createOffer());
-  await gathered(one);
+  await gathered(one, seconds);
   return one.localDescription.sdp;
 };
 
