@@ -102,7 +102,6 @@ class LossTests(CallsTestCase):
         one.page.is_open = False
         other.ended(30)
 
-
     def test_other_network(self) -> None:
         """A desk that gets another address in mid-call hears on within some 20 seconds."""
         one = self.phone(self.desk.chromium, "1001", LOW)
