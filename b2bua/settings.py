@@ -189,7 +189,9 @@ class WebMediaSettings:
     picture_interval: float | None = 1.0
     """Seconds after which a browser is asked for a whole picture again; None: only on demand."""
     allows_peer: Callable[[str, int], bool] = lambda host, port: True
-    """Whether we may send checks to a candidate of a browser (host, port)."""
+    """Whether anything may be sent to where a browser is (host, port)."""
+    seeks_peer: Callable[[str, int], bool] = lambda host, port: True
+    """Whether a candidate of a browser may be checked that has sent us nothing yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,7 +76,7 @@ def turn_settings(chosen: Chosen, machine: Machine, *, coturn_file: bool) -> Tur
         external_stun_server=chosen.maybe(TURN, "external-stun-server", ENDPOINT),
         min_port=first,
         max_port=last,
-        peers=_peers(chosen),
+        peers=_warned_peers(chosen),
         credentials=_credentials(chosen, machine, coturn_file=coturn_file),
         stun=not flag("no-stun"),
         turn=not flag("stun-only"),
@@ -145,12 +145,9 @@ def _external_addresses(chosen: Chosen) -> tuple[tuple[ExternalAddress, ...], bo
     return addresses, ask
 
 
-def _peers(chosen: Chosen) -> PeerSettings:
+def peer_settings(chosen: Chosen) -> PeerSettings:
+    """Who may be a peer, as far as options say."""
     profile = chosen.one(TURN, "profile", PROFILE)
-    if chosen.one(TURN, "allow-loopback-peers", BOOLEAN):
-        problem = "clients may reach every service on this machine"
-        accepted = "remove it unless this is a test"
-        chosen.complain(Level.WARNING, TURN, "allow-loopback-peers", problem, accepted)
     return PeerSettings(
         profile=profile,
         allowed=tuple(each for each, _ in chosen.every(TURN, "allowed-peer-ip", ADDRESS_RANGE)),
@@ -159,6 +156,14 @@ def _peers(chosen: Chosen) -> PeerSettings:
         deny_multicast=profile is PeerProfile.SAFE
         or chosen.one(TURN, "no-multicast-peers", BOOLEAN),
     )
+
+
+def _warned_peers(chosen: Chosen) -> PeerSettings:
+    if chosen.one(TURN, "allow-loopback-peers", BOOLEAN):
+        problem = "clients may reach every service on this machine"
+        accepted = "remove it unless this is a test"
+        chosen.complain(Level.WARNING, TURN, "allow-loopback-peers", problem, accepted)
+    return peer_settings(chosen)
 
 
 def with_ice(peers: PeerSettings, web: WebMediaSettings) -> PeerSettings:

@@ -21,9 +21,9 @@ from b2bua.settings import (
 from suite.chosen import Chosen
 from suite.config_sip_listen import RSMP, allows_six, is_loopback, is_six
 from suite.config_tls import CERTIFICATE, KEY, check_named_key, check_pem, holds, named_file
-from suite.config_turn import PUBLISHED
+from suite.config_turn import PUBLISHED, peer_settings
 from suite.diagnostics import HIDDEN, Level
-from suite.ice_peers import IcePeers
+from suite.ice_peers import IcePeers, SoughtPeers
 from suite.machine import Machine
 from suite.option_kinds import (
     BOOLEAN,
@@ -111,10 +111,12 @@ def web_media_settings(
 ) -> WebMediaSettings:
     """ICE, DTLS and SDP of browsers; what contradicts is reported on the way."""
     addresses = _ice_addresses(chosen, machine, lab=lab)
+    external = _external(chosen, addresses)
+    loopback = any(is_loopback(host) for host in addresses)
     _check_inert(chosen)
     return WebMediaSettings(
         addresses=addresses,
-        external=_external(chosen, addresses),
+        external=external,
         first_port=chosen.one(RSMP, "web-rtp-min-port", PORT),
         last_port=chosen.one(RSMP, "web-rtp-max-port", PORT),
         stun_server=chosen.maybe(RSMP, "stun-server", STUN_SERVER),
@@ -130,8 +132,15 @@ def web_media_settings(
         nack=chosen.one(RSMP, "web-nack-enabled", BOOLEAN),
         picture_interval=_picture_interval(chosen),
         allows_peer=IcePeers(
-            loopback=any(is_loopback(host) for host in addresses),
+            loopback=loopback,
             only=frozenset(machine.addresses) if lab else frozenset(),
+        ),
+        seeks_peer=SoughtPeers(
+            peers=peer_settings(chosen),
+            machine=machine.addresses,
+            external={public: local for local, public in external.items()},
+            relay_ports=(chosen.one(TURN, "min-port", PORT), chosen.one(TURN, "max-port", PORT)),
+            loopback=loopback,
         ),
     )
 

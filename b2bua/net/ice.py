@@ -19,6 +19,9 @@ from b2bua.net.ice_agent import IceAgent, IceBase, IceTerms, Path, local_ufrag, 
 from b2bua.net.ice_candidates import Address, make_candidate
 from b2bua.net.ice_gathering import Arrival, Gathering, IceServers, RelayedBase
 
+MOST_BEFORE = 2
+"""Agents of before restarts that have led nowhere yet, and as many that only answer."""
+
 
 class Ice:
     """
@@ -180,6 +183,12 @@ class Ice:
     def _begin_anew(self) -> None:
         self._before.insert(0, self._current)
         self._current = self._make(self._current.ice_controlling)
+        # A peer may restart as often as it likes; media need the one that carries them.
+        carrier = next((each for each in self._before if each.selected is not None), None)
+        for agent in self._before[MOST_BEFORE:]:
+            if agent is not carrier:
+                agent.stop()
+                self._before.remove(agent)
 
     def _changed(self) -> None:
         if self._current.selected is not None and self._before:
@@ -199,13 +208,17 @@ class Ice:
             agent.has_expired = False
             agent.rest()
         self._retired += agents
+        for agent in self._retired[:-MOST_BEFORE]:
+            agent.stop()
+            self._retired.remove(agent)
         times = self._terms.times
         self._timers.append(self._terms.loop.call_later(times.retirement, self._forget, agents))
 
     def _forget(self, agents: list[IceAgent]) -> None:
         for agent in agents:
-            agent.stop()
-            self._retired.remove(agent)
+            if agent in self._retired:
+                agent.stop()
+                self._retired.remove(agent)
         self._changed()
 
     def _relayed(self, base: RelayedBase) -> None:

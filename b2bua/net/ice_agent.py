@@ -74,6 +74,9 @@ class IceTerms:
     loop: asyncio.AbstractEventLoop
     times: IceTimes = field(default_factory=IceTimes)
     allows_peer: AllowsPeer = lambda host, port: True
+    """Whether anything may be sent there."""
+    seeks_peer: AllowsPeer = lambda host, port: True
+    """Whether a candidate may be checked that has sent us nothing yet."""
 
 
 def read_message(data: bytes) -> stun.Message | None:
@@ -184,9 +187,13 @@ class IceAgent(Connection):
         self._driver = self._terms.loop.create_task(self._drive())
 
     def add_candidates(self, lines: Iterable[str]) -> None:
-        """Take candidates of the peer; those known already change nothing."""
+        """
+        Take candidates of the peer; those known already change nothing.
+
+        One that may not be sought waits until it is there by itself: then it is a reflexive one.
+        """
         room = MOST_CANDIDATES - len(self._remote_candidates)
-        for candidate in read_candidates(lines, self._terms.allows_peer, room):
+        for candidate in read_candidates(lines, self._may_seek, room):
             self._add_remote_candidate(candidate, candidate.host)
 
     def rest(self) -> None:
@@ -276,6 +283,9 @@ class IceAgent(Connection):
             and is_peer(address)
             and self._terms.allows_peer(*address)
         )
+
+    def _may_seek(self, host: str, port: int) -> bool:
+        return self._terms.allows_peer(host, port) and self._terms.seeks_peer(host, port)
 
     def _conflicts(self, message: stun.Message) -> bool:
         """Repair roles that are the same (section 7.3.1.1); tell whether the peer has to."""

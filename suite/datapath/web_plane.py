@@ -51,7 +51,12 @@ class WebTransports:
         self._terms = WebTerms(
             clock=clock,
             identity=DtlsIdentity.load(settings.dtls),
-            ice=IceTerms(loop=loop, times=times, allows_peer=settings.allows_peer),
+            ice=IceTerms(
+                loop=loop,
+                times=times,
+                allows_peer=settings.allows_peer,
+                seeks_peer=settings.seeks_peer,
+            ),
             servers=IceServers(stun=settings.stun_server, turn=settings.turn_server),
             external=dict(settings.external),
         )

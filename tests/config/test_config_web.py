@@ -459,6 +459,30 @@ class PeerTests(WebTestCase):
         self.assertTrue(IcePeers(loopback=True)("127.0.0.1", 50000))
         self.assertEqual(IcePeers(), IcePeers())
 
+    def test_sought(self) -> None:
+        """What is only named is sought where the relay would send too, and nowhere inside."""
+        web = self.web(self.of("web-ice-addresses = 192.0.2.1"))
+        seeks = web.seeks_peer
+        for host in ("8.8.8.8", "2606:4700::7"):
+            self.assertTrue(seeks(host, 50000), host)
+            self.assertFalse(seeks(host, 53), host)
+        for host in (
+            "10.0.0.7",
+            "192.168.1.1",
+            "172.16.0.1",
+            "100.64.0.1",
+            "169.254.169.254",
+            "fe80::1",
+            "fd00::1",
+            "::127.0.0.1",
+            "::ffff:10.0.0.7",
+            "2002:a00:7::",
+            "64:ff9b::a00:7",
+            "192.0.2.1",
+        ):
+            self.assertFalse(seeks(host, 9641), host)
+            self.assertTrue(web.allows_peer(host, 50000) or "::ffff" in host, host)
+
 
 class EmbeddedTests(WebTestCase):
     """What is started without a file."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from aioice import stun
 
 from b2bua.media_plane import RemoteTransport, TransportEvent
+from b2bua.net.ice import MOST_BEFORE
 from b2bua.net.ice_consent import IceTimes
 from tests.webmedia.loops import until
 from tests.webmedia.peers import LOOPBACK, Peer
@@ -223,6 +224,52 @@ class ConsentTests(WebPlaneTestCase):
                 self.assertIn(asked, range(1, 4))
                 await asyncio.sleep(0.8)
                 self.assertRaises(BlockingIOError, inside.recv, 2048)
+
+        self.run_loop(scenario())
+
+    def test_many_restarts(self) -> None:
+        """Whoever restarts again and again has us check no more than a few times over."""
+
+        async def scenario() -> None:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inside:
+                inside.bind((LOOPBACK, 0))
+                candidate = f"1 1 udp 1 {LOOPBACK} {inside.getsockname()[1]} typ host"
+                transport = self.open()
+                before = len(asyncio.all_tasks())
+                for number in range(40):
+                    remote = RemoteTransport(
+                        ufrag=f"peer{number}", password="p" * 22, candidates=(candidate,)
+                    )
+                    self.plane.set_remote(transport, remote)
+                    self.plane.describe_transport(transport)
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0.05)
+                self.assertLessEqual(len(asyncio.all_tasks()) - before, 2 * (1 + MOST_BEFORE))
+
+        self.run_loop(scenario())
+
+    def test_named_only(self) -> None:
+        """One that may not be sought is not asked, but connects when it comes by itself."""
+        self.plane.shut_down()
+        self.plane = self.make_plane(seeks_peer=lambda host, port: False)
+
+        async def scenario() -> None:
+            transport = self.open()
+            peer = self.peer()
+            await peer.gather()
+            heard: list[bytes] = []
+            protocol = peer.connection._protocols[0]
+            take = protocol.datagram_received
+            protocol.datagram_received = lambda data, addr: (  # type: ignore[method-assign]
+                heard.append(bytes(data)),
+                take(data, addr),
+            )[1]
+            self.plane.set_remote(transport, peer.describe())
+            await asyncio.sleep(0.1)
+            self.assertEqual([], heard)
+            await peer.hear(self.plane.describe_transport(transport))
+            await peer.connect()
+            await until(lambda: self.told == [(transport, CONNECTED)])
 
         self.run_loop(scenario())
 

@@ -64,7 +64,7 @@ class Network:
 
     @contextmanager
     def moved_desk(self) -> Iterator[None]:
-        """The desk has another address, as after a change of networks: nothing finds the old one."""
+        """The desk has another address, as after a change of networks; the old one is gone."""
         self._readdress(DESK, MOVED)
         try:
             yield
