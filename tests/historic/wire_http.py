@@ -81,12 +81,14 @@ class Page:
     origin: str = "http://127.0.0.1:8090"
     cookies: dict[str, str] = field(default_factory=dict)
     """Of the gateway's host; several pages of one browser may share them."""
+    keeps_alive: bool = True
+    """Off: a proxy between that asks for a connection of its own for each request."""
 
     def headers(self, host: str) -> list[tuple[str, str]]:
         """What every request has."""
         return [
             ("Host", host),
-            ("Connection", "keep-alive"),
+            ("Connection", "keep-alive" if self.keeps_alive else "close"),
             ("User-Agent", self.habits.agent),
             ("Accept", "*/*"),
             ("Origin", self.origin),
