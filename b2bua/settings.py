@@ -190,8 +190,9 @@ class WebMediaSettings:
     """Seconds after which a browser is asked for a whole picture again; None: only on demand."""
     allows_peer: Callable[[str, int], bool] = lambda host, port: True
     """Whether anything may be sent to where a browser is (host, port)."""
-    seeks_peer: Callable[[str, int], bool] = lambda host, port: True
-    """Whether a candidate of a browser may be checked that has sent us nothing yet."""
+    seeks_peer: Callable[[str, int], bool] = field(default=lambda host, port: True, compare=False)
+    """Whether a candidate of a browser may be checked that has sent us nothing yet. It follows the
+    relay's rules as they were at the start: a change of those alone restarts nothing here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
