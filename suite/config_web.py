@@ -133,7 +133,7 @@ def web_media_settings(
         picture_interval=_picture_interval(chosen),
         allows_peer=IcePeers(
             loopback=loopback,
-            only=frozenset(machine.addresses) if lab else frozenset(),
+            only=_only_peers(chosen, machine, lab=lab),
         ),
         seeks_peer=SoughtPeers(
             peers=peer_settings(chosen),
@@ -143,6 +143,12 @@ def web_media_settings(
             loopback=loopback,
         ),
     )
+
+
+def _only_peers(chosen: Chosen, machine: Machine, *, lab: bool) -> frozenset[str]:
+    """Whom the lab serves: this machine, unless addresses for browsers were chosen for it."""
+    is_closed = lab and not chosen.is_set(RSMP, "web-ice-addresses")
+    return frozenset(machine.addresses) if is_closed else frozenset()
 
 
 def _picture_interval(chosen: Chosen) -> float | None:
