@@ -217,6 +217,22 @@ class PollTests(StageTestCase):
         numbers = [int(data["n"]) for data in client.named("onInfoFromPeer")]
         self.assertEqual(list(range(8)), numbers)
 
+    @on_loop
+    async def test_connections_that_close(self) -> None:
+        """Behind a proxy with a connection for each request every text comes once, in order."""
+        client = await self.signed_in("1016", Page(keeps_alive=False))
+        phone = await self.phone("1116")
+        await client.make_offer("1116")
+        await client.connected()
+        for number in range(10):
+            await phone.request("INFO", "application/octet-stream", f"n={number}")
+        await client.heard("onInfoFromPeer", 10)
+        # Whoever is about to say something twice does so before this is answered.
+        await self.stage.ask(GATEWAY, "/ping")
+        await holds(lambda: len(client.named("onInfoFromPeer")) == 10, "no more texts", 0.2)
+        numbers = [int(data["n"]) for data in client.named("onInfoFromPeer")]
+        self.assertEqual(list(range(10)), numbers)
+
 
 class OriginTests(StageTestCase):
     """Pages of other sites; with the lab those of this machine are the ones allowed."""
