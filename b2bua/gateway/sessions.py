@@ -2,8 +2,9 @@
 Who may sign in, and the sessions of those who have.
 
 A DN of ``sip-register`` needs no password, as ever, unless the users' list has one for it; one
-that is given all the same is for the SIP Server to judge. While a session lives whose password the
-SIP Server has asked for and taken, others of that DN need the same. Whoever is neither is anonymous.
+that is given all the same is for the SIP Server to judge. While a session lives whose password
+the SIP Server has asked for and taken, others of that DN need the same. Whoever is neither is
+anonymous.
 All sessions of a DN ring, and the first to answer has the call; where it has too many, the oldest
 without a call gives way, so that a page that was closed without a word keeps nobody out.
 """
