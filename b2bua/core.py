@@ -204,8 +204,13 @@ class B2bua:
         """Answer the SIP Servers' challenges for a DN with this, unless it has one here."""
         if password is None:
             self._lent.pop(dn, None)
-        else:
+        elif dn in self._lent or not self.servers.has_proved(dn):
+            # What a stranger says must not end a registration that stands by a password of ours.
             self._lent[dn] = password
+
+    def proved(self, dn: str) -> str | None:
+        """Give the password that was lent for a DN, once the SIP Server has taken it."""
+        return self._lent.get(dn) if self.servers.has_proved(dn) else None
 
     def _password_of(self, dn: str) -> str | None:
         own = self.settings.phones.users.get(dn)

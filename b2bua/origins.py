@@ -15,7 +15,9 @@ from dataclasses import dataclass
 _OWN_PORTS = {"http": "80", "https": "443"}
 _PLAIN_PORT = "80"
 
-_ORIGIN = re.compile(r"(https?)://([^/:@?#\[\]]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+_ORIGIN = re.compile(
+    r"(https?)://([a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?"
+)
 _PATTERN = re.compile(r"(?:(\*|[a-z]+)://)?(\*?)([^:\[\]]*|\[[^\]]*\])(?::(\*|[0-9]+))?")
 
 

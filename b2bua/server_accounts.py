@@ -66,6 +66,11 @@ class Accounts:
             return False
         return True
 
+    def is_challenged(self, dn: str) -> bool:
+        """Whether the servers have asked for a DN's password, and had an answer."""
+        client = self._clients.get(dn)
+        return client is not None and client.has_challenge
+
     def forget(self, dn: str) -> None:
         """The DN is not ours any more."""
         self._clients.pop(dn, None)

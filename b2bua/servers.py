@@ -261,6 +261,10 @@ class Servers:
         """
         return self._accounts.client(dn)
 
+    def has_proved(self, dn: str) -> bool:
+        """Whether a DN is registered by a password that the servers have asked for."""
+        return self.is_registered(dn) and self._accounts.is_challenged(dn)
+
     def _is_ours(self, dn: str) -> bool:
         return self._registrations.state(dn) is not RegistrationState.UNREGISTERED
 

@@ -51,7 +51,8 @@ class Gateway:
     Sessions and their calls.
 
     ``lend`` takes the password that a DN has at the SIP Server, None when its last session ends.
-    ``gathered`` and ``counters`` ask the media plane; ``wall`` is the time of day.
+    ``proved`` gives it back once the SIP Server has taken it. ``gathered`` and ``counters`` ask
+    the media plane; ``wall`` is the time of day.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class Gateway:
         *,
         emit: Subscriber,
         lend: Callable[[str, str | None], None],
+        proved: Callable[[str], str | None],
         gathered: Gathered,
         counters: Counters,
         wall: Callable[[], float],
     ) -> None:
         self._emit = emit
         self._lend = lend
+        self._proved = proved
         self._lent: set[str] = set()
         self._closed: list[Session] = []
         self.sessions = Sessions(settings, gateway, random.octets)
@@ -85,7 +88,8 @@ class Gateway:
     def sign_in(self, user: str, password: str, host: str, now: float) -> Session:
         """Begin a session, and register it. Raises SignInRefusal."""
         try:
-            session, oldest = self.sessions.sign_in(user, password, host, now)
+            expected = self._proved(user)
+            session, oldest = self.sessions.sign_in(user, password, host, now, expected)
         except SignInRefusal as refused:
             self._emit(SignInRefused(host, refused.status, refused.reason))
             raise

@@ -2,7 +2,9 @@
 Who may sign in, and the sessions of those who have.
 
 A DN of ``sip-register`` needs no password, as ever, unless the users' list has one for it; one
-that is given all the same is for the SIP Server to judge. Whoever is neither is anonymous.
+that is given all the same is for the SIP Server to judge. While a session lives whose password
+the SIP Server has asked for and taken, others of that DN need the same. Whoever is neither is
+anonymous.
 All sessions of a DN ring, and the first to answer has the call; where it has too many, the oldest
 without a call gives way, so that a page that was closed without a word keeps nobody out.
 """
@@ -80,14 +82,17 @@ class Sessions:
     # Signing in.
 
     def sign_in(
-        self, user: str, password: str, host: str, now: float
+        self, user: str, password: str, host: str, now: float, proved: str | None = None
     ) -> tuple[Session, Session | None]:
         """
         Make a session, and say which one gives way to it. Raises SignInRefusal.
+
+        ``proved`` is the password by which the user is registered with the SIP Server.
         """
         if not 0 < len(user) <= LONGEST_DN or not _is_name(user):
             raise SignInRefusal("id")
-        is_anonymous = self._check(user, _given(password), source_of(host), now)
+        expected = self._settings.phones.users.get(user, proved)
+        is_anonymous = self._check(user, _given(password), expected, source_of(host), now)
         if not self._has_room_for(source_of(host)):
             raise SignInRefusal("full")
         oldest = self._make_room(user)
@@ -108,9 +113,10 @@ class Sessions:
         self.set_deadline(session)
         return session, oldest
 
-    def _check(self, user: str, password: str, source: str, now: float) -> bool:
+    def _check(
+        self, user: str, password: str, expected: str | None, source: str, now: float
+    ) -> bool:
         """Check who somebody says to be; whether that is nobody in particular."""
-        expected = self._settings.phones.users.get(user)
         if expected is None:
             if self._settings.registered.matches(user):
                 return False

@@ -125,6 +125,7 @@ class B2buaService:
             random,
             emit=self._tell,
             lend=self.core.lend,
+            proved=self.core.proved,
             gathered=self._gathered,
             counters=self.core.media_counters,
             wall=_time_of_day,

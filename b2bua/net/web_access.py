@@ -90,6 +90,21 @@ class Access:
         allowed = bool(origin) and self._origins.allows(origin)
         return Judgement.ECHOED if allowed else Judgement.REFUSED
 
+    def believes_cookie(self, request: Request, client: Client) -> bool:
+        """
+        Whether a cookie alone says whose request it is.
+
+        Without a list pages of every site may ask, and a browser sends the cookie with what they
+        ask. Where the URL may name the session a page that means its own says so there.
+        """
+        if self._has_list or not self._settings.sid_from_url:
+            return True
+        fetched = request.getHeader("sec-fetch-site")
+        if fetched is not None:
+            return fetched != "cross-site"
+        origin = origin_of(request)
+        return not origin or origin.lower() == _own_origin(request, client)
+
 
 def origin_of(request: Request) -> str:
     """The origin of the page that asks, or ""."""
@@ -101,12 +116,27 @@ def origin_of(request: Request) -> str:
 def is_same_origin(request: Request, client: Client, origin: str) -> bool:
     """
     Whether a page of this very host asks. Pages cannot set any of these header fields themselves.
+
+    Over plain HTTP a name proves nothing: whoever owns it can have it lead here after his page
+    has come from elsewhere.
     """
     fetched = request.getHeader("sec-fetch-site")
     if fetched is not None:
         return fetched == "same-origin"
-    own = f"{'https' if client.is_secure else 'http'}://{request.getHeader('host') or ''}"
-    return bool(origin) and origin.lower() == own.lower()
+    if not origin or origin.lower() != _own_origin(request, client):
+        return False
+    return client.is_secure or _is_here(request.getHeader("host") or "")
+
+
+def _own_origin(request: Request, client: Client) -> str:
+    """The origin of pages of the host that is asked, as it was named."""
+    scheme = "https" if client.is_secure else "http"
+    return f"{scheme}://{request.getHeader('host') or ''}".lower()
+
+
+def _is_here(host: str) -> bool:
+    """Whether what a Host header has can lead to one place only: an address, or localhost."""
+    return _address(host) is not None or host.lower().partition(":")[0] == "localhost"
 
 
 def set_cors(request: Request, judgement: Judgement) -> None:

@@ -94,9 +94,12 @@ class Leaf(Resource):
         if self.web.settings.sid_from_url:
             query = read_query(request.uri)
             sids = [query[key] for key in (name, "sid") if key in query]
-        cookie = request.getCookie(_COOKIE.encode())
-        sid = sids[0] if sids else "" if cookie is None else cookie.decode("latin-1")
-        return self.web.gateway.sessions.find(sid)
+        if not sids:
+            access = self.web.access
+            cookie = request.getCookie(_COOKIE.encode())
+            if cookie is not None and access.believes_cookie(request, access.client(request)):
+                sids.append(cookie.decode("latin-1"))
+        return self.web.gateway.sessions.find(sids[0]) if sids else None
 
 
 class Ping(Leaf):

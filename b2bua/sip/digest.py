@@ -140,6 +140,11 @@ class DigestClient:
         self._token = token
         self._spaces: dict[_SpaceKey, _Space] = {}
 
+    @property
+    def has_challenge(self) -> bool:
+        """Whether it has been asked for credentials that it has."""
+        return bool(self._spaces)
+
     def authorize(self, request: Request, hop: Hop) -> None:
         """
         Put credentials on a request that is about to go over this hop, as far as is known.

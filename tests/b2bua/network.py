@@ -130,6 +130,7 @@ class Peer:
         self.requests: list[Request] = []
         self.responses: list[Response] = []
         self.behave: Callable[[Request], int] = lambda request: 200
+        self.challenge = 'Digest realm="net", nonce="n", algorithm=MD5'
         token = counted(name)
         self.table = TransactionTable(lambda hop: f"{host}:5060", token)
         self.agent = UserAgent(
@@ -236,7 +237,8 @@ class Peer:
         status = self.behave(request)
         contact = request.get("Contact")
         bound = [("Contact", f"{contact};expires=140")] if contact and status == 200 else []
-        response = output.transaction.response(status, None, bound)
+        asked = [("WWW-Authenticate", self.challenge)] if status == 401 else []
+        response = output.transaction.response(status, None, bound + asked)
         self.agent.respond(output.transaction, response, self.network.now)
 
 

@@ -69,6 +69,14 @@ class OriginTests(SynchronousTestCase):
             self.assertFalse(origins.allows(text), text)
         self.assertTrue(origins.allows("https://anything.example"))
 
+    def test_odd_hosts(self) -> None:
+        """A host has letters, digits, dots and dashes; what else a page could say is nobody's."""
+        origins = Origins(["https://*.foo.com:*", "*foo.com:*", "*"])
+        for sign in "\\%;'\"<{|`^~!$&*(+=\t \n,@/?#":
+            self.assertFalse(origins.allows(f"https://evil.example{sign}.foo.com"), sign)
+        for host in (".foo.com", "..foo.com", "a..foo.com", "", "[::1].foo.com"):
+            self.assertFalse(origins.allows(f"https://{host}"), host)
+
     def test_no_list(self) -> None:
         """An empty list allows everybody."""
         self.assertTrue(Origins([]).allows("null"))

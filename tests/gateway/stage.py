@@ -115,6 +115,7 @@ class Stage(Network):
             ),
             emit=self.events.append,
             lend=self.core.lend,
+            proved=self.core.proved,
             gathered=self._gathered,
             counters=self.core.media_counters,
             wall=lambda: 1_700_000_000.5,

@@ -76,14 +76,24 @@ class CorsTests(HttpCase):
     def test_same_origin(self) -> None:
         """Pages of this very host pass; what another site's page says of itself does not."""
         self.build("https://*.foo.com")
+        for host in ("192.0.2.1:8086", "[2001:db8::1]:8086", "localhost:8086"):
+            answer = self.ask("/sign_in?1001", Origin=f"http://{host}", Host=host)
+            self.assertEqual(200, answer.code, host)
         own = "http://gateway.example.com:8086"
-        self.assertEqual(200, self.ask("/sign_in?1001", Origin=own).code)
         self.assertEqual(200, self.ask("/sign_in?1001", Sec_Fetch_Site="same-origin").code)
         for site in ("cross-site", "same-site", "none"):
             headers = {"Sec_Fetch_Site": site, "Origin": own}
             self.assertEqual(403, self.ask("/sign_in?1001", **headers).code)
         https = "https://gateway.example.com:8086"
         self.assertEqual(403, self.ask("/sign_in?1001", Origin=https).code)
+
+    def test_name_of_a_stranger(self) -> None:
+        """A name that was made to lead here is not ours; over HTTPS its certificate says so."""
+        self.build("https://*.foo.com", proxies=(ip_network(f"{BROWSER_HOST}/32"),))
+        name = "gateway.example.com:8086"
+        self.assertEqual(403, self.ask("/sign_in?1001", Origin=f"http://{name}").code)
+        secure = {"Origin": f"https://{name}", "X_Forwarded_Proto": "https"}
+        self.assertEqual(200, self.ask("/sign_in?1001", **secure).code)
 
     def test_ping(self) -> None:
         """Ping is for everybody."""
@@ -200,6 +210,24 @@ class CookieTests(HttpCase):
         self.build()
         sid, _ = self.sign_in()
         answer = self.ask("/message?to=2002", body="BYE", Cookie=f"a=b; sid={sid}")
+        self.assertEqual(200, answer.code)
+
+    def test_cookie_of_another_site(self) -> None:
+        """Without a list a page of another site has to know the session, not only its cookie."""
+        self.build()
+        sid, _ = self.sign_in()
+        for told in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Origin": "https://evil.example", "Sec_Fetch_Site": "cross-site"},
+            {"Sec_Fetch_Site": "cross-site"},
+        ):
+            answer = self.ask("/message?to=2002", body="BYE", Cookie=f"sid={sid}", **told)
+            self.assertEqual(404, answer.code, told)
+            answer = self.ask(f"/message?from={sid}&to=2002", body="BYE", **told)
+            self.assertEqual(200, answer.code, told)
+        own = {"Origin": "http://gateway.example.com:8086"}
+        answer = self.ask("/message?to=2002", body="BYE", Cookie=f"sid={sid}", **own)
         self.assertEqual(200, answer.code)
 
     def test_url_first(self) -> None:

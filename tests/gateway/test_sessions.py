@@ -73,6 +73,26 @@ class SignInTests(SynchronousTestCase):
         page.ask("GET", f"/sign_out?id={page.sid}")
         self.assertIsNone(self.login("1002"))
 
+    def test_password_that_was_taken(self) -> None:
+        """Once the SIP Server has asked for a password and taken it, others need the same."""
+        page = self.build()
+        self.stage.a.behave = lambda request: 200 if request.get("Authorization") else 401
+        self.assertEqual(200, page.sign_in("1002", "upstream").code)
+        self.stage.settle()
+        self.assertTrue(self.stage.core.servers.has_proved("1002"))
+        thief = BrowserPage(self.stage, "203.0.113.78")
+        for password in (None, "undefined", "guess"):
+            self.assertEqual(403, thief.sign_in("1002", password).code, password)
+        self.assertEqual(Login("1002", "upstream"), self.login("1002"))
+        self.assertEqual(200, thief.sign_in("1002", "upstream").code)
+        self.assertEqual(["password"] * 3, self.reasons())
+
+    def test_password_that_nobody_asked_for(self) -> None:
+        """Where the SIP Server asks for none, a DN that gives one keeps no other page out."""
+        page = self.build()
+        self.assertEqual(200, page.sign_in("1002", "anything").code)
+        self.assertEqual(200, BrowserPage(self.stage, "203.0.113.78").sign_in("1002").code)
+
     def login(self, dn: str) -> Login | None:
         """What the SIP Server would be answered."""
         core = self.stage.core

@@ -139,6 +139,10 @@ class GatewayCountTests(SynchronousTestCase):
         self.assertEqual(0, self.values(metrics)["sgw_gateway_sessions"])
 
 
+SID = "0123456789abcdef" * 2
+"""Of a session; a page that calls itself has it as its peer."""
+
+
 class RoapFaultTests(SynchronousTestCase):
     """Messages that could not be read."""
 
@@ -158,7 +162,8 @@ class RoapFaultTests(SynchronousTestCase):
         for _ in range(15):
             channel = site.buildProtocol(None)
             channel.makeConnection(StringTransport())
-            head = b"POST /message?from=0123456789abcdef HTTP/1.1\r\nHost: a\r\nContent-Length: 6"
+            query = f"from={SID}&to={SID}".encode()
+            head = b"POST /message?%b HTTP/1.1\r\nHost: a\r\nContent-Length: 6" % query
             channel.dataReceived(head + b"\r\n\r\nsecret")
         self.assertEqual(10, len(log.lines))
         self.assertTrue(log.lines[0].startswith("Std 20013 A message could not be read client="))
@@ -204,7 +209,9 @@ class HttpTraceTests(SynchronousTestCase):
         lines = self.ask("POST /sign_in", "1001:hunter2")
         lines += self.ask("GET /wait?id=0123456789abcdef")
         lines += self.ask("POST /message?from=0123456789abcdef&to=1", OFFER)
-        self.assertEqual(3, len(lines))
+        lines += self.ask(f"POST /message?from={SID}&to={SID}", OFFER)
+        lines += self.ask(f"POST /message?from={SID}&to=%30{SID[1:]}", OFFER)
+        self.assertEqual(5, len(lines))
         for line in lines:
             for secret in ("hunter2", "0123456789abcdef", "ice-pwd"):
                 self.assertNotIn(secret, line)
