@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final
 
-from b2bua.agreed_media import KINDS, Common, Crossing, Formats, liveliness
+from b2bua.agreed_media import KINDS, Common, Crossing, Formats, goes_over, liveliness
 from b2bua.leg_media import LegMedia, Slots
 from b2bua.media_plane import StreamCounters, StreamTerms, TransportEvent, WebMediaPlane
 from b2bua.sdp.attributes import Crypto, Setup
@@ -409,6 +409,14 @@ class WebLegMedia(LegMedia):
         return accept(ours.cryptos, peer.cryptos) is not None
 
     # What the ends do.
+
+    def follows(self, other: LegMedia) -> bool:
+        """Whether what was agreed here fits what was agreed on the other leg, medium by medium."""
+        here, there = self._compared(), other._compared()
+        if here is None or there is None:
+            return True
+        is_held = self.session.hold != Hold()
+        return goes_over(here.agreed, there.agreed, is_held=is_held)
 
     def apply(self, other: LegMedia) -> None:
         """Let the transports and ends do what was agreed; see ``LegMedia.apply``."""
