@@ -126,13 +126,22 @@ class WebLegMedia(LegMedia):
 
     def _check_transport(self, description: SessionDescription, slot: int) -> None:
         """Raise SdpError where media of a peer's slot cannot be encrypted, or have no ICE."""
-        bundle = self._bundle(description)
-        peer = peer_transport(description, bundle if slot in bundle else (slot,))
+        peer = self._peer_of(description, (slot,))
         by_keys = self._dtls.accepts_sdes or self._dtls.offers_sdes or not self._dtls.enabled
         if not self._is_dtls(peer) and not (by_keys and choose(peer.cryptos)):
             raise SdpError("encryption")
         if peer.ice is None:
             raise SdpError("ice")
+
+    def _peer_of(self, description: SessionDescription, group: tuple[int, ...]) -> PeerTransport:
+        """
+        Read the transport of slots of a peer that share one.
+
+        All of its bundle may say what it is: those too that we have no use for.
+        """
+        bundle = self._bundle(description)
+        rest = bundle if group[0] in bundle else ()
+        return peer_transport(description, tuple(dict.fromkeys((*group, *rest))))
 
     def _is_dtls(self, peer: PeerTransport) -> bool:
         return self._dtls.enabled and bool(peer.fingerprints)
@@ -206,7 +215,7 @@ class WebLegMedia(LegMedia):
         found: dict[Transport, _Keying] = {}
         for place in places.values():
             if place.transport not in found:
-                peer = peer_transport(offer, place.group)
+                peer = self._peer_of(offer, place.group)
                 found[place.transport] = (
                     _Keying(setup=place.transport.setup_for(peer))
                     if self._is_dtls(peer)
@@ -397,7 +406,7 @@ class WebLegMedia(LegMedia):
             self._check_transport(answer, slot)
             if slot not in bundle and not self._transports.has(slot):
                 raise SdpError("mismatch", "bundle")
-            peer = peer_transport(answer, bundle if slot in bundle else (slot,))
+            peer = self._peer_of(answer, (slot,))
             if offer is not None and not self._are_keyed(offer.media[slot], peer):
                 raise SdpError("encryption")
         return answer
@@ -438,7 +447,7 @@ class WebLegMedia(LegMedia):
                 mid = local.media[slot].mid or ""
                 self.ends[kinds[slot]] = self._transports.place(kinds[slot], mid, place.transport)
         for transport, group in {each.transport: each.group for each in places.values()}.items():
-            peer = peer_transport(remote, group)
+            peer = self._peer_of(remote, group)
             ours = local.media[group[0]]
             begins = does_peer_begin(ours.setup, peer.setup)
             is_dtls = self._is_dtls(peer) and bool(ours.fingerprints)
