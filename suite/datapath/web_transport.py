@@ -94,6 +94,8 @@ class WebTransport:
         self._telling: set[IDelayedCall] = set()
         self._base: IceBase | None = None
         """The one of the selected pair."""
+        self.client: Address | None = None
+        """Where the browser is, or was last; None if it has never been reached."""
         self.ice = Ice(
             sockets,
             terms.ice,
@@ -363,7 +365,7 @@ class WebTransport:
             self.route.source = self.route.target = self._base = None
         else:
             self._base, target = selected
-            self.route.source = self.route.target = target
+            self.route.source = self.route.target = self.client = target
         if selected is not None and self._state in (_State.NEW, _State.LOST):
             self._become(_State.CONNECTED, TransportEvent.CONNECTED)
         elif selected is None and self._state is _State.CONNECTED:
