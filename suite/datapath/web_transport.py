@@ -360,12 +360,16 @@ class WebTransport:
 
     def _settle(self) -> None:
         """Let media flow where they may, and tell when that is news."""
-        selected = None if self._srtp is None else self.ice.selected
+        selected = self.ice.selected
+        if selected is not None:
+            self.client = selected[1]
+        if self._srtp is None:
+            selected = None
         if self._state is _State.FAILED or selected is None:
             self.route.source = self.route.target = self._base = None
         else:
             self._base, target = selected
-            self.route.source = self.route.target = self.client = target
+            self.route.source = self.route.target = target
         if selected is not None and self._state in (_State.NEW, _State.LOST):
             self._become(_State.CONNECTED, TransportEvent.CONNECTED)
         elif selected is None and self._state is _State.CONNECTED:

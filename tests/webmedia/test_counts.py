@@ -72,6 +72,7 @@ class FailedTests(WebPlaneTestCase):
             [(event, trouble)] = heard
             self.assertIs(TransportEvent.FAILED, event)
             self.assertIn("ICE", trouble)
+            self.assertIsNone(self.plane._transports[transport].client)
 
         self.run_loop(scenario())
 
