@@ -188,6 +188,14 @@ class Candidate:
             tuple(pair for pair in pairs if pair[0] not in ("raddr", "rport")),
         )
 
+    @classmethod
+    def read(cls, value: str) -> Candidate | None:
+        """Read a peer's; None where it makes no sense: one that is of no use ends no call."""
+        try:
+            return cls.parse(value)
+        except SdpError:
+            return None
+
     def __str__(self) -> str:
         text = f"{self.foundation} {self.component} {self.transport} {self.priority}"
         text += f" {self.host} {self.port} typ {self.type}"

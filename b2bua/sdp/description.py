@@ -169,8 +169,8 @@ class MediaDescription(Section):
 
     @alike
     def candidates(self) -> tuple[Candidate, ...]:
-        """Every ``a=candidate``."""
-        return tuple(map(Candidate.parse, self.attributes("candidate")))
+        """Every ``a=candidate`` that can be read; ICE does without the others (RFC 8839, 5.1)."""
+        return tuple(filter(None, map(Candidate.read, self.attributes("candidate"))))
 
     @alike
     def cryptos(self) -> tuple[Crypto, ...]:
@@ -448,7 +448,6 @@ def _check_whole(description: SessionDescription) -> None:
     count = sum(len(medium.attributes("candidate")) for medium in description.media)
     if count > MAX_CANDIDATES:
         raise SdpError("count", "candidates")
-    _read_all([medium.candidates for medium in description.media])
     mids = [medium.mid for medium in description.media if medium.mid is not None]
     if len(set(mids)) < len(mids):
         raise SdpError("duplicate", "mid")

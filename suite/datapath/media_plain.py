@@ -55,9 +55,9 @@ class PlainEnd(MediaEnd):
             self._keys = terms.keys
             self._srtp = None if terms.keys is None else SrtpSession(terms.keys, self._srtp)
         super().apply(terms)
-        own = self.sock.getsockname()[0]
-        self.latch.aim(usable(terms.remote, own))
-        self.control.latch.aim(usable(terms.remote_rtcp, own))
+        own, now = self.sock.getsockname()[0], self._around.seconds()
+        self.latch.aim(usable(terms.remote, own), now)
+        self.control.latch.aim(usable(terms.remote_rtcp, own), now)
         self.mux = terms.rtcp_mux
 
     def receive(self) -> int:
@@ -77,18 +77,21 @@ class PlainEnd(MediaEnd):
                 self.drop("flood")
                 continue
             if self.mux and size >= SHORTEST and is_rtcp(buffer[1]):
-                self.receive_control(bytes(around.view[:size]), latch.hears(source), now)
+                self.receive_control(bytes(around.view[:size]), latch.hears(source, now), now)
                 spent += CONTROL_COST - 1
                 continue
             if srtp is not None:
-                size = self._unprotected(srtp, size, source)
+                if source != latch.source and not latch.hears(source, now):
+                    self.drop("source")
+                    continue
+                size = self._unprotected(srtp, size)
                 if not size:
                     continue
             plain = buffer[0] == VERSION_2 and size >= HEADER_SIZE
             start = HEADER_SIZE if plain else payload_start(buffer, size)
             if start < 0:
                 self.drop("malformed")
-            elif source != latch.source and not latch.lock(source):
+            elif source != latch.source and not latch.lock(source, now):
                 self.drop("source")
             else:
                 self.received(start, size, now)
@@ -138,11 +141,8 @@ class PlainEnd(MediaEnd):
             return False
         return True
 
-    def _unprotected(self, srtp: SrtpSession, size: int, source: Source) -> int:
+    def _unprotected(self, srtp: SrtpSession, size: int) -> int:
         """Per packet of SRTP: decrypt what is in the buffer; return its size, or 0."""
-        if not self.latch.hears(source):
-            self.drop("source")
-            return 0
         plain = srtp.unprotect(bytes(self._around.view[:size]))
         if plain is None:
             self.drop("srtp")
@@ -194,8 +194,9 @@ class ControlSocket:
         return spent
 
     def _take(self, data: bytes, source: Source) -> None:
-        if self._end.receive_control(data, self.latch.hears(source), self._around.seconds()):
-            self.latch.lock(source)
+        now = self._around.seconds()
+        if self._end.receive_control(data, self.latch.hears(source, now), now):
+            self.latch.lock(source, now)
 
     def report_errors(self) -> None:
         """Nobody asks for errors; reading the state clears it."""

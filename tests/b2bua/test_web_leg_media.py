@@ -132,6 +132,12 @@ class AnswerTests(WebLegCase):
         self.assertTrue(remote.candidates)
         self.assertTrue(all(each.split(" ")[1] == "1" for each in remote.candidates))
 
+    def test_strange_candidates(self) -> None:
+        """Candidates that make no sense end no call; the plane passes them over."""
+        strange = b"a=candidate:1 1 udp 1 ::1 70000 typ host\r\na=candidate:1 1 udp\r\n"
+        self.browser_calls(said("firefox", "audio") + strange)
+        self.assertGreater(len(self.plane.only.remote.candidates), 2)
+
     def test_no_keys(self) -> None:
         """A description without a fingerprint is refused."""
         lines = said("chromium", "audio").splitlines(keepends=True)

@@ -299,6 +299,9 @@ def _strange_candidates() -> list[dict[str, Any]]:
     texts = ["", "candidate:", "a=candidate:x", "candidate:1 1 udp 1 no.such.host.local 9 typ host"]
     texts += ["candidate:1 1 udp 1 0.0.0.0 0 typ host", "candidate:" + "1 " * 500, "nonsense", "🎺"]
     texts += ["candidate:1 1 udp 1 127.0.0.1 5066 typ host\r\nm=audio 9 X 0"]
+    texts += ["candidate:1 1 udp 1 ::1 70000 typ host", "candidate:1 1 udp 1 255.255.255.255 9"]
+    texts += ["candidate:1 1 udp -1 224.0.0.1 9 typ host"]
+    texts += ["candidate:1 9 sctp 1 127.0.0.1 9 typ prflx raddr"]
     return [{"sdpMLineIndex": 0, "sdpMid": "audio", "candidate": text} for text in texts]
 
 

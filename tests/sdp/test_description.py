@@ -139,12 +139,24 @@ class ReadingTests(SynchronousTestCase):
             ("value", 400, "a=fingerprint:sha-256 00:11"),
             ("value", 400, "a=setup:maybe"),
             ("value", 400, "a=ice-ufrag:abcd"),
-            ("value", 400, "a=candidate:1 1 udp 1 192.0.2.1 9 typ"),
-            ("range", 488, "a=candidate:1 1 udp 1 192.0.2.1 99999 typ host"),
             ("value", 400, "a=crypto:1 AES_CM_128_HMAC_SHA1_80 clear:abc"),
             ("range", 488, "a=extmap:0 urn:x"),
         ):
             self.refused(reason, status, *_HEAD, audio, line)
+
+    def test_candidates_of_no_use(self) -> None:
+        """One that makes no sense is passed over, wherever it stands, and the others are read."""
+        good = "1 1 udp 1 192.0.2.1 9 typ host"
+        bad = (
+            *("", "1", "1 1 udp", "1 1 udp 1 192.0.2.1 9", "1 1 udp 1 192.0.2.1 9 typ"),
+            *("1 1 udp 1 ::1 70000 typ host", "1 1 udp -1 224.0.0.1 9 typ host"),
+            *("1 1 udp 1 255.255.255.255 9", "1 9 sctp 1 127.0.0.1 9 typ prflx raddr"),
+            *("1 999 udp 1 192.0.2.1 9 typ host", "1 1 udp 4294967296 192.0.2.1 9 typ host"),
+            *("1  1 udp 1 192.0.2.1 9 typ host", "\u0661 1 udp 1 192.0.2.1 9 typ host"),
+        )
+        lines = [f"a=candidate:{value}" for value in (*bad, good, *bad)]
+        audio = parse(sdp(*_HEAD, "m=audio 6000 RTP/AVP 0", "a=candidate", *lines)).media[0]
+        self.assertEqual([good], list(map(str, audio.candidates)))
 
     def test_two_meanings(self) -> None:
         """One payload type, mid, tag or direction cannot stand for two things."""
