@@ -138,7 +138,9 @@ class SignInPage(Leaf):
             web.pump()
             return sentence(request, 503, "Not signed in: not registered.")
         request.responseHeaders.addRawHeader(b"set-cookie", _cookie(session.sid, client))
-        return content(request, 200, f"{_COOKIE}={session.sid}")
+        # The old client reads the first line only.
+        rings = "no" if session.is_anonymous else "yes"
+        return content(request, 200, f"{_COOKIE}={session.sid}\nrings={rings}\n")
 
 
 class WaitPage(Leaf):

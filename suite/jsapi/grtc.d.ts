@@ -105,6 +105,8 @@ export class Client extends Emitter<ClientEvents> {
   readonly options: Required<Omit<ClientOptions, "iceServers">> & Pick<ClientOptions, "iceServers">;
   readonly state: ClientState;
   readonly sessionId: string | null;
+  /** Whether others can call this user: false for somebody anonymous. */
+  readonly canBeCalled: boolean;
   readonly call: Call | null;
   localStream: MediaStream | null;
   /** What a call is answered with that the SIP Server answers in our place. */

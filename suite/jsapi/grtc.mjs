@@ -447,6 +447,8 @@ class HttpSession extends Emitter {
     this.#options = options;
     /** The session's id; null when signed out. */
     this.id = null;
+    /** Whether calls for this user can ring here; only a gateway that says no is believed. */
+    this.rings = true;
   }
 
   /** Sign in as `user`, with a password or without, and begin to poll. Gives the session's id. */
@@ -458,12 +460,13 @@ class HttpSession extends Emitter {
     if (response.status !== 200) {
       throw refusal("The gateway refused the sign-in", response);
     }
-    const [line] = (await response.text()).split(/\r?\n/);
+    const [line, ...more] = (await response.text()).split(/\r?\n/);
     const id = line.slice(line.indexOf("=") + 1).trim();
     if (!line.includes("=") || id === "") {
       throw new GrtcError(CONNECTION_ERROR, "The answer to the sign-in is not a gateway's: it names no session.");
     }
     this.id = id;
+    this.rings = !more.includes("rings=no");
     this.#poll(this.#leaving.signal);
     return id;
   }
@@ -1560,6 +1563,11 @@ class Client extends Emitter {
   /** The session's id at the gateway; null when signed out. */
   get sessionId() {
     return this.#session?.id ?? null;
+  }
+
+  /** Whether others can call this user: false for somebody anonymous. */
+  get canBeCalled() {
+    return this.#session?.rings ?? false;
   }
 
   /** Sign in with a DN and its password, with a DN alone, or as nobody. Gives the session's id. */

@@ -219,7 +219,7 @@ class BrowserPage:
         else:
             answer = self.ask("POST", "/sign_in", f"{user}:{password}")
         if answer.code == 200:
-            self.sid = answer.text.partition("=")[2]
+            self.sid = answer.text.splitlines()[0].partition("=")[2]
         return answer
 
     def poll(self) -> str | None:

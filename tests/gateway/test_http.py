@@ -195,7 +195,7 @@ class CookieTests(HttpCase):
     def sign_in(self, **headers: str) -> tuple[str, str]:
         """Sign in; the session, and the cookie as it is set."""
         answer = self.ask("/sign_in?1001", **headers)
-        return answer.text.partition("=")[2], answer.headers["set-cookie"]
+        return answer.text.splitlines()[0].partition("=")[2], answer.headers["set-cookie"]
 
     def test_attributes(self) -> None:
         """Over HTTPS pages of other sites may send it, over HTTP only those of this one."""

@@ -90,7 +90,7 @@ class ServiceTests(TestCase):
         answer = await self.answered(self.ask("GET", "/sign_in?1001"))
         self.assertEqual(200, answer.code)
         await until(lambda: self.server.got("REGISTER"), "registered with the server")
-        return answer.text.partition("=")[2]
+        return answer.text.splitlines()[0].partition("=")[2]
 
     async def test_call(self) -> None:
         """

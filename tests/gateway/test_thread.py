@@ -20,7 +20,7 @@ class ThreadTests(SynchronousTestCase):
         self.page = BrowserPage(self.stage)
         answer = self.page.sign_in()
         self.assertEqual(answer.code, 200)
-        self.assertRegex(answer.text, "^sid=[0-9a-f]{32}$")
+        self.assertRegex(answer.text, r"^sid=[0-9a-f]{32}\nrings=yes\n$")
 
     def test_sign_in(self) -> None:
         """A DN that signs in is registered with the SIP Server, and no more when it signs out."""

@@ -13,7 +13,8 @@ test("every state of the place at the gateway has words", () => {
   for (const state of ["signed-out", "signing-in", "signed-in", "reconnecting"]) {
     assert.notEqual(newsWords(state, "1001"), state);
   }
-  assert.match(newsWords("signed-in", "1001"), /1001/);
+  assert.match(newsWords("signed-in", "1001"), /1001.*ring here/);
+  assert.match(newsWords("signed-in", "nobody", false), /nobody can call you/);
 });
 
 test("a refused sign-in says what to do", () => {

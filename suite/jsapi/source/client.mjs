@@ -48,6 +48,11 @@ export class Client extends Emitter {
     return this.#session?.id ?? null;
   }
 
+  /** Whether others can call this user: false for somebody anonymous. */
+  get canBeCalled() {
+    return this.#session?.rings ?? false;
+  }
+
   /** Sign in with a DN and its password, with a DN alone, or as nobody. Gives the session's id. */
   async signIn(user = anonymous(), password = undefined) {
     await this.signOut();

@@ -85,7 +85,7 @@ async function signIn(user, password) {
 
 function showState(state) {
   const inside = state === "signed-in" || state === "reconnecting";
-  news(newsWords(state, name));
+  news(newsWords(state, name, client.canBeCalled));
   document.body.classList.toggle("signed-in", inside);
   const hadFocus = byId("sign-in").contains(document.activeElement);
   show(byId("sign-in-form"), !inside);
@@ -306,7 +306,7 @@ function ended(call, detail) {
   }
   const hadFocus = byId("call").contains(document.activeElement) || byId("ringing").contains(document.activeElement);
   queueMicrotask(() => {
-    news(calm || client.state !== "signed-in" ? `${words} ${newsWords(client.state, name)}` : newsWords(client.state, name));
+    news(calm || client.state !== "signed-in" ? `${words} ${newsWords(client.state, name, client.canBeCalled)}` : newsWords(client.state, name, client.canBeCalled));
     byId("remote-audio").srcObject = null;
     refresh();
     if (hadFocus) {

@@ -9,11 +9,13 @@ export function clock(seconds) {
 }
 
 /** How the place at the gateway is. */
-export function newsWords(state, name) {
+export function newsWords(state, name, canBeCalled = true) {
   return {
     "signed-out": "Signed out.",
     "signing-in": "Signing in…",
-    "signed-in": `Signed in as ${name}. Calls to you ring here.`,
+    "signed-in": canBeCalled
+      ? `Signed in as ${name}. Calls to you ring here.`
+      : `Signed in as ${name}. You can call; nobody can call you, as this is no number of the gateway's.`,
     reconnecting: "The gateway cannot be reached. Trying again…",
   }[state] ?? state;
 }
