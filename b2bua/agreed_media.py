@@ -82,6 +82,15 @@ def agree(local: SessionDescription, remote: SessionDescription) -> Agreed:
     )
 
 
+def codecs_go_over(here: Agreed, there: Agreed) -> bool:
+    """Whether all that one peer may send in media that both have can go on to the other leg."""
+    return all(
+        each.format.is_companion or find(each.format, there.named[kind])
+        for kind in here.formats.keys() & there.formats.keys()
+        for each in here.formats[kind]
+    )
+
+
 def goes_over(here: Agreed, there: Agreed, *, is_held: bool) -> bool:
     """
     Whether all that one peer may send by ``here`` is something that the other leg can pass on.
@@ -93,12 +102,9 @@ def goes_over(here: Agreed, there: Agreed, *, is_held: bool) -> bool:
         if kind not in there.flows:
             if not is_idle:
                 return False
-        elif (is_idle and not is_held and there.flows[kind] is not Direction.INACTIVE) or not all(
-            each.format.is_companion or find(each.format, there.named[kind])
-            for each in here.formats[kind]
-        ):
+        elif is_idle and not is_held and there.flows[kind] is not Direction.INACTIVE:
             return False
-    return True
+    return codecs_go_over(here, there)
 
 
 def liveliness(flow: Direction) -> tuple[bool, bool]:

@@ -221,8 +221,8 @@ class BridgedLegs:
             self._follow(across, leg, now)
 
     def _follow(self, leg: Leg, across: Leg, now: float) -> None:
-        """Offer anew what a browser could send in vain, now that the other leg is as it is."""
-        if leg.kind == "browser" and leg.is_up and not leg.media.follows(across.media):
+        """Offer anew what a peer could send in vain, now that the other leg is as it is."""
+        if leg.is_up and not leg.media.follows(across.media):
             assert leg.usage is not None
             leg.usage.modify(self._offer_for(leg), now)
 

@@ -22,8 +22,8 @@ from b2bua.agreed_media import (
     Formats,
     Sides,
     agree,
+    codecs_go_over,
     crossing,
-    goes_over,
 )
 from b2bua.media_plane import MediaPlane, StreamCounters, StreamTerms
 from b2bua.sdp.compose import (
@@ -367,12 +367,13 @@ class LegMedia:
         return {} if common is None else common.agreed.named
 
     def follows(self, other: LegMedia) -> bool:
-        """Whether what was agreed here fits what was agreed on the other leg."""
+        """
+        Whether whatever the peer may send can go on to the other leg.
+
+        A medium that the other leg has not any more may stay: it can come back in its slot.
+        """
         here, there = self._compared(), other._compared()
-        if here is None or there is None:
-            return True
-        is_held = self.session.hold != Hold()
-        return goes_over(here.agreed, there.agreed, is_held=is_held)
+        return here is None or there is None or codecs_go_over(here.agreed, there.agreed)
 
     def _sides(self) -> Sides | None:
         session = self.session

@@ -1,5 +1,5 @@
 """
-Which web origins may speak SIP with us: the patterns of ``domain-whitelist``.
+Which web origins may sign in and speak SIP with us: the patterns of ``domain-whitelist``.
 
 A pattern is ``scheme://host:port``. The scheme may be ``*`` or left out, for both; the port may be
 ``*``, and left out it is the scheme's own, or 80. ``*.foo.com`` is every sub-domain of foo.com, and

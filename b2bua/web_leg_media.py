@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final
 
-from b2bua.agreed_media import KINDS, Common, Crossing, Formats, liveliness
+from b2bua.agreed_media import KINDS, Common, Crossing, Formats, goes_over, liveliness
 from b2bua.leg_media import LegMedia, Slots
 from b2bua.media_plane import StreamCounters, StreamTerms, TransportEvent, WebMediaPlane
 from b2bua.sdp.attributes import Crypto, Setup
@@ -126,13 +126,22 @@ class WebLegMedia(LegMedia):
 
     def _check_transport(self, description: SessionDescription, slot: int) -> None:
         """Raise SdpError where media of a peer's slot cannot be encrypted, or have no ICE."""
-        bundle = self._bundle(description)
-        peer = peer_transport(description, bundle if slot in bundle else (slot,))
+        peer = self._peer_of(description, (slot,))
         by_keys = self._dtls.accepts_sdes or self._dtls.offers_sdes or not self._dtls.enabled
         if not self._is_dtls(peer) and not (by_keys and choose(peer.cryptos)):
             raise SdpError("encryption")
         if peer.ice is None:
             raise SdpError("ice")
+
+    def _peer_of(self, description: SessionDescription, group: tuple[int, ...]) -> PeerTransport:
+        """
+        Read the transport of slots of a peer that share one.
+
+        All of its bundle may say what it is: those too that we have no use for.
+        """
+        bundle = self._bundle(description)
+        rest = bundle if group[0] in bundle else ()
+        return peer_transport(description, tuple(dict.fromkeys((*group, *rest))))
 
     def _is_dtls(self, peer: PeerTransport) -> bool:
         return self._dtls.enabled and bool(peer.fingerprints)
@@ -206,7 +215,7 @@ class WebLegMedia(LegMedia):
         found: dict[Transport, _Keying] = {}
         for place in places.values():
             if place.transport not in found:
-                peer = peer_transport(offer, place.group)
+                peer = self._peer_of(offer, place.group)
                 found[place.transport] = (
                     _Keying(setup=place.transport.setup_for(peer))
                     if self._is_dtls(peer)
@@ -397,7 +406,7 @@ class WebLegMedia(LegMedia):
             self._check_transport(answer, slot)
             if slot not in bundle and not self._transports.has(slot):
                 raise SdpError("mismatch", "bundle")
-            peer = peer_transport(answer, bundle if slot in bundle else (slot,))
+            peer = self._peer_of(answer, (slot,))
             if offer is not None and not self._are_keyed(offer.media[slot], peer):
                 raise SdpError("encryption")
         return answer
@@ -409,6 +418,14 @@ class WebLegMedia(LegMedia):
         return accept(ours.cryptos, peer.cryptos) is not None
 
     # What the ends do.
+
+    def follows(self, other: LegMedia) -> bool:
+        """Whether what was agreed here fits what was agreed on the other leg, medium by medium."""
+        here, there = self._compared(), other._compared()
+        if here is None or there is None:
+            return True
+        is_held = self.session.hold != Hold()
+        return goes_over(here.agreed, there.agreed, is_held=is_held)
 
     def apply(self, other: LegMedia) -> None:
         """Let the transports and ends do what was agreed; see ``LegMedia.apply``."""
@@ -430,7 +447,7 @@ class WebLegMedia(LegMedia):
                 mid = local.media[slot].mid or ""
                 self.ends[kinds[slot]] = self._transports.place(kinds[slot], mid, place.transport)
         for transport, group in {each.transport: each.group for each in places.values()}.items():
-            peer = peer_transport(remote, group)
+            peer = self._peer_of(remote, group)
             ours = local.media[group[0]]
             begins = does_peer_begin(ours.setup, peer.setup)
             is_dtls = self._is_dtls(peer) and bool(ours.fingerprints)

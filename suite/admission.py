@@ -36,6 +36,8 @@ class ListenLimits:
     """TLS handshakes begun in one turn of the reactor, about 0.3 ms each."""
     http_strangers: int = 0
     """Connections with HTTP of one source whose clients have not signed in; 0: no limit."""
+    http_clients: int = 5000
+    """Connections with HTTP whose clients have signed in; one source gets half of them."""
     proxies: tuple[Network, ...] = ()
     """Behind these are many sources, which are not told apart here."""
 
@@ -46,6 +48,7 @@ class ListenLimits:
         gateway = None if b2bua is None else b2bua.gateway
         return cls(
             http_strangers=0 if gateway is None else gateway.strangers_per_address,
+            http_clients=descriptors() // 4,
             proxies=() if gateway is None else gateway.proxies,
             handshake_timeout=settings.handshake_timeout,
             max_connections=min(settings.max_connections, descriptors() // 2),
@@ -91,6 +94,7 @@ class Admission:
         self._strangers = FairShare(limits.max_connections)
         self._handshakes = FairShare(limits.max_handshakes)
         self._http: Counter[str] = Counter()
+        self._clients = FairShare(limits.http_clients)
         self.accepted = 0
         self.identified: Counter[str] = Counter()
         """Streams by what they carry."""
@@ -121,7 +125,9 @@ class Admission:
     def admits_http(self, host: str) -> bool:
         """Whether one more connection from ``host`` may ask for pages before it has signed in."""
         most = self.limits.http_strangers
-        if not most or self._http[_source(host)] < most:
+        # Who has signed in once may have done so to open thousands of them.
+        has_room = self._clients.has_room_for(host)
+        if has_room and (not most or self._http.get(_source(host), 0) < most):
             return True
         address = ip_address(host)
         return any(address in network for network in self.limits.proxies)
@@ -132,6 +138,10 @@ class Admission:
         self._http[source] += by
         if not self._http[source]:
             del self._http[source]
+
+    def count_client(self, host: str, by: int) -> None:
+        """The client of such a connection has signed in (1), or it is gone (-1)."""
+        self._clients.change(host, by)
 
     def count_stranger(self, host: str, by: int) -> None:
         """A stranger from ``host`` has come (1), or is gone or none any more (-1)."""

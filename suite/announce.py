@@ -44,7 +44,10 @@ def announcement(
         lines += _remedies(failed)
     urls = pages(addresses, host)
     if urls:
-        lines += ["", f"To see whether it works, open {' or '.join(urls)}"]
+        # Without a relay the first page has nothing to try, and the phone's is what shows that.
+        is_check = settings.turn is not None or not has_phone
+        what = "To see whether it works, open" if is_check else "The pages:"
+        lines += ["", f"{what} {' or '.join(urls)}"]
         if _is_own_certificate(settings):
             lines += [f"For TLS let your browser trust this install once: {_TRUST}"]
     if urls and has_phone:

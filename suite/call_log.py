@@ -7,7 +7,7 @@ A call has one id in every record, for both of its legs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 from b2bua import call_events as events
 from b2bua.media_plane import TransportEvent
@@ -18,25 +18,40 @@ from suite.settings import LogLevel
 from turn.five_tuple import joined
 
 
+class Transport(Protocol):
+    """What is told of a browser's transport."""
+
+    @property
+    def port(self) -> int:
+        """Ours."""
+
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """The browser's address, if it has ever been reached."""
+
+    @property
+    def trouble(self) -> str:
+        """What keeps media from flowing."""
+
+
 class TransportLog:
     """Hears from the media plane what becomes of browsers' transports."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    def __call__(self, event: TransportEvent, transport: int, trouble: str) -> None:
+    def __call__(self, event: TransportEvent, number: int, transport: Transport) -> None:
         """Write it; what keeps media from flowing has the guide's id for ICE."""
+        told: dict[str, Value] = {
+            "transport": number,
+            "port": transport.port,
+            "client": Word(joined(transport.client) if transport.client else "none"),
+        }
         if event is TransportEvent.CONNECTED:
-            self._log.write(
-                LogLevel.TRACE, LogEvent.TRANSPORT, "transport-connected", transport=transport
-            )
+            self._log.write(LogLevel.TRACE, LogEvent.TRANSPORT, "transport-connected", **told)
             return
-        self._log.standard(
-            LogEvent.ICE,
-            f"transport-{event.value}",
-            transport=transport,
-            reason=trouble,
-        )
+        told["reason"] = transport.trouble
+        self._log.standard(LogEvent.ICE, f"transport-{event.value}", **told)
 
 
 WRONG_PASSWORD = "password"

@@ -31,9 +31,9 @@ class Options(usage.Options):
         ["check-config", None, "Say what is wrong with the configuration, and start nothing"],
     ]
     longdesc = (
-        "A TURN relay and its pages in one process. --config names the suite's own file, "
-        "--turn-config a turnserver.conf; both may be given. Each -o changes one option of [turn] "
-        "or, as section.option, of another section."
+        "The gateway for browsers, the SIP B2BUA, the TURN relay and their pages in one process. "
+        "--config names the suite's own file, --turn-config a turnserver.conf; both may be given. "
+        "Each -o changes one option of [turn] or, as section.option, of another section."
     )
 
     def __init__(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from b2bua.origins import Origins
 from b2bua.settings import B2buaSettings
 from suite.chosen import Chosen
 from suite.config_listen import SUITE, web_hosts
@@ -18,6 +19,9 @@ from suite.diagnostics import Level
 from suite.machine import Machine
 from suite.option_kinds import BOOLEAN, LISTEN_HOST, LOCALHOST, PORT, PORT_OR_OFF, PORTS
 from suite.settings import TcpListen, TlsSettings
+
+_ANYBODY = "https://a.invalid"
+"""A page that no operator has (RFC 2606)."""
 
 
 def gateway_listeners(chosen: Chosen, machine: Machine, *, lab: bool) -> tuple[TcpListen, ...]:
@@ -88,8 +92,9 @@ def check_exposed_gateway(chosen: Chosen, settings: B2buaSettings, hosts: Iterab
     gateway, phones = settings.gateway, settings.phones
     if gateway is None or not is_beyond(hosts):
         return
-    if not settings.allowed_origins:
-        problem = "unset, so pages of every web site may let their visitors sign in"
+    if Origins(settings.allowed_origins).allows(_ANYBODY):
+        given = "everybody is on it" if settings.allowed_origins else "unset"
+        problem = f"{given}, so pages of every web site may let their visitors sign in"
         accepted = "your sites (example: domain-whitelist = https://*.example.com:443)"
         chosen.complain(Level.WARNING, RSMP, "domain-whitelist", problem, accepted)
     if gateway.allow_anonymous and gateway.anonymous_destinations is None:

@@ -56,7 +56,8 @@ class SoughtPeers:
     answering side is found by everybody. Of this machine only the relay's ports are sought.
     """
 
-    peers: PeerSettings = field(default_factory=PeerSettings)
+    peers: PeerSettings = field(default_factory=PeerSettings, compare=False)
+    """Those of the start: what a reload changes of them holds here from the next one on."""
     machine: tuple[str, ...] = ()
     """Its addresses."""
     external: Mapping[str, str] = field(default_factory=dict)

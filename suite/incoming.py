@@ -98,6 +98,7 @@ class IncomingStream(Protocol):
         self._is_stranger = False
         self._in_handshake = False
         self._is_http_stranger = False
+        self._is_http_client = False
         self._is_over = False
 
     def connectionMade(self) -> None:
@@ -131,6 +132,7 @@ class IncomingStream(Protocol):
         self._count_stranger(False)
         self._count_handshake(False)
         self._count_http(False)
+        self._count_client(False)
         self.receive = _ignore
         lost, self.lost = self.lost, _nothing_to_lose
         lost(reason)
@@ -373,6 +375,12 @@ class IncomingStream(Protocol):
     def _signed_in(self) -> None:
         self._count_stranger(False)
         self._count_http(False)
+        self._count_client(not self._is_over)
+
+    def _count_client(self, is_client: bool) -> None:
+        if is_client is not self._is_http_client:
+            self._is_http_client = is_client
+            self._admission.count_client(self.client[0], 1 if is_client else -1)
 
     def _count_http(self, is_stranger: bool) -> None:
         if is_stranger is not self._is_http_stranger:

@@ -23,6 +23,8 @@ from suite.logs import Log
 from suite.settings import LogLevel
 
 _FRAMES = 12
+# What Twisted says in a class of ours that is one of its own, has our name.
+_OF_TWISTED = ("twisted.", "log_legacy", "suite.web.site.PageChannel")
 
 
 @implementer(ILogObserver)
@@ -120,7 +122,8 @@ def _one_line(error: object, places: Sequence[str]) -> str:
 def _level(level: object, namespace: str) -> LogLevel:
     if level in (TwistedLevel.warn, TwistedLevel.error, TwistedLevel.critical):
         return LogLevel.STANDARD
-    if level is TwistedLevel.debug or namespace.startswith(("twisted.", "log_legacy")):
+    if level is TwistedLevel.debug or namespace.startswith(_OF_TWISTED):
         # Twisted tells at info that a factory starts and that a port is open; we tell it better.
+        # That a browser's connection was quiet for a while is no news at all.
         return LogLevel.DEBUG
     return LogLevel.TRACE

@@ -24,6 +24,11 @@ from b2bua.settings import B2buaSettings, GatewaySettings
 from b2bua.sip.timers import Deadlines
 from b2bua.source_budget import SourceBudget, source_of
 
+UNPROVED: Final = 20
+"""
+Passwords for one user from one source that the SIP Server is to judge, in ``WINDOW``: pages that
+are loaded anew have as many, and who guesses has no more.
+"""
 _NO_PASSWORD: Final = frozenset({"", "undefined", "null"})
 """What old clients send where a page gave none."""
 
@@ -51,6 +56,7 @@ class Sessions:
         key = octets(32)
         self._trouble = SourceBudget(TROUBLE, WINDOW, key)
         self._guesses = SourceBudget(GUESSES, WINDOW, key)
+        self._unproved = SourceBudget(UNPROVED, WINDOW, key)
         self._calls = SourceBudget(gateway.anonymous_calls_per_minute, 60.0, key)
 
     def __len__(self) -> int:
@@ -119,6 +125,7 @@ class Sessions:
         """Check who somebody says to be; whether that is nobody in particular."""
         if expected is None:
             if self._settings.registered.matches(user):
+                self._count_unproved(user, password, source, now)
                 return False
             if not self._gateway.allow_anonymous:
                 raise SignInRefusal("anonymous")
@@ -131,6 +138,15 @@ class Sessions:
             self._guesses.charge(claimed, now)
             raise SignInRefusal("password")
         return False
+
+    def _count_unproved(self, user: str, password: str, source: str, now: float) -> None:
+        """Bound how often somebody may have the SIP Server judge a password."""
+        claimed = f"{source} {user}"
+        if not password:
+            return
+        if self._unproved.is_spent(claimed, now):
+            raise SignInRefusal("silenced")
+        self._unproved.charge(claimed, now)
 
     def upstream_password(self, user: str, password: str) -> str | None:
         """What a DN's own page says its password at the SIP Server is, if that is for it to say."""

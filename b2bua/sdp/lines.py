@@ -8,7 +8,7 @@ the value back as it stands on the wire.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from b2bua.sdp.errors import SdpError
@@ -132,15 +132,14 @@ class MediaLine:
             tuple(token(item, "m=") for item in formats),
             number(ports, 1, 255, "ports") if slash else 1,
         )
-        line._check_formats()
-        return line
-
-    def _check_formats(self) -> None:
-        if self.port and not self.formats:
+        if line.port and not line.formats:
             raise SdpError("missing", "formats")
-        if self.is_rtp:
-            for item in self.formats:
-                number(item, 0, 127, "payload type")
+        return line._plain() if line.is_rtp else line
+
+    def _plain(self) -> MediaLine:
+        """The same with each payload type as everybody writes it: 00 is 0."""
+        types = tuple(str(number(item, 0, 127, "payload type")) for item in self.formats)
+        return self if types == self.formats else replace(self, formats=types)
 
     @property
     def is_rtp(self) -> bool:

@@ -66,8 +66,8 @@ class MediaTotals:
         self.dropped.update(counters.dropped)
 
 
-TellOf = Callable[[TransportEvent, int, str], None]
-"""Hears what becomes of which transport, and what keeps media from flowing."""
+TellOf = Callable[[TransportEvent, int, WebTransport], None]
+"""Hears what becomes of which transport."""
 
 
 class TwinMediaPlane(PolledSockets):
@@ -92,7 +92,7 @@ class TwinMediaPlane(PolledSockets):
         loop: asyncio.AbstractEventLoop | None = None,
         times: IceTimes | None = None,
         trace: MediaTrace | None = None,
-        tell_of: TellOf = lambda event, transport, trouble: None,
+        tell_of: TellOf = lambda event, number, transport: None,
     ) -> None:
         super().__init__(reactor)
         self.seconds = clock.seconds
@@ -199,7 +199,7 @@ class TwinMediaPlane(PolledSockets):
 
         def told(event: TransportEvent) -> None:
             self.transport_events[event.value] += 1
-            self._tell_of(event, handle, self._transports[handle].trouble)
+            self._tell_of(event, handle, self._transports[handle])
             tell(event)
 
         transport = self._web.open(self, told, controlling=controlling)

@@ -94,6 +94,8 @@ class WebTransport:
         self._telling: set[IDelayedCall] = set()
         self._base: IceBase | None = None
         """The one of the selected pair."""
+        self.client: Address | None = None
+        """Where the browser is, or was last; None if it has never been reached."""
         self.ice = Ice(
             sockets,
             terms.ice,
@@ -358,7 +360,11 @@ class WebTransport:
 
     def _settle(self) -> None:
         """Let media flow where they may, and tell when that is news."""
-        selected = None if self._srtp is None else self.ice.selected
+        selected = self.ice.selected
+        if selected is not None:
+            self.client = selected[1]
+        if self._srtp is None:
+            selected = None
         if self._state is _State.FAILED or selected is None:
             self.route.source = self.route.target = self._base = None
         else:

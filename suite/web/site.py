@@ -84,7 +84,7 @@ STATIC_TYPES = {
 
 LAB_PLACE = b"<!-- lab -->"
 """Where the start page and the phone's lead to the lab, if there is one."""
-LAB_LINK = b'<nav><a href="/lab">The lab: kill a SIP Server and watch</a></nav>'
+LAB_LINK = b' \xc2\xb7 <a href="/lab">The lab: kill a SIP Server and watch</a>'
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
 

@@ -115,6 +115,34 @@ class VideoTests(WireCase):
         self.assertEqual(back and back.status, 200)
 
 
+class FewerCodecsTests(WireCase):
+    """One peer gives up codecs that the other one may be sending."""
+
+    def test_ack_names_fewer(self) -> None:
+        """Who was called without an offer answers in ACK: the phone is offered what is left."""
+        self.wire.invite(b"")
+        self.phone.called.answer(self.now, sdp(PHONE, 5000, codecs="0 8"))
+        self.settle()
+        self.wire.acknowledge(1, sdp(codecs="8"))
+        offer = described(self.phone.last(OfferReceived).message)
+        self.assertEqual(offer.media[0].line.formats, ("8",))
+
+    def test_offer_names_fewer(self) -> None:
+        """The same where a re-INVITE says so."""
+        self.up(body=sdp(codecs="0 8"))
+        self.wire.within("INVITE", 2, sdp(codecs="8", version=2))
+        offer = described(self.phone.last(OfferReceived).message)
+        self.assertEqual(offer.media[0].line.formats, ("8",))
+
+    def test_nothing_is_given_up(self) -> None:
+        """An ACK that names all that the phone may send changes nothing there."""
+        self.wire.invite(b"")
+        self.phone.called.answer(self.now, sdp(PHONE, 5000, codecs="8"))
+        self.settle()
+        self.wire.acknowledge(1, sdp(codecs="8"))
+        self.assertEqual([e for e in self.phone.events if isinstance(e, OfferReceived)], [])
+
+
 class DigitsTests(WireCase):
     """telephone-event, whose number each leg chooses for itself."""
 

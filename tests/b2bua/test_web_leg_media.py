@@ -69,6 +69,24 @@ class WebLegCase(SynchronousTestCase):
 class AnswerTests(WebLegCase):
     """A browser calls."""
 
+    def test_transport_said_elsewhere(self) -> None:
+        """What the bundle's transport is counts wherever it says so, also in a refused slot."""
+        for names in ((b"a=ice-ufrag:", b"a=ice-pwd:"), (b"a=fingerprint:",)):
+            self.build()
+            lines = said(BROWSERS[0], "video").split(b"\r\n")
+            video = next(n for n, line in enumerate(lines) if line.startswith(b"m=video"))
+            kept = [line for line in lines[:video] if not line.startswith(names)]
+            answer = self.browser_calls(b"\r\n".join([*kept, *lines[video:]]))
+            self.assertEqual([False, True], [medium.rejected for medium in answer.media])
+            [transport] = self.plane.transports.values()
+            self.assertTrue(transport.remote.ufrag and transport.remote.fingerprints)
+
+    def test_zeros_before_a_payload_type(self) -> None:
+        """They change nothing."""
+        offer = said(BROWSERS[0], "audio").replace(b" 0 8 ", b" 00 008 ", 1)
+        answer = self.browser_calls(offer)
+        self.assertIn("0", answer.media[0].line.formats)
+
     def test_audio(self) -> None:
         """The first offer of either browser is answered with all that it needs."""
         for browser in BROWSERS:

@@ -393,6 +393,9 @@ class SessionTests(WebTestCase):
             "[suite]\nweb-address = 127.0.0.1",
         )
         self.silent(quiet, "warning")
+        for everybody in ("*", "*:*"):
+            open_to_all = self.of(f"domain-whitelist = {everybody}")
+            self.said(open_to_all, "warning", "domain-whitelist", "everybody is on it")
         by_pages = self.of("", "[gateway]\naddress = 127.0.0.1")
         self.said(by_pages, "warning", "allow-anonymous-user")
         guarded = self.of("sip-register = 1000", "[gateway]\nclient-networks = 10.0.0.0/8")

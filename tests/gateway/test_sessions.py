@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call_events import CallEnded, PhoneGone, SignedIn, SignedOut, SignInRefused
 from b2bua.dial_numbers import parse_dial_numbers
+from b2bua.gateway.sessions import UNPROVED
 from b2bua.settings import GatewaySettings, PhoneSettings
 from b2bua.sip.digest import Login
 from b2bua.sip.usage_events import Ended
@@ -92,6 +93,19 @@ class SignInTests(SynchronousTestCase):
         page = self.build()
         self.assertEqual(200, page.sign_in("1002", "anything").code)
         self.assertEqual(200, BrowserPage(self.stage, "203.0.113.78").sign_in("1002").code)
+
+    def test_guessing_at_the_server(self) -> None:
+        """Nobody has the SIP Server judge one password after the other."""
+        page = self.build()
+        for number in range(UNPROVED):
+            self.assertEqual(200, page.sign_in("1002", f"guess{number}").code, number)
+            page.ask("GET", f"/sign_out?id={page.sid}")
+        self.assertEqual(403, page.sign_in("1002", "another").code)
+        self.assertEqual(["silenced"], self.reasons())
+        self.assertEqual(200, page.sign_in("1002").code)
+        self.assertEqual(200, page.sign_in("1003", "of another").code)
+        self.stage.advance(61)
+        self.assertEqual(200, page.sign_in("1002", "another").code)
 
     def login(self, dn: str) -> Login | None:
         """What the SIP Server would be answered."""

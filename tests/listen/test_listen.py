@@ -625,6 +625,27 @@ class AdmissionTests(SynchronousTestCase):
             setting.connect(("203.0.113.9", 3000 + port))[0].dataReceived(GET)
         self.assertEqual(9, len(setting.pages))
 
+    def test_clients_of_one_address(self) -> None:
+        """Whoever has signed in gets half of the connections, and leaves some to others."""
+        limits = ListenLimits(http_clients=8, http_strangers=50)
+        setting = Setting(TcpListen(address=SERVER, web=True, plain_http=True), limits=limits)
+        mine = []
+        for port in range(8):
+            stream, wire = setting.connect((CLIENT[0], 1024 + port))
+            stream.dataReceived(GET)
+            if not wire.aborted:
+                stream._signed_in()
+                mine.append(wire)
+        self.assertEqual(5, len(mine))
+        other, wire = setting.connect(("203.0.113.9", 3000))
+        other.dataReceived(GET)
+        self.assertFalse(wire.aborted)
+        for each in mine:
+            each.end()
+        stream, wire = setting.connect((CLIENT[0], 2000))
+        stream.dataReceived(GET)
+        self.assertFalse(wire.aborted)
+
     def test_handshakes_take_turns(self) -> None:
         """No more handshakes than the limit begin in one turn of the reactor, in order."""
         clock = Turns()

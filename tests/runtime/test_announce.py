@@ -66,6 +66,9 @@ class AnnouncementTests(SynchronousTestCase):
             text = announcement(loaded.settings, [opened], "box", lab=lab)
             self.assertIn(": http://localhost:8443/phone\n", text)
             self.assertEqual(lab, "sign in as 1001" in text)
+            self.assertIn("To see whether it works, open http", text)
+        relayless = replace(loaded.settings, turn=None)
+        self.assertIn("The pages: http://localhost", announcement(relayless, [opened], "box"))
         without = replace(loaded.settings, web=False)
         self.assertNotIn("/phone", announcement(without, [opened], "box"))
 

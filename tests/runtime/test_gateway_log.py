@@ -67,14 +67,19 @@ class GatewayLogTests(SynchronousTestCase):
     def test_transports(self) -> None:
         """What fails or is lost has the guide's id for ICE, and the reason."""
         told = TransportLog(self.log)
-        told(TransportEvent.CONNECTED, 3, "")
-        told(TransportEvent.LOST, 3, "ICE: no way to the browser")
-        told(TransportEvent.FAILED, 4, "DTLS: the fingerprint is another")
+        client = ("192.0.2.7", 50000)
+        told(TransportEvent.CONNECTED, 3, SimpleNamespace(port=36000, client=client, trouble=""))
+        lost = SimpleNamespace(port=36000, client=client, trouble="ICE: no way to the browser")
+        told(TransportEvent.LOST, 3, lost)
+        failed = SimpleNamespace(port=36001, client=None, trouble="ICE: no way to the browser")
+        told(TransportEvent.FAILED, 4, failed)
         self.assertEqual(
             [
-                "Trc 20335 transport-connected transport=3",
-                'Std 20015 transport-lost transport=3 reason="ICE: no way to the browser"',
-                'Std 20015 transport-failed transport=4 reason="DTLS: the fingerprint is another"',
+                "Trc 20335 transport-connected transport=3 port=36000 client=192.0.2.7:50000",
+                "Std 20015 transport-lost transport=3 port=36000 client=192.0.2.7:50000"
+                ' reason="ICE: no way to the browser"',
+                "Std 20015 transport-failed transport=4 port=36001 client=none"
+                ' reason="ICE: no way to the browser"',
             ],
             self.log.lines,
         )

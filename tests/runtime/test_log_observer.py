@@ -40,14 +40,14 @@ class TwistedObserverTests(SynchronousTestCase):
 
     def test_levels(self) -> None:
         """Warnings are standard, our news are trace, Twisted's chatter is debug."""
-        for namespace in ("turn", "twisted.internet"):
+        for namespace in ("turn", "twisted.internet", "suite.web.site.PageChannel"):
             logger = Logger(namespace=namespace, observer=self.observe)
             for level in (LogLevel.debug, LogLevel.info, LogLevel.warn):
                 logger.emit(level, "x")
         levels = [record.level for record in self.log.records]
         debug, trace = settings.LogLevel.DEBUG, settings.LogLevel.TRACE
         standard = settings.LogLevel.STANDARD
-        self.assertEqual(levels, [debug, trace, standard, debug, debug, standard])
+        self.assertEqual(levels, [debug, trace, standard, *[debug, debug, standard] * 2])
 
     def test_a_failure_without_traceback(self) -> None:
         """A failure that was never raised is described all the same."""

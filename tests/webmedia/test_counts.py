@@ -61,7 +61,7 @@ class FailedTests(WebPlaneTestCase):
 
         async def scenario() -> None:
             heard: list[tuple[TransportEvent, str]] = []
-            self.plane._tell_of = lambda event, _, trouble: heard.append((event, trouble))
+            self.plane._tell_of = lambda event, _, found: heard.append((event, found.trouble))
             transport = self.open()
             remote = RemoteTransport(
                 ufrag="abcd", password="p" * 22, fingerprints=(("sha-256", "AB:" * 31 + "AB"),)
@@ -72,6 +72,7 @@ class FailedTests(WebPlaneTestCase):
             [(event, trouble)] = heard
             self.assertIs(TransportEvent.FAILED, event)
             self.assertIn("ICE", trouble)
+            self.assertIsNone(self.plane._transports[transport].client)
 
         self.run_loop(scenario())
 

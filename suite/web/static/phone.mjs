@@ -390,12 +390,16 @@ function press(tone) {
 
 byId("data").addEventListener("submit", (event) => {
   event.preventDefault();
-  const fields = { [byId("data-key").value]: byId("data-value").value };
+  const value = byId("data-value").value;
+  const fields = { [byId("data-key").value]: value };
   const toServer = event.submitter?.value === "server";
   void change("The data cannot be sent", async (call) => {
     await (toServer ? call.sendToServer(fields) : call.sendToPeer(fields));
     noteData(toServer ? "You sent the SIP Server" : "You sent", Object.entries(fields).map((pair) => pair.join("=")).join("&"));
-    byId("data-value").value = "";
+    // Whoever types on while it is sent keeps what was typed.
+    if (byId("data-value").value === value) {
+      byId("data-value").value = "";
+    }
   });
 });
 
