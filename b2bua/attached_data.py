@@ -4,7 +4,8 @@ Attached data: pairs of key and value that go with a call, between browsers and 
 When a call is made they are header fields ``X-genesys-<key>`` of the INVITE; while it lasts they
 are the body of an INFO of before RFC 6086, as application/x-www-form-urlencoded. Keys may repeat
 and pairs keep their order, both ways. Who attaches data does not choose header fields: a key is
-part of one header field's name and nothing else, a value never ends its line.
+part of one header field's name and nothing else, a value never ends its line. A form has room for
+keys that no header field can have; no control character goes on in either.
 
 The server's own X-Genesys-CallUUID looks like attached data and is none.
 """
@@ -12,7 +13,7 @@ The server's own X-Genesys-CallUUID looks like attached data and is none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote, unquote_to_bytes
@@ -28,6 +29,8 @@ SERVICE_TYPE: Final = "service_type"
 
 MAX_NAME: Final = 64
 """The longest name of a header field, prefix and key."""
+MAX_KEY: Final = 64
+"""The longest key of a form, in bytes of UTF-8 without any escapes."""
 MAX_VALUE: Final = 1024
 """The longest value, in bytes of UTF-8 without any escapes."""
 MAX_TOTAL: Final = 8192
@@ -50,7 +53,7 @@ _bad_escape: Final = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 Pair = tuple[str, str]
 
 DataFault = Literal[
-    "key",  # not fit for a header field's name, or the server's own
+    "key",  # none, too long, not fit for a header field's name, or the server's own
     "value",  # a value that is too long
     "control",  # a control character, escaped or not
     "encoding",  # not UTF-8
@@ -82,35 +85,49 @@ class Reading:
 
 
 def check_pairs(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
-    """Return the pairs if all of them may be passed on; raise AttachedDataError otherwise."""
+    """Return the pairs if all may be header fields; raise AttachedDataError otherwise."""
+    return _checked(pairs, _check_name)
+
+
+def _checked(pairs: Iterable[Pair], check_key: Callable[[str], None]) -> tuple[Pair, ...]:
     checked: list[Pair] = []
     total = 0
     for key, value in pairs:
-        total += _check_pair(key, value)
+        check_key(key)
+        total += len(key.encode()) + _size(value)
         if total > MAX_TOTAL:
             raise AttachedDataError("size")
         checked.append((key, value))
     return tuple(checked)
 
 
-def _check_pair(key: str, value: str) -> int:
-    """Return the size of a pair that may be passed on."""
-    if not _is_key(key):
+def _check_name(key: str) -> None:
+    fits = len(PREFIX) + len(key) <= MAX_NAME
+    if not fits or is_token(key) is None or key.lower() in _RESERVED:
         raise AttachedDataError("key")
-    if _control(value):
-        raise AttachedDataError("control")
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        raise AttachedDataError("encoding") from None
+
+
+def _check_key(key: str) -> None:
+    """Refuse what is no key of a form; it is escaped there, so any text may be one."""
+    if not 0 < _text_size(key) <= MAX_KEY:
+        raise AttachedDataError("key")
+
+
+def _size(value: str) -> int:
+    """Return the size of a value that may be passed on."""
+    size = _text_size(value)
     if size > MAX_VALUE:
         raise AttachedDataError("value")
-    return len(key) + size
+    return size
 
 
-def _is_key(key: str) -> bool:
-    fits = len(PREFIX) + len(key) <= MAX_NAME
-    return fits and is_token(key) is not None and key.lower() not in _RESERVED
+def _text_size(text: str) -> int:
+    if _control(text):
+        raise AttachedDataError("control")
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise AttachedDataError("encoding") from None
 
 
 def is_attached(name: str) -> bool:
@@ -157,7 +174,8 @@ def from_headers(headers: Iterable[Pair]) -> Reading:
             continue
         try:
             pair = name[len(PREFIX) :], _unescape_value(text)
-            size = _check_pair(*pair)
+            _check_name(pair[0])
+            size = len(pair[0]) + _size(pair[1])
         except AttachedDataError as fault:
             refused.append(fault.reason)
             continue
@@ -189,7 +207,7 @@ def to_form(pairs: Iterable[Pair]) -> bytes:
 
     Spaces are ``%20``: every reader takes that for a space, and not every one a plus sign.
     """
-    listed = [f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in check_pairs(pairs)]
+    listed = [f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in _checked(pairs, _check_key)]
     return "&".join(listed).encode("ascii")
 
 
@@ -203,7 +221,7 @@ def from_form(body: bytes) -> tuple[Pair, ...]:
         if part:
             key, _, value = part.partition("=")
             pairs.append((_unescape_form(key), _unescape_form(value)))
-    return check_pairs(pairs)
+    return _checked(pairs, _check_key)
 
 
 def _unescape_form(text: str) -> str:

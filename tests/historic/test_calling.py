@@ -211,6 +211,39 @@ class CallingTests(StageTestCase):
         self.clean(caller, callee)
 
 
+class LeavingTests(StageTestCase):
+    """The page closes its transport before its BYE comes, as old clients do."""
+
+    async def closes(self, dn: str) -> tuple[HistoricClient, str]:
+        """A page without a call whose gateway knows only that media are lost; whom it called."""
+        client = await self.signed_in(dn)
+        await client.make_offer(ECHO)
+        await client.connected()
+        peer = client.call.peer
+        client._reset()
+        return client, peer
+
+    @on_loop
+    async def test_closes_before_it_says_so(self) -> None:
+        """No offer is made to a page that is about to leave: it would ring."""
+        client, peer = await self.closes("1017")
+        await asyncio.sleep(0.1)
+        await client._post("BYE", peer, resends=False)
+        await holds(lambda: not client.named("onIncomingCall"), "no ring", 2)
+
+    @on_loop
+    async def test_says_so_late(self) -> None:
+        """A page that does ring, for its BYE was slow, is told that it is over; then it calls."""
+        client, peer = await self.closes("1018")
+        await client.heard("onIncomingCall")
+        await client._post("BYE", peer, resends=False)
+        await client.heard("onPeerClosing")
+        self.assertEqual(IDLE, client.call.call_state)
+        await client.make_offer(ECHO)
+        await client.connected()
+        self.assertEqual(1, len(client.named("onIncomingCall")))
+
+
 class CalledTests(StageTestCase):
     """The page is called."""
 

@@ -39,6 +39,16 @@ class TellingTests(StageTestCase):
         self.clean(client)
 
     @on_loop
+    async def test_keys_of_any_text(self) -> None:
+        """Keys of INFO-MAP that no header field could have arrive as well."""
+        client, phone = await self.talk("1011", "1111")
+        await client.send_info({"Key 1": "a", "ü": "b"})
+        await until(lambda: phone.requests("INFO"), phone.story)
+        body = phone.requests("INFO")[0].body.decode()
+        self.assertEqual({"Key 1": ["a"], "ü": ["b"]}, parse_qs(body))
+        self.clean(client)
+
+    @on_loop
     async def test_info_for_the_peer(self) -> None:
         """INFO-PEER goes through byte for byte, and so does the answer."""
         client, phone = await self.talk("1002", "1102")
