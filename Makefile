@@ -7,7 +7,7 @@ BIN := .venv/bin
 export PYTHON ?= python3
 TESTS ?= tests
 REPEAT ?= 20
-SCENARIOS ?= tests/interop
+SCENARIOS ?= tests/interop tests/sippeers tests/historic tests/webrtc
 MINUTES ?= 10
 
 help: ## this list
@@ -37,7 +37,7 @@ format: .cache/tools ## let ruff order imports and lay out the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: ## the relay beside Debian's coturn, calls beside Sippy's B2BUA
+bench: ## relay, calls and bridges beside their peers, and what browsers cost
 	@packaging/setup.sh bench
 	$(BIN)/python benchmarks/run.py $(ARGS)
 

@@ -1,5 +1,5 @@
 """
-A phone in a web page, as far as SIP goes: the ``websockets`` of PyPI below, SIP text above.
+A phone in a web page, as far as SIP goes: the ``websockets`` package below, SIP text above.
 
 Only what a test needs is spoken, and nothing is repeated: WebSocket loses nothing. RTP is offered
 as plain phones offer it, to a port where nobody listens.
