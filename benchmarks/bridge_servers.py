@@ -30,6 +30,8 @@ KEY_BYTES = 30
 """Of AES_CM_128_HMAC_SHA1_80: sixteen of the key, fourteen of the salt (RFC 4568)."""
 START_LIMIT = 20.0
 NG_PORT = 42223
+FIRST_PORT = 61000
+"""Of the endpoints: above those that the kernel gives to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def ours(count: int, secure: bool, cpu: int = 0) -> Iterator[Bridge]:
     """This checkout's media plane, under this interpreter."""
     with tempfile.TemporaryDirectory(prefix="bridge-bench-") as name:
         calls = Path(name) / "calls"
-        calls.write_text("\n".join(endpoints(count, secure, 40000)) + "\n")
+        calls.write_text("\n".join(endpoints(count, secure, FIRST_PORT)) + "\n")
         command = ["taskset", "-c", str(cpu), sys.executable, "-m", "benchmarks.bridge_server"]
         process = subprocess.Popen(
             [*command, str(calls)],
@@ -92,7 +94,7 @@ def rtpengine(count: int, secure: bool, cpu: int = 0) -> Iterator[Bridge]:
             with Control((HOST, NG_PORT)) as control:
                 _await(control, process)
                 calls = Path(name) / "calls"
-                wanted = endpoints(count, secure, 40000)
+                wanted = endpoints(count, secure, FIRST_PORT)
                 made = [set_up(control, f"call-{at}", line) for at, line in enumerate(wanted)]
                 calls.write_text("\n".join(made) + "\n")
                 yield Bridge("rtpengine", process, calls)

@@ -319,7 +319,7 @@ def clicks(count: int) -> list[tuple[float, float]]:
         at = stack.enter_context(desk(place, [suite.authority]))
         url = f"{at.driver.url}/phone.html"
         tab = stack.enter_context(at.chromium.page(url, tone=440))
-        phone = Phone(tab, "1001")
+        phone = Phone(tab, suite.url, "1001")
         phone.sign_in()
         suite.until_registered("1001")
         for _ in range(count):
