@@ -7,6 +7,7 @@ be a form is none.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import unquote_to_bytes
@@ -31,7 +32,7 @@ _LONGEST_LOGIN: Final = 1024
 _REGISTERED: Final = frozenset({0, 200})
 
 
-class Leaf(Resource):
+class Leaf(Resource, ABC):
     """What the addresses share: who may ask, by which methods, and what every answer says."""
 
     isLeaf = True
@@ -71,9 +72,9 @@ class Leaf(Resource):
         """Judge the page that asks."""
         return self.web.access.judge(request, client)
 
+    @abstractmethod
     def answer(self, request: Request, client: Client) -> bytes | int:
         """Answer a request that may be made."""
-        raise NotImplementedError
 
     def _answer_preflight(self, request: Request) -> bytes:
         request.setHeader(b"allow", b", ".join((*self.methods, b"OPTIONS")))
