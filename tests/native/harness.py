@@ -24,10 +24,12 @@ HARNESSES: dict[str, tuple[str, ...]] = {
 """What each harness links of the core; its own source is NAME_fuzz.c."""
 
 _KERNEL = ("kernel", "kernel_calls")
+_SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 _FLAGS = (
+    *_SANITIZERS,
     "-std=gnu11",
     "-D_GNU_SOURCE",
-    "-O1",
+    "-O2",
     "-g",
     "-fno-omit-frame-pointer",
     "-Wall",
@@ -36,7 +38,6 @@ _FLAGS = (
     f"-I{CORE}",
     f"-I{HERE}",
 )
-_SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,26 @@ class Toolchain:
     """A compiler, and what makes a program of a harness with it."""
 
     compiler: str
-    compile: tuple[str, ...]
-    link: tuple[str, ...]
-    sources: tuple[str, ...]
+    guided: tuple[str, ...] = ()
+    """For the core only: where the fuzzer has been is counted there."""
+    linked: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     """Besides the harness, the kernel and the core."""
+
+    @property
+    def core(self) -> tuple[str, ...]:
+        """The command that compiles a source of the core."""
+        return self.compiler, *_FLAGS, *self.guided
+
+    @property
+    def rest(self) -> tuple[str, ...]:
+        """The command that compiles a source of the tests."""
+        return self.compiler, *_FLAGS
+
+    @property
+    def link(self) -> tuple[str, ...]:
+        """The command that makes the program."""
+        return self.compiler, *_SANITIZERS, *self.linked
 
     @property
     def missing(self) -> str:
@@ -57,28 +74,27 @@ class Toolchain:
 
 
 LIBFUZZER = Toolchain(
-    "clang",
-    (*_SANITIZERS, "-fsanitize=fuzzer-no-link"),
-    (*_SANITIZERS, "-fsanitize=fuzzer"),
-    (),
+    "clang", guided=("-fsanitize=fuzzer-no-link",), linked=("-fsanitize=fuzzer",)
 )
 """Guided by coverage: Debian's clang and libclang-rt-dev."""
-REPLAY = Toolchain("gcc", _SANITIZERS, _SANITIZERS, ("replay",))
+REPLAY = Toolchain("gcc", sources=("replay",))
 """The corpus and mutations of it, with what every machine with a compiler has."""
 
 
 def build(name: str, tools: Toolchain, folder: Path) -> Path:
     """Build one harness; raises subprocess.CalledProcessError with the compiler's words."""
     folder.mkdir(parents=True, exist_ok=True)
-    kernel = [_compile(HERE / f"{part}.c", tools, folder) for part in _KERNEL]
-    core = [_compile(CORE / f"{part}.c", tools, folder) for part in HARNESSES[name]]
-    own = [_compile(HERE / f"{part}.c", tools, folder) for part in (f"{name}_fuzz", *tools.sources)]
+    core = [_compile(CORE / f"{part}.c", tools.core, folder) for part in HARNESSES[name]]
+    kernel, own = (
+        [_compile(HERE / f"{part}.c", tools.rest, folder) for part in parts]
+        for parts in (_KERNEL, (f"{name}_fuzz", *tools.sources))
+    )
     renamed = folder / "renamed"
     renamed.write_text("".join(f"{call} kernel_{call}\n" for call in _calls(kernel)))
     for made in core:
         _run(["objcopy", f"--redefine-syms={renamed}", str(made)])
     program = folder / name
-    _run([tools.compiler, *tools.link, "-o", str(program), *map(str, [*kernel, *core, *own])])
+    _run([*tools.link, "-o", str(program), *map(str, [*kernel, *core, *own])])
     return program
 
 
@@ -87,9 +103,9 @@ def corpus(name: str) -> list[Path]:
     return sorted((CORPUS / name).iterdir())
 
 
-def _compile(source: Path, tools: Toolchain, folder: Path) -> Path:
+def _compile(source: Path, command: Sequence[str], folder: Path) -> Path:
     made = folder / f"{source.stem}.o"
-    _run([tools.compiler, *_FLAGS, *tools.compile, "-c", str(source), "-o", str(made)])
+    _run([*command, "-c", str(source), "-o", str(made)])
     return made
 
 
