@@ -26,6 +26,7 @@ from turn.data_plane import (
     ClientPath,
     DataPlane,
     PeerPermission,
+    PeerTaken,
     RelayPortBusy,
     RelaySocketsExhausted,
 )
@@ -269,6 +270,7 @@ class Relaying:
         permission = self._permission(allocation, peer)
         if number not in allocation.channels:
             self._check_room(allocation, permission, now)
+        self._claim_peer(allocation, peer, permission)
         self._permit(allocation, permission, now)
         until = now + self.settings.channel_lifetime
         allocation.bind(number, peer, until)
@@ -280,6 +282,14 @@ class Relaying:
             raise Refusal(508, "too many channels")
         if not allocation.has_room_for({permission.host}, now, self.settings.max_permissions):
             raise Refusal(508, "too many permissions")
+
+    def _claim_peer(
+        self, allocation: Allocation, peer: Address, permission: PeerPermission
+    ) -> None:
+        try:
+            self._plane.claim(allocation.flow, peer, permission)
+        except PeerTaken as error:
+            raise Refusal(508, "no shared relay port is free for this peer") from error
 
     def _permit(self, allocation: Allocation, permission: PeerPermission, now: float) -> None:
         until = now + self.settings.permission_lifetime
@@ -376,7 +386,7 @@ class Relaying:
 
     def _end_relays(self, allocation: Allocation, over: list[RelayedAddress], now: float) -> None:
         for relay in over:
-            self._plane.release_relay(relay.relay)
+            self._plane.drop_relay(allocation.flow, relay.relay)
             self.addresses.give_back(relay.local, now)
             allocation.relays.remove(relay)
         self.table.schedule(allocation)

@@ -24,7 +24,7 @@ from suite.datapath.sockets import (
     set_dont_fragment,
     udp_socket,
 )
-from turn.data_plane import ClientPath, ControlReceiver, Counters, PeerPermission
+from turn.data_plane import ClientPath, ControlReceiver, Counters, PeerPermission, SharedTotals
 from turn.five_tuple import Address, FiveTuple, Transport
 from turn.stun.channel_data import HEADER
 from turn.stun.errors import MalformedMessage
@@ -268,7 +268,17 @@ class TwinPlane(PolledSockets):
             found.flow.drop_relay(found)
         self._forget(found)
 
-    def open(self, path: ClientPath, relays: Sequence[int], max_bps: int) -> int:
+    def bind_shared_relay(self, host: str, port: int) -> int:
+        """See turn.data_plane.DataPlane."""
+        raise NotImplementedError
+
+    def drop_relay(self, flow: int, relay: int) -> None:
+        """See turn.data_plane.DataPlane."""
+        self.release_relay(relay)
+
+    def open(
+        self, path: ClientPath, relays: Sequence[int], max_bps: int, max_peers: int = 0
+    ) -> int:
         """See turn.data_plane.DataPlane."""
         handle = next(self._numbers)
         flow = Flow(handle, path, max_bps)
@@ -304,6 +314,9 @@ class TwinPlane(PolledSockets):
         """See turn.data_plane.DataPlane."""
         self._flows[flow].permit(permission, until)
 
+    def claim(self, flow: int, peer: Address, permission: PeerPermission) -> None:
+        """See turn.data_plane.DataPlane."""
+
     def bind_channel(
         self, flow: int, number: int, peer: Address, permission: PeerPermission, until: float
     ) -> None:
@@ -330,6 +343,10 @@ class TwinPlane(PolledSockets):
             self.ignored += 1
             return
         flow.send(indication.peer, indication.payload, indication.dont_fragment)
+
+    def shared_totals(self) -> SharedTotals:
+        """See turn.data_plane.DataPlane."""
+        return SharedTotals()
 
     def expire(self, now: float) -> None:
         """See turn.data_plane.DataPlane."""

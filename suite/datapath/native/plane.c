@@ -154,6 +154,12 @@ static int take(struct dp_plane *plane, const struct epoll_event *ready, int at,
     return spent;
 }
 
+/* Only between two receipts: until then somebody still reads the slots. */
+static void free_slots(struct dp_plane *plane) {
+    dp_flush(plane);
+    plane->slots_used = 0;
+}
+
 static bool exhausted(const struct dp_plane *plane, int left, int64_t until) {
     return left <= 0 || plane->events_used >= BUDGET_EVENTS || clock_ns() >= until;
 }
@@ -167,7 +173,7 @@ int dp_drain(struct dp_plane *plane, double now) {
         int share = left / plane->ready_count;
         for (int at = 0; at < plane->ready_count && dp_can_tell(plane, 1); at++)
             if (ready[at].data.ptr) left -= take(plane, ready, at, share > 0 ? share : 1);
-        dp_flush(plane);
+        free_slots(plane);
         if (exhausted(plane, left, until)) {
             plane->budget_exhausted++;
             break;
@@ -279,7 +285,7 @@ int dp_receive(struct dp_plane *plane, struct dp_socket *socket, int most) {
     } ancillary[DP_SLOTS];
     int wanted = socket->burst < most ? socket->burst : most;
     if (wanted > DP_SLOTS) wanted = DP_SLOTS;
-    if (plane->slots_used + wanted > DP_SLOTS) dp_flush(plane);
+    if (plane->slots_used + wanted > DP_SLOTS) free_slots(plane);
     plane->slots = plane->all_slots + plane->slots_used;
     for (int at = 0; at < wanted; at++) {
         struct msghdr *head = &messages[at].msg_hdr;

@@ -143,7 +143,7 @@ void dp_told(struct dp_plane *plane);
 
 /*
  * Receive datagrams, at most `most`; returns how many of plane->slots are filled. They stay as
- * they are until dp_flush, which happens here where no slots are left.
+ * they are until whatever became of them is sent, which happens here where no slots are left.
  */
 int dp_receive(struct dp_plane *plane, struct dp_socket *socket, int most);
 
