@@ -17,11 +17,23 @@ HERE = Path(__file__).parent
 CORE = HERE.parent.parent / "suite" / "datapath" / "native"
 CORPUS = HERE / "corpus"
 
-HARNESSES: dict[str, tuple[str, ...]] = {
-    "table": ("table",),
-    "plane": ("table", "plane", "out"),
+_PLANE = ("table", "plane", "out")
+_RELAY = (*_PLANE, "relay", "relay_up", "relay_down", "relay_peers")
+
+
+@dataclass(frozen=True, slots=True)
+class Harness:
+    """What a harness links of the core, and of the tests besides NAME_fuzz.c."""
+
+    core: tuple[str, ...]
+    parts: tuple[str, ...] = ()
+
+
+HARNESSES = {
+    "table": Harness(("table",)),
+    "plane": Harness(_PLANE),
+    "relay": Harness(_RELAY, ("relay_model", "traffic")),
 }
-"""What each harness links of the core; its own source is NAME_fuzz.c."""
 
 _KERNEL = ("kernel", "kernel_calls")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -83,11 +95,12 @@ REPLAY = Toolchain("gcc", sources=("replay",))
 
 def build(name: str, tools: Toolchain, folder: Path) -> Path:
     """Build one harness; raises subprocess.CalledProcessError with the compiler's words."""
+    harness = HARNESSES[name]
     folder.mkdir(parents=True, exist_ok=True)
-    core = [_compile(CORE / f"{part}.c", tools.core, folder) for part in HARNESSES[name]]
+    core = [_compile(CORE / f"{part}.c", tools.core, folder) for part in harness.core]
     kernel, own = (
         [_compile(HERE / f"{part}.c", tools.rest, folder) for part in parts]
-        for parts in (_KERNEL, (f"{name}_fuzz", *tools.sources))
+        for parts in (_KERNEL, (f"{name}_fuzz", *harness.parts, *tools.sources))
     )
     renamed = folder / "renamed"
     renamed.write_text("".join(f"{call} kernel_{call}\n" for call in _calls(kernel)))

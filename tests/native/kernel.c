@@ -94,8 +94,8 @@ int kernel_close(int fd) {
 /* Plans */
 
 static const int errors[16] = {
-    0,       EAGAIN,  ECONNREFUSED, EMSGSIZE, EIO,          EHOSTUNREACH, ENETUNREACH, EPERM,
-    ENOBUFS, EINVAL,  EHOSTDOWN,    ENOMEM,   EAFNOSUPPORT, EOPNOTSUPP,   EACCES,      ECONNRESET,
+    0,       EAGAIN, ECONNREFUSED, EMSGSIZE, EIO,          EHOSTUNREACH, ENETUNREACH, EPERM,
+    ENOBUFS, EINVAL, EHOSTDOWN,    ENOMEM,   EAFNOSUPPORT, EOPNOTSUPP,   EACCES,      ECONNRESET,
 };
 
 int sim_errno_of(uint8_t result) {
@@ -224,8 +224,8 @@ int kernel_epoll_wait(int epoll, struct epoll_event *ready, int room, int timeou
 int kernel_getsockname(int fd, struct sockaddr *name, socklen_t *size) {
     const struct sim_socket *socket = sim_of(fd);
     if (!socket) return -1;
-    socklen_t own = socket->own.sa.sa_family == AF_INET6 ? sizeof socket->own.in6
-                                                         : sizeof socket->own.in;
+    socklen_t own =
+        socket->own.sa.sa_family == AF_INET6 ? sizeof socket->own.in6 : sizeof socket->own.in;
     memcpy(name, &socket->own, own < *size ? own : *size);
     *size = own;
     return 0;

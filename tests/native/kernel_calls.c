@@ -194,8 +194,8 @@ static void hear(int fd, const union dp_addr *to, const uint8_t *data, size_t si
 
 static bool reaches(const struct sim_socket *socket, const struct msghdr *head) {
     const union dp_addr *to = head->msg_name;
-    REQUIRE(to && head->msg_namelen == (to->sa.sa_family == AF_INET6 ? sizeof to->in6
-                                                                     : sizeof to->in));
+    REQUIRE(to &&
+            head->msg_namelen == (to->sa.sa_family == AF_INET6 ? sizeof to->in6 : sizeof to->in));
     return to->sa.sa_family == socket->own.sa.sa_family && to->in.sin_port;
 }
 

@@ -142,8 +142,7 @@ static void answer(struct echo *echo, const union dp_addr *to, uint8_t *data, si
 }
 
 /* False if the socket is gone. */
-static bool take_datagram(struct echo *echo, const struct dp_slot *slot, size_t from,
-                          size_t size) {
+static bool take_datagram(struct echo *echo, const struct dp_slot *slot, size_t from, size_t size) {
     uint8_t *data = slot->data + from;
     enum wish wish = size ? data[0] % WISHES : ANSWER;
     check_content(data, size);
