@@ -11,3 +11,4 @@ from libc.string cimport memset
 from posix.unistd cimport close as close_descriptor
 
 include "native/core.pxi"
+include "native/stream.pxi"
