@@ -139,7 +139,7 @@ static void take_frame(struct dp_stream *stream, const uint8_t *frame, size_t pa
     if (!dp_frame_is_media(frame) || (all->media_to_python && !stream->flow))
         stage(stream, frame, padded);
     else if (stream->flow)
-        all->from_client(all->turn, stream->flow, frame, dp_frame_size(frame));
+        dp_flow_from_client(stream->turn, stream->flow, frame, dp_frame_size(frame));
     else
         all->ignored++;
 }
@@ -296,6 +296,7 @@ static void let_go(struct dp_stream *stream) {
 
 void dp_stream_free(struct dp_stream *stream) {
     let_go(stream);
+    if (stream->flow) dp_flow_set_stream(stream->flow, NULL, NULL);
     if (stream->previous)
         stream->previous->next = stream->next;
     else
@@ -316,6 +317,13 @@ void dp_stream_end(struct dp_stream *stream, enum dp_stream_end why) {
         let_go(stream);
     }
     dp_tell(stream->all->plane, DP_STREAM_END, stream->handle, why, NULL, NULL, 0);
+}
+
+void dp_stream_set_flow(struct dp_stream *stream, struct dp_turn *turn, struct dp_flow *flow) {
+    if (stream->flow) dp_flow_set_stream(stream->flow, NULL, NULL);
+    stream->turn = turn;
+    stream->flow = flow;
+    dp_flow_set_stream(flow, stream, dp_stream_to_client);
 }
 
 void dp_stream_set_stranger(struct dp_stream *stream, bool is_stranger) {

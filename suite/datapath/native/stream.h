@@ -13,18 +13,12 @@
 #define DP_STREAM_H
 
 #include "plane.h"
+#include "relay.h"
 #include "stream_tls.h"
 
 /* Bytes of one read, and of one write of gathered frames: a full TLS record. */
 #define DP_STREAM_READ 16384
 #define DP_STREAM_WRITE 16384
-
-struct dp_turn;
-struct dp_flow;
-
-/* dp_flow_from_client of relay.h. */
-typedef void (*dp_from_client)(struct dp_turn *turn, struct dp_flow *flow, const uint8_t *frame,
-                               size_t size);
 
 /* Why a stream has ended or has to be closed; `more` of DP_STREAM_END. */
 enum dp_stream_end {
@@ -81,6 +75,7 @@ struct dp_stream {
     struct dp_stream *older, *newer; /* by begun_at */
     bool is_unfinished;
     /* Where media goes to. */
+    struct dp_turn *turn;
     struct dp_flow *flow;
     /* On the way out, in this order. */
     uint8_t *wire; /* bytes that have been committed to */
@@ -102,8 +97,6 @@ struct dp_streams {
     struct dp_stream *gathering;
     struct dp_gather *spare;
     int spares;
-    dp_from_client from_client;
-    struct dp_turn *turn;
     double media_age;
     size_t media_bytes;
     uint32_t strange_most;
@@ -138,7 +131,9 @@ void dp_stream_free(struct dp_stream *stream);
 /* Take bytes that were read (and decrypted) before. */
 void dp_stream_feed(struct dp_stream *stream, const uint8_t *data, size_t size);
 void dp_stream_set_stranger(struct dp_stream *stream, bool is_stranger);
-/* A frame of the client's flow, as relay.h has it. */
+/* The client has a flow now, which forwards its media until it is over. */
+void dp_stream_set_flow(struct dp_stream *stream, struct dp_turn *turn, struct dp_flow *flow);
+/* A frame of the flow, see dp_to_client in relay.h. */
 void dp_stream_to_client(struct dp_plane *plane, void *stream, const struct iovec *parts,
                          int count, size_t size);
 /* Send from Python at once. Returns the bytes of messages (not media) that wait. */

@@ -34,6 +34,7 @@ cdef extern from "stream.h" nogil:
         dp_streams *streams, int fd, const dp_tls *tls, const uint8_t *unsent, size_t size)
     void dp_stream_free(dp_stream *stream)
     void dp_stream_feed(dp_stream *stream, const uint8_t *data, size_t size)
+    void dp_stream_set_flow(dp_stream *stream, dp_turn *turn, dp_flow *flow)
     void dp_stream_set_stranger(dp_stream *stream, bint is_stranger)
     size_t dp_stream_send(dp_stream *stream, const uint8_t *frame, size_t size, bint is_media)
     bint dp_stream_close(dp_stream *stream)
@@ -117,6 +118,7 @@ cdef class Streams:
         dp_streams_expire(self.streams, now, timeout)
 
 
+@cython.no_gc_clear
 cdef class Stream:
     """
     A connected descriptor, which is the stream's from now on. Raises OSError, then it is not.
@@ -174,6 +176,10 @@ cdef class Stream:
         self.all.core.plane.now = now
         with nogil:
             dp_stream_feed(self.stream, start, size)
+
+    def set_flow(self, Turn turn, uint64_t flow):
+        """Its client has this flow from now on. KeyError if there is none such."""
+        dp_stream_set_flow(self.stream, turn.turn, turn.find(flow))
 
     def set_stranger(self, bint is_stranger):
         """Whether it has no allocation."""

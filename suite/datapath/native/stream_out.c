@@ -190,7 +190,9 @@ void dp_stream_to_client(struct dp_plane *plane, void *to, const struct iovec *p
                          size_t size) {
     (void)plane;
     struct dp_stream *stream = to;
-    if (takes(stream, size)) add(stream, &stream->media, parts, count, size);
+    if (!count)
+        stream->flow = NULL;
+    else if (takes(stream, size)) add(stream, &stream->media, parts, count, size);
 }
 
 size_t dp_stream_send(struct dp_stream *stream, const uint8_t *frame, size_t size, bool is_media) {
