@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from suite.datapath._native import Turn
 from suite.datapath.native_core import CONTROL, SEND, TO_STREAM, NativeCore
 from suite.datapath.sockets import relay_socket, udp_socket
-from turn.data_plane import ClientPath, ControlReceiver, Counters, PeerPermission
+from turn.data_plane import (
+    ClientPath,
+    ControlReceiver,
+    Counters,
+    PeerPermission,
+    SharedTotals,
+)
 from turn.five_tuple import Address, FiveTuple, Transport
 from turn.stun.errors import MalformedMessage
 from turn.stun.relayed import parse_send
@@ -134,7 +140,17 @@ class NativePlane:
         """See turn.data_plane.DataPlane."""
         self._turn.release(relay)
 
-    def open(self, path: ClientPath, relays: Sequence[int], max_bps: int) -> int:
+    def bind_shared_relay(self, host: str, port: int) -> int:
+        """See turn.data_plane.DataPlane."""
+        raise NotImplementedError
+
+    def drop_relay(self, flow: int, relay: int) -> None:
+        """See turn.data_plane.DataPlane."""
+        self._turn.drop_relay(flow, relay)
+
+    def open(
+        self, path: ClientPath, relays: Sequence[int], max_bps: int, max_peers: int = 0
+    ) -> int:
         """See turn.data_plane.DataPlane."""
         flow = self._turn.open(max_bps)
         for relay in relays:
@@ -163,6 +179,9 @@ class NativePlane:
         """See turn.data_plane.DataPlane."""
         self._turn.permit(flow, permission.host, permission.reached_at, permission.ports, until)
 
+    def claim(self, flow: int, peer: Address, permission: PeerPermission) -> None:
+        """See turn.data_plane.DataPlane."""
+
     def bind_channel(
         self, flow: int, number: int, peer: Address, permission: PeerPermission, until: float
     ) -> None:
@@ -173,6 +192,10 @@ class NativePlane:
         """See turn.data_plane.DataPlane."""
         self._turn.from_stream(self._streams.get(path, 0), frame)
         self._core.hand_out()
+
+    def shared_totals(self) -> SharedTotals:
+        """See turn.data_plane.DataPlane."""
+        return SharedTotals()
 
     def expire(self, now: float) -> None:
         """See turn.data_plane.DataPlane."""
