@@ -7,6 +7,7 @@ itself: a handshake, the connection handed over to C, and known answers both way
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -33,7 +34,7 @@ def openssl_calls() -> OpenSsl:
     """
     The functions, after they have passed their test.
 
-    Raises OpenSslUnusable, the same way each time.
+    Raises OpenSslUnusable.
     """
     try:
         openssl = _find()
@@ -138,10 +139,8 @@ def _connected(version: int) -> tuple[SSL.Connection, SSL.Connection]:
     client.set_connect_state()
     for _ in range(4):
         for one, other in ((client, server), (server, client)):
-            try:
+            with contextlib.suppress(SSL.WantReadError):
                 one.do_handshake()
-            except SSL.WantReadError:
-                pass
             records = unsent_records(one)
             if records:
                 other.bio_write(records)
