@@ -17,7 +17,7 @@ from suite.b2bua_unit import B2buaUnit
 from suite.build_b2bua import build_b2bua, build_lab
 from suite.call_snapshot import CallSnapshots
 from suite.composition import Composition, Parts, compose
-from suite.data_planes import RelayPlane, relay_plane
+from suite.data_planes import RelayPlane, relay_plane, stream_maker
 from suite.event_log import EventLog
 from suite.incoming import WebSip
 from suite.listen import StreamListener
@@ -100,6 +100,7 @@ def _relay(
         database=database,
         finder=_finder(service, turn),
         machine=local_addresses(),
+        make_stream=stream_maker(service, limits),
     )
 
 

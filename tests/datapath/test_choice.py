@@ -49,7 +49,7 @@ class ChoiceTests(SynchronousTestCase):
     def test_a_refused_start_is_a_configuration_error(self) -> None:
         """The process says why in one line and ends as with any error of its configuration."""
         ended = subprocess.run(
-            [sys.executable, "-m", "twisted", "webrtc-suite"],
+            [sys.executable, "-m", "twisted", "webrtc-suite", "--default"],
             env={**os.environ, VARIABLE: "fast"},
             capture_output=True,
             text=True,
