@@ -19,6 +19,7 @@ CORPUS = HERE / "corpus"
 
 _PLANE = ("table", "plane", "out")
 _RELAY = (*_PLANE, "relay", "relay_up", "relay_down", "relay_peers")
+_STREAM = (*_RELAY, "stream", "stream_frame", "stream_out", "stream_backlog", "stream_tls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ HARNESSES = {
     "table": Harness(("table",)),
     "plane": Harness(_PLANE),
     "relay": Harness(_RELAY, ("relay_model", "traffic")),
+    "stream": Harness(_STREAM, ("stream_model", "tls_stand_in", "traffic")),
 }
 
 _KERNEL = ("kernel", "kernel_calls")
@@ -86,7 +88,7 @@ class Toolchain:
 
 
 LIBFUZZER = Toolchain(
-    "clang", guided=("-fsanitize=fuzzer-no-link",), linked=("-fsanitize=fuzzer",)
+    "clang", guided=("-fsanitize-coverage=inline-8bit-counters,pc-table",), linked=("-fsanitize=fuzzer",)
 )
 """Guided by coverage: Debian's clang and libclang-rt-dev."""
 REPLAY = Toolchain("gcc", sources=("replay",))

@@ -24,7 +24,8 @@ struct sim_ears {
     void (*sent)(int fd, const union dp_addr *to, const uint8_t *data, size_t size);
     /* Bytes of a stream left. */
     void (*wrote)(int fd, const uint8_t *data, size_t size);
-    void (*closed)(int fd);
+    /* Bytes of a stream were read. */
+    void (*took)(int fd, const uint8_t *data, size_t size);
 };
 extern struct sim_ears sim_ears;
 
@@ -57,6 +58,8 @@ bool sim_arrive(int fd, const union dp_addr *from, const uint8_t *data, size_t s
                 size_t segment);
 /* A part of a stream, which one recv reads at most; size 0: the end. */
 bool sim_stream(int fd, const uint8_t *data, size_t size);
+/* How much more may come before it is read. */
+int sim_room(int fd);
 /* A pending error, given by SO_ERROR or the next call; EPOLLERR until then. */
 void sim_error(int fd, int error);
 bool sim_icmp(int fd, const struct sim_icmp *icmp);
@@ -72,6 +75,8 @@ void sim_plan_receive(uint8_t result);
 /* The next calls that set an option fail. */
 void sim_plan_options(int refused);
 int sim_errno_of(uint8_t result);
+/* From now on all is as asked. */
+void sim_plan_nothing(void);
 
 /* What the clock says; it goes on by a microsecond at each look. */
 extern uint64_t sim_clock_ns;

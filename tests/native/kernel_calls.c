@@ -60,14 +60,14 @@ static unsigned give_datagram(struct sim_socket *socket, struct msghdr *head) {
     uint8_t *room = head->msg_iov[0].iov_base;
     size_t taken = size < head->msg_iov[0].iov_len ? size : head->msg_iov[0].iov_len;
     wall_off(room, head->msg_iov[0].iov_len, taken);
-    if (taken) memcpy(room, arrival->data, taken);
+    if (size) memcpy(room, arrival->data, taken);
     give_name(head, &arrival->from);
     head->msg_flags = taken < size ? MSG_TRUNC : 0;
     if (whole && arrival->size > arrival->segment)
         give_segment(head, arrival->segment);
     else
         head->msg_controllen = 0;
-    arrival->data += size;
+    if (size) arrival->data += size;
     arrival->size -= size;
     if (!arrival->size) sim_pop(socket);
     return (unsigned)taken;
@@ -149,9 +149,12 @@ ssize_t kernel_recv(int fd, void *room, size_t size, int flags) {
     struct sim_arrival *part = &socket->queue[socket->first];
     size_t taken = part->size < size ? part->size : size;
     if (!part->size) socket->ended = true;
-    if (taken) memcpy(room, part->data, taken);
-    part->data += taken;
-    part->size -= taken;
+    if (taken) {
+        memcpy(room, part->data, taken);
+        if (sim_ears.took) sim_ears.took(fd, part->data, taken);
+        part->data += taken;
+        part->size -= taken;
+    }
     if (!part->size) sim_pop(socket);
     return (ssize_t)taken;
 }
@@ -243,6 +246,7 @@ static ssize_t write_stream(int fd, struct sim_socket *socket, const struct msgh
                             uint8_t planned) {
     size_t size;
     const uint8_t *data = sim_gather(head, &size);
+    if (socket->cut) return refuse(EPIPE);
     if (!socket->writable) return refuse(EAGAIN);
     if (planned >= ALL && size > planned - ALL + 1U) size = planned - ALL + 1U;
     if (sim_ears.wrote) sim_ears.wrote(fd, data, size);

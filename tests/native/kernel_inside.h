@@ -37,7 +37,8 @@ struct sim_socket {
     bool stream;
     bool gro;
     bool writable;
-    bool ended;
+    bool ended; /* nothing more is to be read */
+    bool cut;   /* both ways */
     int error;
     union dp_addr own;
     struct sim_arrival queue[SIM_QUEUE]; /* a ring */
