@@ -114,6 +114,14 @@ class SharedTestCase(SynchronousTestCase):
             lambda data, path: self.controlled.append((data, path)),
         )
 
+    def assert_nothing_held(self) -> None:
+        """No pair, link, name or wish is left; what else a plane keeps it may look at here."""
+        totals = self.plane.shared_totals()
+        self.assertEqual((totals.pairs, totals.links), (0, 0))
+        shared = self.plane._shared
+        self.assertEqual([relay.pairs for relay in shared.sockets.values()], [{}] * self.size)
+        self.assertEqual((shared.names._flows, shared._links._seeking), ({}, {}))
+
     def setUp(self) -> None:
         self.reactor = ReactorStandIn()
         self.controlled: list[tuple[bytes, ClientPath]] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +17,7 @@ from turn.data_plane import (
     PeerTaken,
     RelayPortBusy,
 )
-from turn.stun.attributes import Attribute
+from turn.stun.attributes import COOKIE, Attribute
 from turn.stun.channel_data import pack
 from turn.stun.message import Class, Method, encode
 
@@ -458,31 +460,34 @@ class IPv6NameTests(NameTests):
     host = "::1"
 
 
+_FRAMED = st.binary(max_size=60).map(
+    lambda body: b"\0\1" + len(body).to_bytes(2, "big") + COOKIE + b"c" * 12 + body
+)
+"""Binding requests by their header, with anything inside."""
+
+
 class GarbageTests(SharedTestCase):
     """Bytes that are nothing."""
 
     @settings(max_examples=60, deadline=None)
-    @given(
-        st.lists(
-            st.binary(max_size=80) | st.binary(max_size=60).map(lambda b: check("a", "b")[:20] + b),
-            max_size=4,
-        )
-    )
+    @given(st.lists(st.binary(max_size=80) | _FRAMED, max_size=4))
     def test_any_bytes(self, packets: list[bytes]) -> None:
         """From a stranger, a peer and a client: no fault of ours comes of it."""
-        self.setUp()
-        client, peer = self.client(), self.socket()
-        client.channel(0x4000, self.address(peer))
-        for each in packets:
-            framed = (
-                each[:2] + (len(each) - 20).to_bytes(2, "big") + each[4:]
-                if len(each) > 20
-                else each
-            )
-            for payload in (each, framed):
-                peer.sendto(payload, client.home)
-                self.socket().sendto(payload, client.home)
-                client.send_on(0x4000, payload)
-                client.send(self.homes[1], payload)
-        self.drain()
+        client = self.client()
+        with (
+            socket.socket(type=socket.SOCK_DGRAM) as peer,
+            socket.socket(type=socket.SOCK_DGRAM) as stranger,
+        ):
+            for each in (peer, stranger):
+                each.bind((self.host, 0))
+            client.channel(0x4000, self.address(peer))
+            for packet in packets:
+                peer.sendto(packet, client.home)
+                stranger.sendto(packet, client.home)
+                client.send_on(0x4000, packet)
+                client.send(self.homes[1], packet)
+            self.drain()
+        self.plane.close(client.flow)
+        client.sock.close()
         self.assertEqual(self.flushLoggedErrors(), [])
+        self.assert_nothing_held()
