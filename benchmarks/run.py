@@ -33,6 +33,7 @@ from benchmarks import (
     browsers,
     load,
     relay,
+    relay_bench,
     servers,
     sip,
     sip_rows,
@@ -153,27 +154,45 @@ def chosen_names(only: list[str] | None, name: str, all_names: list[str]) -> lis
     return [each for each in all_names if each in only]
 
 
+def the_plane(chosen: argparse.Namespace) -> str:
+    """
+    The data plane that is measured: of the environment, or what our relay takes by itself.
+
+    Raises ServerDidNotStart.
+    """
+    if chosen.against_itself:
+        return ""
+    asked = os.environ.get(servers.PLANE_VARIABLE, "")
+    with servers.ours(plane=asked) as server:
+        plane = servers.data_plane(server)
+    if plane not in (servers.NATIVE, servers.PYTHON):
+        raise servers.ServerDidNotStart(f"no telling which data plane it runs: {plane}")
+    return plane
+
+
 def relay_table(chosen: argparse.Namespace, names: list[str], namespace: bool) -> Table:
     """Measure the relay beside coTURN. Raises ServerDidNotStart."""
     load.build()
-    first = servers.ours
-    if chosen.against_itself:
-        first = functools.partial(servers.coturn, port=44478, tls_port=46349, first_port=20000)
-    with first() as server:
-        plane = servers.data_plane(server)
-    extent = relay.QUICK if chosen.quick else relay.FULL
-    bench = relay.Bench(
-        starts=(first, servers.coturn),
+    plane = the_plane(chosen)
+    itself = functools.partial(servers.coturn, port=44478, tls_port=46349, first_port=20000)
+    ours = functools.partial(servers.ours, plane=plane)
+    twin = functools.partial(servers.ours, plane=servers.PYTHON)
+    extent = relay_bench.QUICK if chosen.quick else relay_bench.FULL
+    bench = relay_bench.Bench(
+        starts=(itself if chosen.against_itself else ours, servers.coturn),
+        shared=itself if chosen.against_itself else functools.partial(ours, shares_ports=True),
+        twin=itself if chosen.against_itself else twin,
         extent=extent,
-        native="native" in plane.lower(),
+        plane=plane,
         load_cpu=LOAD_CPU,
         limit=extent.limit,
     )
     rows = measure(bench, relay.BENCHMARKS, names)
-    more = {"coturn": servers.coturn_version(), "data plane": plane}
+    more = {"coturn": servers.coturn_version(), "data plane": plane or "none of ours"}
     about = circumstances(namespace, **more)
     title = "The relay beside coTURN"
-    return Table("relay", title, "coturn", rows, about, _extent(chosen, extent.repetitions))
+    lasted = _extent(chosen, extent.repetitions)
+    return Table("relay", title, "coturn", rows, about, lasted, bench.plots)
 
 
 def sip_table(chosen: argparse.Namespace, names: list[str], namespace: bool) -> Table:

@@ -49,6 +49,14 @@ class GeneratorOutputTests(SynchronousTestCase):
         output = lines({"kind": "setup", "ready": 2}, {**RUN, "bad_chan": 1})
         self.assertRaises(LoadFailed, checked, output, "", Traffic(clients=2))
 
+    def test_ports_that_were_to_be_shared(self) -> None:
+        """With a port for each allocation it is not the relay that was to be measured."""
+        setup = {"kind": "setup", "ready": 2, "relay_ports": 2}
+        shared = Traffic(clients=2, shares_ports=True)
+        failure = self.assertRaises(LoadFailed, checked, lines(setup, RUN), "", shared)
+        self.assertEqual(str(failure), "2 relay ports, one for each allocation")
+        self.assertIn("run", checked(lines({**setup, "relay_ports": 1}, RUN), "", shared))
+
 
 class StallProbeTests(SynchronousTestCase):
     """The probe tells the answers to its own Bindings from everything else."""
