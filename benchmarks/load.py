@@ -166,10 +166,10 @@ def flood(server: Server, rate: int, seconds: float, cpu: int, into: Record) -> 
         into |= figures(output)[1]
 
 
-def probe(server: Server, seconds: float, cpu: int) -> Record:
-    """Bindings at 50 Hz for so long."""
-    command = [sys.executable, str(HERE / "stall_probe.py"), "--host", HOST]
-    command += ["--port", str(server.port), "--seconds", str(seconds), "--cpu", str(cpu)]
+def probe(port: int, seconds: float, cpu: int, ask: str = "stun") -> Record:
+    """Bindings, or other questions of the stall probe, at 50 Hz for so long."""
+    command = [sys.executable, str(HERE / "stall_probe.py"), "--host", HOST, "--ask", ask]
+    command += ["--port", str(port), "--seconds", str(seconds), "--cpu", str(cpu)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
     if done.returncode:
         raise LoadFailed(f"stall probe: {done.stderr.strip()}")

@@ -48,7 +48,7 @@ def stall_at_rest(bench: Bench) -> Iterator[Row]:
     probes = []
     for start in bench.starts:
         with start() as server:
-            probes.append(probe(server, bench.extent.stall_seconds, bench.load_cpu))
+            probes.append(probe(server.port, bench.extent.stall_seconds, bench.load_cpu))
             bench.say(f"  at rest {server.name}: {stall_text(probes[-1])}")
     yield stall_row("stall-rest", "at rest", STALL, probes, "50 Hz")
 
@@ -63,7 +63,7 @@ def beside(
         found: Record = {}
         with start() as server:
             with relaying(server, told(server, traffic), found):
-                probes.append(probe(server, traffic.seconds - 1, bench.load_cpu))
+                probes.append(probe(server.port, traffic.seconds - 1, bench.load_cpu))
             bench.say(f"  under load {server.name}: {stall_text(probes[-1])}")
         runs.append(found)
     return probes, runs
@@ -119,9 +119,9 @@ def stall_under_garbage(bench: Bench) -> Iterator[Row]:
         with start() as server:
             before = server.resident_kb()
             with flood(server, 50_000, seconds, bench.load_cpu, sent):
-                probes.append(probe(server, seconds - 0.5, bench.load_cpu))
+                probes.append(probe(server.port, seconds - 0.5, bench.load_cpu))
             grown.append(server.resident_kb() - before)
-            after = probe(server, 1.0, bench.load_cpu)
+            after = probe(server.port, 1.0, bench.load_cpu)
         bench.say(f"  garbage {server.name}: {stall_text(probes[-1])}")
         if after["lost"]:
             raise LoadFailed(f"{server.name} lost {after['lost']:.0f} Bindings after the flood")

@@ -254,14 +254,19 @@ def insist(asked: str, runs: str) -> None:
 
 
 def data_plane(server: Server) -> str:
-    """
-    Which data plane our server runs: native, python, or other words where that is in doubt.
-
-    Its start log says so; who says native must have the native code in its memory as well.
-    """
+    """Which data plane our relay runs; its start log says so."""
     text = server.log.read_text(errors="replace") if server.log.exists() else ""
-    plane = plane_in(text)
-    if plane == NATIVE and not maps_native_code(server.process.pid):
+    return plane_that_runs(server.process.pid, text)
+
+
+def plane_that_runs(pid: int, said: str) -> str:
+    """
+    Which data plane a process of ours runs: native, python, or words where that is in doubt.
+
+    Who says native must have the native code in its memory as well.
+    """
+    plane = plane_in(said)
+    if plane == NATIVE and not maps_native_code(pid):
         return "said to be native, without its code in memory"
     return plane
 

@@ -7,7 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.load import LoadFailed, Traffic, checked, figures
-from benchmarks.stall_probe import answered, request
+from benchmarks.stall_probe import answered, ping, ponged, request
 
 RUN = {"kind": "run", "cpu_us_per_pkt": 9.5, "bad_chan": 0, "bad_src": 0, "rtt_us": [1, 2, 3, 4]}
 
@@ -71,3 +71,15 @@ class StallProbeTests(SynchronousTestCase):
         sent = request(7)
         others = [sent, b"\x01\x11" + sent[2:], b"\x01\x01\x00\x00" + bytes(16), sent[:19], b""]
         self.assertEqual([answered(data) for data in others], [None] * len(others))
+
+    def test_pings_of_rtpengine(self) -> None:
+        """Its answer repeats the cookie; those to another process and refusals are none."""
+        cookie = ping(7).partition(b" ")[0]
+        self.assertEqual(ponged(cookie + b" d6:result4:ponge"), 7)
+        others = [
+            ping(7),
+            cookie + b" d6:result5:errore",
+            b"1" + cookie + b" d6:result4:ponge",
+            b"",
+        ]
+        self.assertEqual([ponged(data) for data in others], [None] * len(others))
