@@ -255,7 +255,8 @@ def growth_row(calls: int, runs: Runs) -> Row:
     row = cost_row(f"growth-{calls}", runs)
     ours, theirs = (" / ".join(map(number, delays(side))) + " ms" for side in runs)
     lost = " and ".join(f"{max(run.loss for run in side):.2%}" for side in runs)
-    note = f"RTP to SRTP, {rate_of(calls)} packets/s, {lost} lost; added delay {ours}, rtpengine {theirs}"
+    offered = f"RTP to SRTP, {rate_of(calls)} packets/s, {lost} lost"
+    note = f"{offered}; added delay {ours}, rtpengine {theirs}"
     return replace(row, figure=f"CPU per packet, {calls} calls, ours/rtpengine", note=note)
 
 
