@@ -13,7 +13,8 @@ A relay socket is a flow's own (``bind_relay``) or shared by many flows (``bind_
 coTURN's multiplex-peer). A flow may have one *home* among the shared sockets for each family. What
 RFC 8656 leaves to the socket must then be said of each packet. Addresses below are those that are
 *reached* (``PeerPermission.reached_at``). A permission *covers* a peer if it is of its host, has
-its port and was not taken by ``expire``. The time is what ``expire`` last said, 0 before that.
+its port and was not taken by ``expire``. The time is what ``expire`` last said, 0 before that. The
+relay sockets of one flow are all shared or all its own.
 
 1.  A *pair* is a shared socket and a peer's address and port. It belongs to one flow. A flow has
     at most one pair for one peer, and what it sends there leaves from the pair's socket.
@@ -29,7 +30,7 @@ its port and was not taken by ``expire``. The time is what ``expire`` last said,
     receiver's, then the sender's. One that a flow sends to a peer, in whatever frame, teaches its
     second part as a name of this flow, if it has 1 to MAX_NAME bytes. A flow keeps the MAX_NAMES
     that it learnt last, until it ends. Of flows that one name is of, the MAX_NAMES that have known
-    it longest count.
+    it longest count, and of them in rules 5 and 6 those whose home is on the socket's host.
 5.  *From a peer, pair known:* to the pair's flow, as ChannelData if it has a channel to this peer,
     else as Data; dropped and counted for the flow if no permission covers the peer (for a channel:
     is alive). But a Binding request whose first part names flows with a permission that covers
@@ -57,11 +58,12 @@ socket: the *name* of the other end. To one flow a name means at most one other 
     link has carried nothing for LINK_SILENCE seconds is free; the old link ends when it is taken.
 11. X *wants* d from its ``claim`` or its first packet to d on. If d names nobody to X, X is the
     only flow at its home that wants d and has no link by that name, exactly one flow at home at d
-    wants X's home and has no link by that name, and a permission of each covers the home of the
-    other, then these two are linked, each with the other's home as its name.
-12. What finds no partner by rules 9 to 11 is dropped and counts as ``unclaimed``. A link ends with
-    either flow. At either end it ends, and the flow wants its name no more, when both have ended:
-    the permission for the name's host, the channel to the name.
+    wants X's home and has no link by that name, the two have no link by other names, and a
+    permission of each covers the home of the other, then they are linked, each with the other's
+    home as its name.
+12. What finds no partner by rules 9 to 11 is dropped, counted for X, and counts as ``unclaimed``.
+    A link ends with either flow. At either end it ends, and the flow wants its name no more, when
+    both have ended: the permission for the name's host, the channel to the name.
 
 Flow to flow, DONT-FRAGMENT asks for nothing. Bandwidth and counters are those of each end.
 """
