@@ -105,7 +105,7 @@ class NotingPlane:
             del self.bound[relay]
         return Counters()
 
-    def permit(self, flow: int, permission: PeerPermission, until: float) -> None:
+    def permit(self, flow: int, permission: PeerPermission, until: float, port: int = 0) -> None:
         assert flow in self.flows
         self.permitted.append((flow, permission, until))
 
