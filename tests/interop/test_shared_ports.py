@@ -135,6 +135,15 @@ def _run(scenario: Awaitable[set[int]]) -> set[int]:
         loop.close()
 
 
+async def _descriptors(relay: RelayProcess, count: int) -> set[int]:
+    """How many descriptors so many clients add to the relay."""
+    before = relay.program.descriptors()
+    clients = [await _relayed(relay, controlling=True) for _ in range(count)]
+    added = relay.program.descriptors() - before
+    await asyncio.gather(*(client.close() for client in clients))
+    return {added}
+
+
 class AioiceTests(SynchronousTestCase):
     """aioice, whose both ends are relayed by us."""
 
@@ -147,3 +156,8 @@ class AioiceTests(SynchronousTestCase):
         """All of them at one address."""
         with sharing(1) as relay:
             self.assertEqual(len(_run(_pairs(relay, 3))), 1)
+
+    def test_no_socket_for_each_client(self) -> None:
+        """Thirty allocations cost no descriptor."""
+        with sharing(2) as relay:
+            self.assertEqual(_run(_descriptors(relay, 30)), {0})
