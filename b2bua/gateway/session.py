@@ -49,6 +49,8 @@ class Session:
         self.is_polled = False
         self.last_polled = now
         """When a poll was last there."""
+        self.left_at: float | None = None
+        """When its page closed the connection of a poll, and has not been heard of since."""
         self.register_status = 0
         """How the B2BUA has answered its REGISTER; 0: not yet, or there is none."""
         self.register_sequence = 0

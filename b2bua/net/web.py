@@ -160,7 +160,7 @@ class WebInterface:
                 session.mailbox.give_back()
         elif self._polls.get(session) is poll:
             del self._polls[session]
-            self.gateway.poll_ended(session, self.now())
+            self.gateway.poll_broken(session, self.now())
         self.pump()
 
     def _close(self, poll: Poll) -> None:

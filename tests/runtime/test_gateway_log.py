@@ -39,10 +39,12 @@ class GatewayLogTests(SynchronousTestCase):
         """Both are interaction records; the address stands before what the page chose."""
         self.emit(events.SignedIn('10"\n01', "192.0.2.7", is_anonymous=True))
         self.emit(events.SignedOut("1001", "192.0.2.7", "no-poll"))
+        self.emit(events.PageGone("1001", "192.0.2.7", 1))
         self.assertEqual(
             [
                 r'Int 20330 signed-in client=192.0.2.7 anonymous=yes user="10\"\n01"',
                 'Int 20331 signed-out client=192.0.2.7 reason=no-poll user="1001"',
+                'Int 20336 page-gone client=192.0.2.7 calls=1 user="1001"',
             ],
             self.log.lines,
         )
