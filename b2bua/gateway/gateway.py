@@ -17,7 +17,7 @@ from typing import Final
 from b2bua.call_events import PageGone, SignedIn, SignedOut, SignInRefused, Subscriber
 from b2bua.core import Randomness
 from b2bua.gateway.agent import Agent, Counters
-from b2bua.gateway.errors import SignInRefusal
+from b2bua.gateway.errors import SignInRefusal, TooOften
 from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.session import Session
 from b2bua.gateway.sessions import Sessions
@@ -137,8 +137,10 @@ class Gateway:
             self.end(session, "shutdown", now)
 
     def post(self, session: Session, peer: str, text: str, now: float) -> None:
-        """Take a message of a page to, or about, a peer. Raises Malformed."""
+        """Take a message of a page to, or about, a peer. Raises Malformed, and TooOften."""
         self._is_here(session)
+        if not session.allowance.takes(text, now):
+            raise TooOften
         self.agent.post(session, peer, read_posted(text), now)
         self.agent.pump(now)
         if session.mailbox.is_full:

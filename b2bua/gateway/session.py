@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from urllib.parse import unquote
 
+from b2bua.gateway.allowance import Allowance
 from b2bua.gateway.call import Call, Key
 from b2bua.gateway.mailbox import Mailbox
 from b2bua.gateway.roap import RoapMessage
@@ -44,6 +45,7 @@ class Session:
         self.hop = Hop(BROWSER, host, 0, flow=number)
         self.is_anonymous = is_anonymous
         self.mailbox = Mailbox(partial(tell, self))
+        self.allowance = Allowance()
         self.calls: dict[str, Call] = {}
         self.is_over = False
         self.is_polled = False

@@ -78,6 +78,8 @@ class WebInterface:
         self._pages = pages(self)
         self.received: Counter[str] = Counter()
         """Messages of pages that were taken, by kind."""
+        self.refused: Counter[str] = Counter()
+        """Messages that were not taken, by reason."""
         self.sent: Counter[str] = Counter()
         """Messages that polls were answered with, by kind."""
 

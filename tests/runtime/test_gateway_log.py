@@ -139,7 +139,9 @@ class GatewayCountTests(SynchronousTestCase):
             free_web_ports=998,
             totals=lambda: totals,
         )
-        web = SimpleNamespace(polls=4, received={"OFFER": 5}, sent={"ANSWER": 5})
+        web = SimpleNamespace(
+            polls=4, received={"OFFER": 5}, refused={"too-often": 2}, sent={"ANSWER": 5}
+        )
         running = SimpleNamespace(web=web, gateway=SimpleNamespace(sessions=[1, 2, 3]))
         service: list[object] = [running]
         metrics = Metrics()
@@ -153,6 +155,7 @@ class GatewayCountTests(SynchronousTestCase):
             "sgw_gateway_sessions": 3,
             "sgw_http_polls_parked": 4,
             'sgw_gateway_received_total{kind="OFFER"}': 5,
+            'sgw_gateway_refused_total{reason="too-often"}': 2,
             'sgw_gateway_sent_total{kind="ANSWER"}': 5,
             "sgw_ice_transports": 2,
             'sgw_ice_transport_events_total{event="failed"}': 1,
