@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ class PageTests(SynchronousTestCase):
 
     def folder(self, *rows: dict[str, Any]) -> Path:
         """A folder of results with these rows of the relay."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        folder = Path(temporary.name)
         document = {"circumstances": ABOUT, "extent": "Full run", "rows": rows}
         (folder / "relay.json").write_text(json.dumps(document))
         return folder
@@ -50,7 +52,7 @@ class PageTests(SynchronousTestCase):
 
     def test_what_was_not_measured(self) -> None:
         """Is said to be so, in place of any older table."""
-        empty = Path(self.mktemp())
+        empty = Path("/nowhere")
         for name in TABLES:
             text = f"a\n<!-- table: {name} -->\n| old |\n<!-- end -->\nb\n"
             expected = f"a\n<!-- table: {name} -->\n{NOTHING}<!-- end -->\nb\n"
