@@ -71,6 +71,10 @@ def media_plane(reactor: Any, settings: MediaSettings) -> Any:
     chosen = choose(os.environ)
     if not chosen.is_native or find_spec("suite.datapath.native_media") is None:
         return TwinMediaPlane(reactor, reactor, settings)
+    native_srtp = import_module("suite.datapath.native_srtp")
+    if missing := native_srtp.missing_reason():  # which also tells the core what to encrypt with
+        print(f"SRTP: {missing}", file=sys.stderr)
+        return TwinMediaPlane(reactor, reactor, settings)
     native_core = import_module("suite.datapath.native_core")
     native_media = import_module("suite.datapath.native_media")
     core = native_core.NativeCore(reactor, reactor.seconds)
