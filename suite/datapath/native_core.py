@@ -5,16 +5,20 @@ The native data plane's one reader: wakes the C core and hands out what it has f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from suite.datapath._native import Core, Event
+from suite.datapath._native import Core
+
+if TYPE_CHECKING:
+    from suite.datapath._native import Event
 
 CONTROL, SEND, TO_STREAM = 1, 2, 3
 STREAM, STREAM_END = 16, 17
-RTCP, OTHER, MISSED, TRACE = 32, 33, 34, 35
+RTCP, OTHER, MISSED, TRACE, PUT = 32, 33, 34, 35, 36
 """Kinds of events, as native/events.h numbers them."""
 
 Receiver = Callable[[int, int, tuple[str, int] | None, bytes], None]
