@@ -15,3 +15,9 @@ from posix.unistd cimport close as close_descriptor
 include "native/core.pxi"
 include "native/relay.pxi"
 include "native/stream.pxi"
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+from posix.unistd cimport close as close_descriptor
+
+include "native/core.pxi"
+include "native/media.pxi"
