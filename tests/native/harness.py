@@ -88,7 +88,9 @@ class Toolchain:
 
 
 LIBFUZZER = Toolchain(
-    "clang", guided=("-fsanitize-coverage=inline-8bit-counters,pc-table",), linked=("-fsanitize=fuzzer",)
+    "clang",
+    guided=("-fsanitize-coverage=inline-8bit-counters,pc-table",),
+    linked=("-fsanitize=fuzzer",),
 )
 """Guided by coverage: Debian's clang and libclang-rt-dev."""
 REPLAY = Toolchain("gcc", sources=("replay",))
