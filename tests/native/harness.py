@@ -20,6 +20,7 @@ CORPUS = HERE / "corpus"
 _PLANE = ("table", "plane", "out")
 _RELAY = (*_PLANE, "relay", "relay_up", "relay_down", "relay_peers")
 _STREAM = (*_RELAY, "stream", "stream_frame", "stream_out", "stream_backlog", "stream_tls")
+_MEDIA = ("media", "media_rtp", "media_lost", "media_latch", "media_srtp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ HARNESSES = {
     "plane": Harness(_PLANE),
     "relay": Harness(_RELAY, ("relay_model", "traffic")),
     "stream": Harness(_STREAM, ("stream_model", "tls_stand_in", "traffic")),
+    "media": Harness(
+        (*_PLANE, *_MEDIA, "media_plain", "media_web"), ("media_model", "srtp_stand_in", "traffic")
+    ),
 }
 
 _KERNEL = ("kernel", "kernel_calls")

@@ -24,6 +24,7 @@ uint64_t sim_clock_ns;
 static struct sim_socket sockets[SIM_SOCKETS];
 static struct plan sending;
 static struct plan receiving;
+static uint8_t *mapped;
 static int refused_options;
 static int turn; /* of epoll_wait, which begins where it ended */
 
@@ -38,6 +39,10 @@ struct sim_socket *sim_of(int fd) {
         return NULL;
     }
     return &sockets[fd - SIM_FIRST_FD];
+}
+
+int sim_fd(const struct sim_socket *socket) {
+    return SIM_FIRST_FD + (int)(socket - sockets);
 }
 
 bool sim_is_open(int fd) {
@@ -273,11 +278,14 @@ int kernel_getsockopt(int fd, int level, int option, void *value, socklen_t *siz
 
 /* One mapping, which is not given back: clearing it for each input would take most of the time. */
 void *kernel_mmap(void *where, size_t size, int rights, int flags, int fd, off_t offset) {
-    static uint8_t *memory;
     (void)where, (void)rights, (void)flags, (void)offset;
     REQUIRE(fd == -1 && size <= LARGEST_MAP);
-    if (!memory) memory = aligned_alloc(4096, LARGEST_MAP);
-    return memory ? memory : MAP_FAILED;
+    if (!mapped) mapped = aligned_alloc(4096, LARGEST_MAP);
+    return mapped ? mapped : MAP_FAILED;
+}
+
+bool sim_is_mapped(const void *at) {
+    return mapped && (uintptr_t)at - (uintptr_t)mapped < LARGEST_MAP;
 }
 
 int kernel_munmap(void *where, size_t size) {

@@ -247,7 +247,7 @@ void dp_end_received(struct dp_plane *plane, struct dp_end *end, const struct dp
     header.second = (header.second & DP_RTP_MARKER) | end->mapped[number];
     dp_rtp_write(&header, rest.data);
     if (end->events[number].here)
-        dp_rtp_rescale(rest.data + DP_RTP_HEADER, rest.size - DP_RTP_HEADER,
+        dp_rtp_rescale(rest.data + DP_RTP_HEADER, rest.size - DP_RTP_HEADER - padding,
                        end->events[number].here, end->events[number].there);
     peer->forwarded++;
     if (!send_on(plane, peer, &rest, header.sequence, padding)) dp_end_drop(plane, end, DP_REFUSED);
