@@ -11,6 +11,9 @@
 
 #define EPOLL_FD (SIM_FIRST_FD - 1)
 #define PLAN 64
+#define LARGE_BLOCK ((size_t)60 << 10)
+#define LARGE_BLOCKS 16
+#define LARGEST 65507
 #define LARGEST_MAP ((size_t)32 << 20)
 
 struct plan {
@@ -155,6 +158,7 @@ bool sim_arrive(int fd, const union dp_addr *from, const uint8_t *data, size_t s
                 size_t segment) {
     struct sim_socket *socket = sim_of(fd);
     if (!socket || socket->count == SIM_QUEUE) return false;
+    if (!socket->stream && size > LARGEST) return false;
     struct sim_arrival *arrival = &socket->queue[(socket->first + socket->count++) % SIM_QUEUE];
     *arrival = (struct sim_arrival){*from, data, size, segment ? segment : size};
     return true;
@@ -286,6 +290,38 @@ void *kernel_mmap(void *where, size_t size, int rights, int flags, int fd, off_t
 
 bool sim_is_mapped(const void *at) {
     return mapped && (uintptr_t)at - (uintptr_t)mapped < LARGEST_MAP;
+}
+
+/* Large blocks are used again, which is most of the time of an input, too. */
+static struct {
+    void *block;
+    size_t size;
+    bool used;
+} large[LARGE_BLOCKS];
+
+void *kernel_malloc(size_t size) {
+    if (size < LARGE_BLOCK) return malloc(size);
+    for (int at = 0; at < LARGE_BLOCKS; at++) {
+        if (large[at].used || (large[at].block && large[at].size != size)) continue;
+        if (!large[at].block) large[at].block = malloc(size);
+        if (!large[at].block) return NULL;
+        ASAN_UNPOISON_MEMORY_REGION(large[at].block, size);
+        large[at].size = size;
+        large[at].used = true;
+        return large[at].block;
+    }
+    return malloc(size);
+}
+
+void kernel_free(void *block) {
+    for (int at = 0; block && at < LARGE_BLOCKS; at++)
+        if (large[at].block == block) {
+            REQUIRE(large[at].used);
+            ASAN_POISON_MEMORY_REGION(block, large[at].size);
+            large[at].used = false;
+            return;
+        }
+    free(block);
 }
 
 int kernel_munmap(void *where, size_t size) {

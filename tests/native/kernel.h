@@ -54,7 +54,7 @@ int sim_tcp(const union dp_addr *own);
 
 /*
  * What arrives. The bytes must stay until they are read. `segment` below `size`: equal datagrams
- * that came as one; a socket without GRO gets them one by one. False: no room.
+ * that came as one; a socket without GRO gets them one by one. False: no room, or too much for UDP.
  */
 bool sim_arrive(int fd, const union dp_addr *from, const uint8_t *data, size_t size,
                 size_t segment);
