@@ -118,7 +118,11 @@ class ClientPath(Protocol):
         """Send one STUN message. It is never dropped in favour of media."""
 
     def send_media(self, frame: bytes) -> None:
-        """Send one ChannelData message or Data indication, framed for the transport."""
+        """
+        Send a ChannelData message or Data indication, framed for the transport.
+
+        Over a stream there may be several, one after another.
+        """
 
 
 @dataclass(slots=True)

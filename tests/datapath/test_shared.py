@@ -7,6 +7,7 @@ import socket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.datapath.planes import NativeMade
 from tests.datapath.shared import SharedTestCase, check
 from tests.datapath.test_twin import StreamPath, send_indication
 from turn.data_plane import (
@@ -466,12 +467,13 @@ _FRAMED = st.binary(max_size=60).map(
 """Binding requests by their header, with anything inside."""
 
 
-class GarbageTests(SharedTestCase):
+_GARBAGE = st.lists(st.binary(max_size=80) | _FRAMED, max_size=4)
+
+
+class GarbageTestCase(SharedTestCase):
     """Bytes that are nothing."""
 
-    @settings(max_examples=60, deadline=None)
-    @given(st.lists(st.binary(max_size=80) | _FRAMED, max_size=4))
-    def test_any_bytes(self, packets: list[bytes]) -> None:
+    def bring(self, packets: list[bytes]) -> None:
         """From a stranger, a peer and a client: no fault of ours comes of it."""
         client = self.client()
         with (
@@ -491,3 +493,39 @@ class GarbageTests(SharedTestCase):
         client.sock.close()
         self.assertEqual(self.flushLoggedErrors(), [])
         self.assert_nothing_held()
+
+
+class GarbageTests(GarbageTestCase):
+    """Bytes that are nothing, for the pure-Python plane."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(_GARBAGE)
+    def test_any_bytes(self, packets: list[bytes]) -> None:
+        """No fault of ours comes of it."""
+        self.bring(packets)
+
+
+class NativeGarbageTests(NativeMade, GarbageTestCase):
+    """Bytes that are nothing, for the native plane."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(_GARBAGE)
+    def test_any_bytes(self, packets: list[bytes]) -> None:
+        """No fault of ours comes of it."""
+        self.bring(packets)
+
+
+class NativePairTests(NativeMade, PairTests):
+    """The native data plane does the same."""
+
+
+class NativeNameTests(NativeMade, NameTests):
+    """The native data plane does the same."""
+
+
+class NativeIPv6PairTests(NativeMade, IPv6PairTests):
+    """The native data plane does the same over IPv6."""
+
+
+class NativeIPv6NameTests(NativeMade, IPv6NameTests):
+    """The native data plane does the same over IPv6."""

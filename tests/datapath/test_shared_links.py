@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from tests.datapath.planes import NativeMade
 from tests.datapath.shared import Client, SharedTestCase, check
 from turn.data_plane import LINK_SILENCE, PeerTaken
 from turn.five_tuple import Address
@@ -412,3 +413,23 @@ class IPv6PlainLinkTests(PlainLinkTests):
     """The same over IPv6."""
 
     host = "::1"
+
+
+class NativeCheckedLinkTests(NativeMade, CheckedLinkTests):
+    """The native data plane does the same."""
+
+
+class NativePlainLinkTests(NativeMade, PlainLinkTests):
+    """The native data plane does the same."""
+
+
+class NativeChanceTests(NativeMade, ChanceTests):
+    """The native data plane does the same."""
+
+
+class NativeIPv6CheckedLinkTests(NativeMade, IPv6CheckedLinkTests):
+    """The native data plane does the same over IPv6."""
+
+
+class NativeIPv6PlainLinkTests(NativeMade, IPv6PlainLinkTests):
+    """The native data plane does the same over IPv6."""
