@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CONTROL, SEND, TO_STREAM = 1, 2, 3
 STREAM, STREAM_END = 16, 17
-RTCP, OTHER, MISSED, TRACE = 32, 33, 34, 35
+RTCP, OTHER, MISSED, TRACE, PUT = 32, 33, 34, 35, 36
 """Kinds of events, as native/events.h numbers them."""
 
 Receiver = Callable[[int, int, tuple[str, int] | None, bytes], None]
