@@ -186,9 +186,12 @@ class NativePlane:
         """See turn.data_plane.DataPlane."""
         return Counters(*self._turn.count(flow))
 
-    def permit(self, flow: int, permission: PeerPermission, until: float) -> None:
+    def permit(self, flow: int, permission: PeerPermission, until: float, port: int = 0) -> None:
         """See turn.data_plane.DataPlane."""
-        self._turn.permit(flow, permission.host, permission.reached_at, permission.ports, until)
+        reached_at = permission.reached_at
+        self._turn.permit(flow, permission.host, reached_at, permission.ports, until)
+        if port and self._shared:
+            self._turn.want(flow, reached_at, port)
 
     def claim(self, flow: int, peer: Address, permission: PeerPermission) -> None:
         """See turn.data_plane.DataPlane."""

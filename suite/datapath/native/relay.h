@@ -107,6 +107,8 @@ int dp_flow_bind_channel(struct dp_flow *flow, uint16_t number, const union dp_a
                          double until);
 /* Have a way to a peer, which is reached at this address. -1: there is none (rule 2). */
 int dp_flow_claim(struct dp_flow *flow, const union dp_addr *target);
+/* The client has named the peer that is reached at this address (rule 11). */
+void dp_flow_want(struct dp_flow *flow, const union dp_addr *target);
 
 /*
  * Forward one whole ChannelData message or Send indication, whose bytes stay as they are until

@@ -51,6 +51,7 @@ cdef extern from "relay.h" nogil:
     int dp_flow_permit(dp_flow *flow, const dp_addr *host, const dp_addr *reached_at,
                        const dp_ports *ports, int ports_count, double until)
     int dp_flow_bind_channel(dp_flow *flow, uint16_t number, const dp_addr *peer, double until)
+    void dp_flow_want(dp_flow *flow, const dp_addr *target)
     int dp_flow_claim(dp_flow *flow, const dp_addr *target)
     void dp_flow_from_client(dp_turn *turn, dp_flow *flow, const uint8_t *frame, size_t size)
     void dp_flow_send(dp_flow *flow, const dp_addr *peer, const uint8_t *payload, size_t size,
@@ -237,6 +238,12 @@ cdef class Turn:
                 PyMem_Free(ranges)
         if result:
             raise MemoryError
+
+    def want(self, uint64_t flow, str reached_at, int port):
+        """The client has named this peer."""
+        cdef dp_addr target
+        to_addr(reached_at, port, &target)
+        dp_flow_want(self.find(flow), &target)
 
     def claim(self, uint64_t flow, str reached_at, int port):
         """Have a way to this peer; False if there is none."""

@@ -141,12 +141,23 @@ static struct dp_way *claim_pair(struct dp_flow *flow, const union dp_addr *targ
     return way;
 }
 
-struct dp_way *dp_flow_way(struct dp_flow *flow, const union dp_addr *target) {
+/* The way that there is, or a name if a shared socket is bound there. */
+static struct dp_way *find_or_name(struct dp_flow *flow, const union dp_addr *target) {
     struct dp_way *way = dp_flow_find_way(flow, target);
     if (way) return way;
     struct dp_relay *home = dp_shared_at(flow->thing.turn, target);
     struct dp_relay *own = dp_flow_relay_for(flow, target->sa.sa_family);
-    return home && own ? dp_way_name(flow, own, home) : claim_pair(flow, target);
+    return home && own ? dp_way_name(flow, own, home) : NULL;
+}
+
+struct dp_way *dp_flow_way(struct dp_flow *flow, const union dp_addr *target) {
+    struct dp_way *way = find_or_name(flow, target);
+    return way ? way : claim_pair(flow, target);
+}
+
+void dp_flow_want(struct dp_flow *flow, const union dp_addr *target) {
+    struct dp_way *way = flow->sharing ? find_or_name(flow, target) : NULL;
+    if (way && !way->is_pair) dp_name_want(way);
 }
 
 int dp_flow_claim(struct dp_flow *flow, const union dp_addr *target) {
