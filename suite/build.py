@@ -17,7 +17,7 @@ from suite.b2bua_unit import B2buaUnit
 from suite.build_b2bua import build_b2bua, build_lab
 from suite.call_snapshot import CallSnapshots
 from suite.composition import Composition, Parts, compose
-from suite.datapath.twin import TwinPlane
+from suite.data_planes import RelayPlane, relay_plane, stream_maker
 from suite.event_log import EventLog
 from suite.incoming import WebSip
 from suite.listen import StreamListener
@@ -50,11 +50,11 @@ def build(service: SuiteService) -> Composition:
     settings = service.settings
     relay, snapshots, sip, gateway = None, None, None, None
     if settings.turn is not None:
-        plane = TwinPlane(service.reactor, _not_yet, buffer=settings.socket_buffer)
+        plane = relay_plane(service, _not_yet)
         relay = _relay(service, settings.turn, plane, _both(metrics.relay, service))
         plane.control = relay.control
         parts.plane, parts.relay = plane, relay
-        for line in describe_relay(settings.turn, plane.kind):
+        for line in describe_relay(settings.turn, service.data_plane.words):
             service.log.standard(LogEvent.RELAY, line)
         shared = settings.turn.shared_ports is not None
         _relay_metrics(metrics, plane, relay, shared=shared)
@@ -79,7 +79,7 @@ def build(service: SuiteService) -> Composition:
 
 
 def _relay(
-    service: SuiteService, turn: TurnSettings, plane: TwinPlane, emit: Subscriber
+    service: SuiteService, turn: TurnSettings, plane: RelayPlane, emit: Subscriber
 ) -> TurnService:
     settings, clock, wall = service.settings, service.clocks.monotonic, service.clocks.wall
     database = None
@@ -102,6 +102,7 @@ def _relay(
         database=database,
         finder=_finder(service, turn),
         machine=local_addresses(),
+        make_stream=stream_maker(service, limits),
     )
 
 
@@ -212,7 +213,9 @@ def stream_metrics(metrics: Metrics, admission: Admission) -> None:
     readings.gauge("sgw_tls_handshakes", "TLS handshakes under way", lambda: admission.handshakes)
 
 
-def _relay_metrics(metrics: Metrics, plane: TwinPlane, relay: TurnService, *, shared: bool) -> None:
+def _relay_metrics(
+    metrics: Metrics, plane: RelayPlane, relay: TurnService, *, shared: bool
+) -> None:
     readings, streams = metrics.readings, relay.stream_totals
     readings.counter(
         "sgw_turn_stream_media_dropped",
@@ -224,6 +227,12 @@ def _relay_metrics(metrics: Metrics, plane: TwinPlane, relay: TurnService, *, sh
         "Clients over TCP or TLS that are gone",
         "reason",
         lambda: streams.closed,
+    )
+    readings.gauges(
+        "sgw_data_plane",
+        "Which data plane moves the relay's packets",
+        "kind",
+        lambda: {plane.kind: 1.0},
     )
     readings.counter(
         "sgw_udp_budget_exhausted",

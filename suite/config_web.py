@@ -298,11 +298,14 @@ def _dtls_files(chosen: Chosen, machine: Machine, folder: Path) -> tuple[Path | 
             accepted = f"{CERTIFICATE_OPTION} too, or neither of them"
             chosen.complain(Level.ERROR, RSMP, "web-dtls-privatekey", problem, accepted)
         return None, None
-    check_pem(chosen, RSMP, CERTIFICATE_OPTION, certificate, CERTIFICATE)
+    is_certificate = check_pem(chosen, RSMP, CERTIFICATE_OPTION, certificate, CERTIFICATE)
     password = chosen.maybe(RSMP, "web-dtls-keypassword", SECRET)
     if key is not None:
         check_named_key(chosen, "web-dtls-privatekey", key, "web-dtls-keypassword", password)
-    elif certificate.exists() and not holds(certificate, KEY):
+    elif not is_certificate:
+        # That has been said; what follows from it need not be.
+        pass
+    elif not holds(certificate, KEY):
         problem, accepted = "the private key is not in it", "web-dtls-privatekey = its key"
         chosen.complain(Level.ERROR, RSMP, CERTIFICATE_OPTION, problem, accepted)
     else:

@@ -14,6 +14,7 @@ from twisted.web.resource import Resource
 from b2bua import call_events as events
 from b2bua.media_plane import TransportEvent
 from b2bua.net.service import B2buaService
+from b2bua.transport_owner import TransportOwner
 from suite.call_log import CallLog, TransportLog
 from suite.call_metrics import CallCounts, gateway_metrics
 from suite.datapath.media import MediaTotals, TwinMediaPlane
@@ -38,10 +39,12 @@ class GatewayLogTests(SynchronousTestCase):
         """Both are interaction records; the address stands before what the page chose."""
         self.emit(events.SignedIn('10"\n01', "192.0.2.7", is_anonymous=True))
         self.emit(events.SignedOut("1001", "192.0.2.7", "no-poll"))
+        self.emit(events.PageGone("1001", "192.0.2.7", 1))
         self.assertEqual(
             [
                 r'Int 20330 signed-in client=192.0.2.7 anonymous=yes user="10\"\n01"',
                 'Int 20331 signed-out client=192.0.2.7 reason=no-poll user="1001"',
+                'Int 20336 page-gone client=192.0.2.7 calls=1 user="1001"',
             ],
             self.log.lines,
         )
@@ -63,6 +66,24 @@ class GatewayLogTests(SynchronousTestCase):
         [line] = self.log.lines
         self.assertTrue(line.startswith("Int 20332 sign-in-refused client=192.0.2.7"), line)
         self.assertNotIn("auth-fail", line)
+
+    def test_owner(self) -> None:
+        """Of one that was never connected the call, the page's address and the DN are told."""
+        owners = {4: TransportOwner("c7", "1001", "192.0.2.9"), 5: TransportOwner("c8", "x y", "")}
+        told = TransportLog(self.log, owners.get)
+        failed = SimpleNamespace(port=36001, client=None, trouble="ICE: no way")
+        for number in (4, 5, 6):
+            told(TransportEvent.FAILED, number, failed)
+        front, back = "port=36001 client=none", 'reason="ICE: no way"'
+        self.assertEqual(
+            [
+                f'Std 20015 transport-failed transport=4 {front} call=c7 page=192.0.2.9 dn="1001" '
+                + back,
+                f'Std 20015 transport-failed transport=5 {front} call=c8 page=none dn="x y" {back}',
+                f"Std 20015 transport-failed transport=6 {front} {back}",
+            ],
+            self.log.lines,
+        )
 
     def test_transports(self) -> None:
         """What fails or is lost has the guide's id for ICE, and the reason."""
@@ -118,7 +139,9 @@ class GatewayCountTests(SynchronousTestCase):
             free_web_ports=998,
             totals=lambda: totals,
         )
-        web = SimpleNamespace(polls=4, received={"OFFER": 5}, sent={"ANSWER": 5})
+        web = SimpleNamespace(
+            polls=4, received={"OFFER": 5}, refused={"too-often": 2}, sent={"ANSWER": 5}
+        )
         running = SimpleNamespace(web=web, gateway=SimpleNamespace(sessions=[1, 2, 3]))
         service: list[object] = [running]
         metrics = Metrics()
@@ -132,6 +155,7 @@ class GatewayCountTests(SynchronousTestCase):
             "sgw_gateway_sessions": 3,
             "sgw_http_polls_parked": 4,
             'sgw_gateway_received_total{kind="OFFER"}': 5,
+            'sgw_gateway_refused_total{reason="too-often"}': 2,
             'sgw_gateway_sent_total{kind="ANSWER"}': 5,
             "sgw_ice_transports": 2,
             'sgw_ice_transport_events_total{event="failed"}': 1,

@@ -17,6 +17,8 @@
 /* The kernel's own limits: segments of one run, and bytes of a datagram with its headers. */
 #define SEGMENTS_MOST 64
 #define RUN_MOST 65000
+/* Every way takes such packets, so no refusal can be for their size. */
+#define SEGMENT_LEAST 1200
 
 /* What leaves in one datagram or run: `count` packets from `first` on. */
 struct run {
@@ -104,7 +106,7 @@ static struct run run_from(const struct dp_plane *plane, const struct dp_socket 
     struct run run = {first, 1};
     const struct dp_out *head = &plane->outs[first];
     size_t total = head->size;
-    if (socket->no_gso || !head->size) return run;
+    if (socket->no_gso || !head->size || head->size > socket->segment_most) return run;
     for (int at = head->next; at >= 0 && run.count < SEGMENTS_MOST; at = plane->outs[at].next) {
         const struct dp_out *out = &plane->outs[at];
         total += out->size;
@@ -155,6 +157,12 @@ static void count_run(struct dp_plane *plane, struct run run) {
         count_sent(plane, at);
 }
 
+/* No joined packets at all without checksums by the device, and none beyond the MTU. */
+static void note_refusal(struct dp_socket *socket, size_t size, int error) {
+    if (error == EIO || error == EOPNOTSUPP) socket->no_gso = true;
+    if (error == EINVAL && size > SEGMENT_LEAST) socket->segment_most = (uint16_t)(size - 1);
+}
+
 static void send_batch(struct dp_plane *plane, struct dp_socket *socket, struct batch *batch) {
     int done = 0;
     while (done < batch->used) {
@@ -167,8 +175,7 @@ static void send_batch(struct dp_plane *plane, struct dp_socket *socket, struct 
         }
         /* The kernel says why it did not take the first one. */
         struct run run = batch->runs[done++];
-        if (run.count > 1 && (errno == EIO || errno == EINVAL || errno == EOPNOTSUPP))
-            socket->no_gso = true;
+        if (run.count > 1) note_refusal(socket, plane->outs[run.first].size, errno);
         if (errno == EAGAIN || errno == EWOULDBLOCK)
             for (int at = run.first, left = run.count; left > 0; at = plane->outs[at].next, left--)
                 count_failed(plane, at);

@@ -44,7 +44,9 @@ struct dp_plane *dp_open(void) {
         return NULL;
     }
     for (int at = 0; at < DP_SLOTS; at++)
-        plane->slots[at].data = plane->memory + (size_t)at * SLOT_ROOM + DP_HEADROOM;
+        plane->all_slots[at].data = plane->memory + (size_t)at * SLOT_ROOM + DP_HEADROOM;
+    plane->slots = plane->all_slots;
+    plane->budget = BUDGET_PACKETS;
     plane->arena = plane->memory + (size_t)DP_SLOTS * SLOT_ROOM;
     return plane;
 }
@@ -87,6 +89,7 @@ int dp_watch(struct dp_plane *plane, struct dp_socket *socket, int fd, const str
     socket->first = socket->last = -1;
     socket->family = (uint8_t)family_of(fd);
     socket->burst = 1;
+    socket->segment_most = UINT16_MAX;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = socket};
     return epoll_ctl(plane->epoll, EPOLL_CTL_ADD, fd, &event);
 }
@@ -151,20 +154,28 @@ static int take(struct dp_plane *plane, const struct epoll_event *ready, int at,
     return spent;
 }
 
+/* Only between two receipts: until then somebody still reads the slots. */
+static void free_slots(struct dp_plane *plane) {
+    dp_flush(plane);
+    plane->slots_used = 0;
+}
+
 static bool exhausted(const struct dp_plane *plane, int left, int64_t until) {
     return left <= 0 || plane->events_used >= BUDGET_EVENTS || clock_ns() >= until;
 }
 
 int dp_drain(struct dp_plane *plane, double now) {
     struct epoll_event *ready = plane->ready;
-    int left = BUDGET_PACKETS;
+    int left = plane->budget;
     int64_t until = clock_ns() + BUDGET_NS;
     plane->now = now;
+    plane->wake_up++;
     while ((plane->ready_count = epoll_wait(plane->epoll, ready, READY, 0)) > 0) {
         int share = left / plane->ready_count;
         for (int at = 0; at < plane->ready_count && dp_can_tell(plane, 1); at++)
             if (ready[at].data.ptr) left -= take(plane, ready, at, share > 0 ? share : 1);
-        dp_flush(plane);
+        free_slots(plane);
+        if (plane->round_over) plane->round_over(plane);
         if (exhausted(plane, left, until)) {
             plane->budget_exhausted++;
             break;
@@ -197,6 +208,29 @@ bool dp_tell(struct dp_plane *plane, uint32_t kind, uint64_t owner, uint64_t mor
     if (from) event->from = *from;
     if (size) memcpy(plane->arena + plane->arena_used, data, size);
     plane->arena_used += size;
+    return true;
+}
+
+bool dp_tell_joined(struct dp_plane *plane, uint32_t kind, uint64_t owner,
+                    const struct iovec *parts, int count, size_t most) {
+    struct dp_event *last = plane->events_used ? &plane->events[plane->events_used - 1] : NULL;
+    if (!last || last->kind != kind || last->owner != owner || last->size >= most) {
+        if (!dp_tell(plane, kind, owner, 0, NULL, NULL, 0)) return false;
+        last = &plane->events[plane->events_used - 1];
+    }
+    size_t size = 0;
+    for (int at = 0; at < count; at++) size += parts[at].iov_len;
+    if (size > ARENA_SIZE - plane->arena_used) {
+        plane->untold++;
+        return false;
+    }
+    for (int at = 0; at < count; at++) {
+        if (parts[at].iov_len)
+            memcpy(plane->arena + plane->arena_used, parts[at].iov_base, parts[at].iov_len);
+        plane->arena_used += parts[at].iov_len;
+    }
+    last->size += (uint32_t)size;
+    last->more++;
     return true;
 }
 
@@ -244,6 +278,20 @@ static void note_trains(struct dp_plane *plane, struct dp_socket *socket, int co
         set_gro(socket, false);
 }
 
+/*
+ * Ask for more where a socket was full twice in one wake-up: the call that finds nothing more costs
+ * a tenth of a packet, and most relay sockets have one at a time.
+ */
+static void adapt_burst(struct dp_plane *plane, struct dp_socket *socket, int count) {
+    bool is_full = count == socket->burst;
+    if (is_full && socket->is_full && socket->wake_up == plane->wake_up && socket->burst < DP_SLOTS)
+        socket->burst = (uint8_t)(socket->burst * 2);
+    else if (count < socket->burst / 2)
+        socket->burst = (uint8_t)(socket->burst / 2);
+    socket->is_full = is_full;
+    socket->wake_up = plane->wake_up;
+}
+
 int dp_receive(struct dp_plane *plane, struct dp_socket *socket, int most) {
     static _Thread_local struct mmsghdr messages[DP_SLOTS];
     static _Thread_local struct iovec parts[DP_SLOTS];
@@ -253,6 +301,8 @@ int dp_receive(struct dp_plane *plane, struct dp_socket *socket, int most) {
     } ancillary[DP_SLOTS];
     int wanted = socket->burst < most ? socket->burst : most;
     if (wanted > DP_SLOTS) wanted = DP_SLOTS;
+    if (plane->slots_used + wanted > DP_SLOTS) free_slots(plane);
+    plane->slots = plane->all_slots + plane->slots_used;
     for (int at = 0; at < wanted; at++) {
         struct msghdr *head = &messages[at].msg_hdr;
         parts[at] = (struct iovec){plane->slots[at].data, DP_LARGEST};
@@ -267,16 +317,14 @@ int dp_receive(struct dp_plane *plane, struct dp_socket *socket, int most) {
     }
     int count = recvmmsg(socket->fd, messages, (unsigned)wanted, MSG_DONTWAIT, NULL);
     if (count <= 0) return 0;
+    plane->slots_used += count;
     for (int at = 0; at < count; at++) {
         struct dp_slot *slot = &plane->slots[at];
         size_t segment = socket->gro ? joined_by(&messages[at].msg_hdr) : 0;
         slot->size = messages[at].msg_len;
         slot->segment = segment && segment < slot->size ? segment : slot->size;
     }
-    if (count == socket->burst && socket->burst < DP_SLOTS)
-        socket->burst = (uint8_t)(socket->burst * 2);
-    else if (count < socket->burst / 2)
-        socket->burst = (uint8_t)(socket->burst / 2);
+    adapt_burst(plane, socket, count);
     if (count > 1 || socket->gro) note_trains(plane, socket, count);
     return count;
 }

@@ -46,10 +46,13 @@ struct dp_socket {
     int32_t first; /* of its packets that wait to go out, -1: none */
     int32_t last;
     uint8_t family;
-    uint8_t burst;  /* packets to ask for in one system call */
-    uint8_t trains; /* how likely runs of equal packets are */
-    bool gro;       /* the kernel joins runs on receiving (UDP_GRO) */
-    bool no_gso;    /* the kernel, or the way, takes no joined packets */
+    uint8_t burst;         /* packets to ask for in one system call */
+    bool is_full;          /* the last such call gave as many */
+    uint32_t wake_up;      /* when that was */
+    uint8_t trains;        /* how likely runs of equal packets are */
+    bool gro;              /* the kernel joins runs on receiving (UDP_GRO) */
+    bool no_gso;           /* the kernel, or the way, takes no joined packets */
+    uint16_t segment_most; /* longer packets are not joined: the way's MTU is less */
 };
 
 /* What became of packets on their way out; whoever sends keeps one for each counter it has. */
@@ -95,7 +98,11 @@ struct dp_event {
 struct dp_plane {
     int epoll;
     double now; /* of this wake-up: seconds of the clock that Python has */
-    struct dp_slot slots[DP_SLOTS];
+    int budget; /* packets of one wake-up */
+    uint32_t wake_up;
+    struct dp_slot *slots; /* what dp_receive filled, from the first on */
+    struct dp_slot all_slots[DP_SLOTS];
+    int slots_used;
     struct dp_out outs[DP_OUTS];
     int outs_used;
     struct dp_socket *pending[DP_OUTS]; /* that have packets waiting */
@@ -109,6 +116,8 @@ struct dp_plane {
     uint64_t numbers;          /* handles given so far */
     void *ready;               /* of the wake-up under way */
     int ready_count;
+    void *streams; /* see stream.h */
+    void (*round_over)(struct dp_plane *plane); /* the last thing of every round, or NULL */
     uint8_t *memory;
 };
 
@@ -137,7 +146,10 @@ int dp_drain(struct dp_plane *plane, double now);
 /* Python has taken all events. */
 void dp_told(struct dp_plane *plane);
 
-/* Receive datagrams into the plane's slots, at most `most`; returns how many slots are filled. */
+/*
+ * Receive datagrams, at most `most`; returns how many of plane->slots are filled. They stay as
+ * they are until whatever became of them is sent, which happens here where no slots are left.
+ */
 int dp_receive(struct dp_plane *plane, struct dp_socket *socket, int most);
 
 /*
@@ -154,6 +166,12 @@ void dp_flush(struct dp_plane *plane);
  */
 bool dp_tell(struct dp_plane *plane, uint32_t kind, uint64_t owner, uint64_t more,
              const union dp_addr *from, const uint8_t *data, size_t size);
+/*
+ * The same for a stream of bytes in parts. What follows an event of the same kind and owner is
+ * appended to it as long as that has less than `most` bytes; its `more` counts the calls.
+ */
+bool dp_tell_joined(struct dp_plane *plane, uint32_t kind, uint64_t owner,
+                    const struct iovec *parts, int count, size_t most);
 /* Whether there is room for another `count` events of any size. */
 bool dp_can_tell(const struct dp_plane *plane, int count);
 
