@@ -178,7 +178,7 @@ class NativePlane:
         """See turn.data_plane.DataPlane."""
         return Counters(*self._turn.count(flow))
 
-    def permit(self, flow: int, permission: PeerPermission, until: float) -> None:
+    def permit(self, flow: int, permission: PeerPermission, until: float, port: int = 0) -> None:
         """See turn.data_plane.DataPlane."""
         self._turn.permit(flow, permission.host, permission.reached_at, permission.ports, until)
 

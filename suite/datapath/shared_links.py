@@ -93,9 +93,9 @@ class Link:
         self.heard = now
 
     def other(self, end: Name) -> Name:
-        """The end that is not this one."""
+        """The other flow's end; ``end`` is this flow's, or another name of the same flow."""
         first, second = self.ends
-        return second if end is first else first
+        return second if end.flow is first.flow else first
 
 
 class Links:

@@ -166,6 +166,7 @@ class CheckedLinkTests(LinkTestCase):
         self.assertEqual(self.shown_to(hub, second, hub.home, "hub"), self.homes[2])
         self.assertEqual(self.shown_to(second, hub, second.home, "second"), hub.home)
         self.assertEqual(self.shown_to(second, hub, self.homes[2], "second"), hub.home)
+        self.assertEqual(self.shown_to(hub, second, self.homes[3], "hub"), self.homes[2])
         self.assertEqual(self.links(), 2)
 
     def test_a_name_at_another_home_is_not_meant(self) -> None:
