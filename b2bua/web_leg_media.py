@@ -103,6 +103,10 @@ class WebLegMedia(LegMedia):
         """Call ``tell`` with what becomes of the media."""
         self._transports.tell = tell
 
+    def has_transport(self, handle: int) -> bool:
+        """Whether a transport of the plane is this leg's."""
+        return self._transports.has_handle(handle)
+
     def restart_lost(self) -> bool:
         """Have the next offer restart ICE where media are lost; whether any are."""
         return self._transports.restart_lost()

@@ -90,6 +90,10 @@ class WebTransports:
             self._own[slot] = self._opened(controlling)
         return self._own[slot]
 
+    def has_handle(self, handle: int) -> bool:
+        """Whether one of them has this name in the plane."""
+        return any(transport.handle == handle for transport in self._own.values())
+
     def has(self, slot: int) -> bool:
         """Whether a slot has a transport beside that of a bundle that another one leads."""
         return slot in self._own

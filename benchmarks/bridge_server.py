@@ -4,7 +4,8 @@ Our media plane as a server of its own, for the benchmark of bridges: no SIP, on
     python -m benchmarks.bridge_server CALLS
 
 ``CALLS`` has a line for each call, as rtpload reads it, without our two ports: those are filled in,
-and the file is written anew before "ready" is printed. Ends with its standard input.
+and the file is written anew. It prints which data plane runs, the port on which its reactor answers
+STUN Bindings, which shows how long the media keep it, and "ready". Ends with its standard input.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import DatagramProtocol, Protocol
 from twisted.internet.stdio import StandardIO
 
 from b2bua.media_plane import SrtpKeys, StreamTerms
@@ -24,6 +25,8 @@ from suite import reactor as suite_reactor
 from suite.datapath.media import TwinMediaPlane
 
 HOST = "127.0.0.1"
+BINDING_BYTES = 20
+PLANE = "pure Python"
 PROFILE = "AES_CM_128_HMAC_SHA1_80"
 
 
@@ -32,6 +35,16 @@ def the_reactor() -> Any:
     from twisted.internet import reactor
 
     return reactor
+
+
+class Bindings(DatagramProtocol):
+    """Answers Bindings, with what a stall probe needs and no more."""
+
+    def datagramReceived(self, data: bytes, address: tuple[str, int]) -> None:
+        """A success response is the request with another type."""
+        if data[:2] == b"\0\x01" and len(data) == BINDING_BYTES:
+            assert self.transport is not None
+            self.transport.write(b"\x01\x01" + data[2:], address)
 
 
 class UntilClosed(Protocol):
@@ -88,7 +101,8 @@ def main() -> None:
     plane = TwinMediaPlane(reactor, reactor, settings)
     lines = [bridge(plane, line) for line in path.read_text().splitlines()]
     path.write_text("\n".join(lines) + "\n")
-    print("ready", flush=True)
+    port = reactor.listenUDP(0, Bindings(), interface=HOST)
+    print(f"data plane: {PLANE}\nstun-port: {port.getHost().port}\nready", flush=True)
     StandardIO(UntilClosed())
     reactor.run()
 

@@ -4,6 +4,7 @@ Makes the B2BUA, its media plane, and what tells of both.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -13,6 +14,7 @@ from b2bua.net.randomness import Randomness
 from b2bua.net.service import B2buaService
 from b2bua.net.transport import EventLoop
 from b2bua.settings import B2buaSettings, GatewaySettings, WebMediaSettings
+from b2bua.transport_owner import TransportOwner, owner_of
 from suite.b2bua_unit import B2buaUnit, MediaUnit, listened
 from suite.call_log import CallLog, TransportLog
 from suite.call_metrics import CallCounts, b2bua_metrics, gateway_metrics
@@ -35,7 +37,13 @@ def build_b2bua(
 ) -> tuple[list[Unit], B2buaUnit]:
     """Give the units in the order of starting, and the B2BUA among them."""
     wanted = settings.web is not None
-    settings, plane = make_plane(service, settings)
+    units: list[B2buaUnit] = []
+
+    def owner(transport: int) -> TransportOwner | None:
+        running = units[0].service
+        return None if running is None else owner_of(running.core.calls, transport)
+
+    settings, plane = make_plane(service, settings, owner)
     complaint = "browsers are not served, see the log" if wanted and not settings.web else ""
     subscribers = (CallLog(service.log), CallCounts(metrics))
 
@@ -52,6 +60,7 @@ def build_b2bua(
         return made
 
     unit = B2buaUnit(settings, make)
+    units.append(unit)
     b2bua_metrics(metrics, lambda: unit.service, plane)
     if settings.web is not None:
         gateway_metrics(metrics, lambda: unit.service, plane)
@@ -61,10 +70,12 @@ def build_b2bua(
 
 
 def make_plane(
-    service: SuiteService, settings: B2buaSettings
+    service: SuiteService,
+    settings: B2buaSettings,
+    owner: Callable[[int], TransportOwner | None] = lambda transport: None,
 ) -> tuple[B2buaSettings, TwinMediaPlane]:
     """
-    Make the media plane, and give the settings that it can serve.
+    Make the media plane, and give the settings that it can serve. ``owner``: see TransportLog.
 
     What keeps browsers from being served keeps nobody else: phones call, and the relay relays.
     """
@@ -79,7 +90,7 @@ def make_plane(
             web=web,
             loop=None if web is None else get_loop(),
             trace=_media_trace(service, settings.media.trace_level),
-            tell_of=TransportLog(log),
+            tell_of=TransportLog(log, owner),
         )
 
     try:

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 from b2bua import call_events as events
 from b2bua.media_plane import TransportEvent
 from b2bua.sip.hop import Hop
+from b2bua.transport_owner import TransportOwner
 from suite.log_records import LogEvent, Value, Word
 from suite.logs import Log
 from suite.settings import LogLevel
@@ -37,8 +38,12 @@ class Transport(Protocol):
 class TransportLog:
     """Hears from the media plane what becomes of browsers' transports."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(
+        self, log: Log, owner: Callable[[int], TransportOwner | None] = lambda number: None
+    ) -> None:
+        """``owner`` tells whose a transport is."""
         self._log = log
+        self._owner = owner
 
     def __call__(self, event: TransportEvent, number: int, transport: Transport) -> None:
         """Write it; what keeps media from flowing has the guide's id for ICE."""
@@ -50,6 +55,10 @@ class TransportLog:
         if event is TransportEvent.CONNECTED:
             self._log.write(LogLevel.TRACE, LogEvent.TRANSPORT, "transport-connected", **told)
             return
+        owner = self._owner(number)
+        if owner is not None:
+            page = Word(owner.host or "none")
+            told |= {"call": Word(owner.call), "page": page, "dn": owner.number}
         told["reason"] = transport.trouble
         self._log.standard(LogEvent.ICE, f"transport-{event.value}", **told)
 

@@ -221,7 +221,7 @@ class Chosen:
             text = row.bare
         if source.lenient and row.kind.numeric:
             text = text.rstrip("; \t")
-        unset = assignment.value == "" and not row.effective_default
+        unset = assignment.value == "" and (not row.effective_default or row.has(Mark.UNSETS))
         if unset and not text and not row.has(Mark.SECRET):
             return None
         try:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from suite.command_line import EX_USAGE
+from suite.command_line import EX_USAGE, Options
 
 USAGE = """\
 Usage: webrtc-suite COMMAND [options]
@@ -29,6 +29,7 @@ Usage: webrtc-suite COMMAND [options]
 webrtc-suite COMMAND --help tells more. To run as a daemon: twistd webrtc-suite [options]
 """
 
+_HELP = frozenset({"-h", "--help"})
 # -P: the current directory is not a place to import from.
 _TWISTD = ("-P", "-c", "from twisted.scripts.twistd import run; run()")
 
@@ -36,7 +37,7 @@ _TWISTD = ("-P", "-c", "from twisted.scripts.twistd import run; run()")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the first argument says; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or given[0] in ("-h", "--help", "help"):
+    if not given or given[0] in (*_HELP, "help"):
         sys.stdout.write(USAGE)
         return 0 if given else EX_USAGE
     command = _COMMANDS.get(given[0])
@@ -46,8 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return command(given[1:])
 
 
-def run(arguments: Sequence[str]) -> NoReturn:
-    """Become twistd in the foreground; never returns."""
+def run(arguments: Sequence[str], name: str = "run") -> NoReturn:
+    """Become twistd in the foreground; never returns. Help is ours, by the command's name."""
+    if not _HELP.isdisjoint(arguments):
+        sys.stdout.write(f"Usage: webrtc-suite {name} {Options()}\n")
+        raise SystemExit(0)
     command = twistd_command(arguments)
     sys.stdout.flush()
     os.execve(command[0], command, environment(os.environ))
@@ -55,7 +59,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
 
 def check_config(arguments: Sequence[str]) -> NoReturn:
     """The same as ``run --check-config``."""
-    run(["--check-config", *arguments])
+    run(["--check-config", *arguments], "check-config")
 
 
 def check(arguments: Sequence[str]) -> int:

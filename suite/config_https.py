@@ -20,8 +20,8 @@ from suite.machine import Machine
 from suite.option_kinds import BOOLEAN, LISTEN_HOST, LOCALHOST, PORT, PORT_OR_OFF, PORTS
 from suite.settings import TcpListen, TlsSettings
 
-_ANYBODY = "https://a.invalid"
-"""A page that no operator has (RFC 2606)."""
+_ANYBODY = ("https://a.invalid", "http://a.invalid")
+"""Pages that no operator has (RFC 2606)."""
 
 
 def gateway_listeners(chosen: Chosen, machine: Machine, *, lab: bool) -> tuple[TcpListen, ...]:
@@ -92,7 +92,7 @@ def check_exposed_gateway(chosen: Chosen, settings: B2buaSettings, hosts: Iterab
     gateway, phones = settings.gateway, settings.phones
     if gateway is None or not is_beyond(hosts):
         return
-    if Origins(settings.allowed_origins).allows(_ANYBODY):
+    if any(map(Origins(settings.allowed_origins).allows, _ANYBODY)):
         given = "everybody is on it" if settings.allowed_origins else "unset"
         problem = f"{given}, so pages of every web site may let their visitors sign in"
         accepted = "your sites (example: domain-whitelist = https://*.example.com:443)"

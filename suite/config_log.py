@@ -80,6 +80,11 @@ def _outputs(chosen: Chosen) -> tuple[LogOutput, ...]:
     if not given:
         return _coturn_outputs(chosen)
     found: list[LogOutput] = []
+    absent = [name for name in given if _is_absent_default(chosen, name)]
+    if absent:
+        problem = "there is no such folder, so records go to stdout"
+        accepted = "make the folder, or name a file (example: all = /var/log/webrtc-suite.log)"
+        chosen.complain(Level.NOTICE, LOG, absent[0], problem, accepted, _default_of(absent[0]))
     for name in given:
         for target in chosen.one(LOG, name, OUTPUTS):
             if target.lower() == "network":
@@ -87,19 +92,21 @@ def _outputs(chosen: Chosen) -> tuple[LogOutput, ...]:
                 problem = "there is no Message Server; the output network is left out"
                 chosen.complain(Level.NOTICE, LOG, name, problem, accepted, "network")
             else:
-                found.append(LogOutput(level=_LEVEL_OF[name], target=_found(chosen, name, target)))
+                is_absent = name in absent and target == _default_of(name)
+                where = "stdout" if is_absent else _target(target)
+                found.append(LogOutput(level=_LEVEL_OF[name], target=where))
     return tuple(dict.fromkeys(found))
 
 
-def _found(chosen: Chosen, name: str, target: str) -> str:
+def _is_absent_default(chosen: Chosen, name: str) -> bool:
     """An exported configuration names the old install's own folder; here it may not be."""
+    default = _default_of(name)
+    return default in chosen.one(LOG, name, OUTPUTS) and not Path(default).parent.is_dir()
+
+
+def _default_of(name: str) -> str:
     row = OPTIONS.find(LOG, name)
-    if row is None or target != row.default or Path(target).parent.is_dir():
-        return _target(target)
-    problem = "there is no such folder, so records go to stdout"
-    accepted = "make the folder, or name a file (example: all = /var/log/webrtc-suite.log)"
-    chosen.complain(Level.NOTICE, LOG, name, problem, accepted, target)
-    return "stdout"
+    return "" if row is None else row.default
 
 
 def _coturn_outputs(chosen: Chosen) -> tuple[LogOutput, ...]:

@@ -65,8 +65,10 @@ def named_file(
 
 def check_pem(
     chosen: Chosen, section: str, name: str, path: Path, marker: re.Pattern[bytes]
-) -> None:
-    """Report a file that cannot be read, or that holds none of what ``marker`` finds."""
+) -> bool:
+    """
+    Report a file that cannot be read, or that holds none of what ``marker`` finds; whether it does.
+    """
     what = "private key" if marker is KEY else "certificate"
     fault = why_unreadable(path)
     if not fault and not holds(path, marker):
@@ -74,6 +76,7 @@ def check_pem(
     if fault:
         accepted = f"a PEM file with a {what} that this user may read"
         chosen.complain(Level.ERROR, section, name, fault, accepted, str(path))
+    return not fault
 
 
 def check_plain_key(chosen: Chosen, section: str, name: str, path: Path) -> None:

@@ -21,7 +21,7 @@ from b2bua.settings import (
 from suite.chosen import Chosen
 from suite.config_sip_listen import RSMP, allows_six, is_loopback, is_six
 from suite.config_tls import CERTIFICATE, KEY, check_named_key, check_pem, holds, named_file
-from suite.config_turn import PUBLISHED, peer_settings
+from suite.config_turn import PUBLISHED, peer_settings, relay_port_range
 from suite.diagnostics import HIDDEN, Level
 from suite.ice_peers import IcePeers, SoughtPeers
 from suite.machine import Machine
@@ -139,7 +139,7 @@ def web_media_settings(
             peers=peer_settings(chosen),
             machine=machine.addresses,
             external={public: local for local, public in external.items()},
-            relay_ports=(chosen.one(TURN, "min-port", PORT), chosen.one(TURN, "max-port", PORT)),
+            relay_ports=relay_port_range(chosen),
             loopback=loopback,
         ),
     )
@@ -298,11 +298,14 @@ def _dtls_files(chosen: Chosen, machine: Machine, folder: Path) -> tuple[Path | 
             accepted = f"{CERTIFICATE_OPTION} too, or neither of them"
             chosen.complain(Level.ERROR, RSMP, "web-dtls-privatekey", problem, accepted)
         return None, None
-    check_pem(chosen, RSMP, CERTIFICATE_OPTION, certificate, CERTIFICATE)
+    is_certificate = check_pem(chosen, RSMP, CERTIFICATE_OPTION, certificate, CERTIFICATE)
     password = chosen.maybe(RSMP, "web-dtls-keypassword", SECRET)
     if key is not None:
         check_named_key(chosen, "web-dtls-privatekey", key, "web-dtls-keypassword", password)
-    elif certificate.exists() and not holds(certificate, KEY):
+    elif not is_certificate:
+        # That has been said; what follows from it need not be.
+        pass
+    elif not holds(certificate, KEY):
         problem, accepted = "the private key is not in it", "web-dtls-privatekey = its key"
         chosen.complain(Level.ERROR, RSMP, CERTIFICATE_OPTION, problem, accepted)
     else:

@@ -112,17 +112,18 @@ def _codecs(text: str) -> tuple[Codec, ...]:
 
 
 _DOMAIN = re.compile(
-    r"(?:(?:https?|\*)://)?(?:\*\.?)?(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*)"
+    r"(?:(?:https?|\*)://)?"
+    r"((?:\*\.?)?(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*))"
     r"(?::(\*|[0-9]{1,5}))?"
 )
 
 
 def _domain(text: str) -> str:
     found = _DOMAIN.fullmatch(text)
-    if not found or text.rstrip(":*").endswith("//"):
+    if not found or not found[1]:
         raise BadValue("a domain of the list is malformed")
-    if found[1] and found[1] != "*":
-        whole_number(found[1], 1, 65535)
+    if found[2] and found[2] != "*":
+        whole_number(found[2], 1, 65535)
     return text.lower()
 
 

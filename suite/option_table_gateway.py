@@ -166,7 +166,8 @@ _SIP = (
         DOMAINS,
         "",
         "Web origins whose pages may sign in, or open a WebSocket for SIP; unset: all, with the "
-        "lab those of this machine. Without a port the scheme's own is meant, and 80.",
+        "lab those of this machine. Without a port the scheme's own is meant, and 80; https://* is "
+        "every host with HTTPS on its own port, https://*:* on any.",
         SECURITY,
     ),
     _sip(
@@ -208,7 +209,7 @@ _SIP = (
         "127.0.0.1",
         "The SIP Servers, proxy and registrar in one each, in the order of use. One is used at a "
         "time, the next one when it fails. The port is 5060 unless it is given, 5061 with TLS.",
-        SECURITY,
+        SECURITY | Mark.UNSETS,
     ),
     _sip(
         "sip-proxy-srv",

@@ -38,6 +38,8 @@ class Mark(Flag):
     """May be given several times and makes a list."""
     OLD = auto()
     """A name that coTURN has given up."""
+    UNSETS = auto()
+    """An empty value is as good as none, though there is a default."""
     VITAL = auto()
     """Not served, and ignoring it would be worse than refusing the start."""
 

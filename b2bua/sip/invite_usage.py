@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from b2bua.sip import in_turn
 from b2bua.sip.client_transaction import ClientTransaction
 from b2bua.sip.dialog import Dialog, DialogRefusal
 from b2bua.sip.digest import DigestClient, Unanswerable
@@ -36,14 +37,13 @@ from b2bua.sip.server_transaction import ServerTransaction
 from b2bua.sip.session import Session
 from b2bua.sip.session_timer import SessionTimer
 from b2bua.sip.timers import earliest
-from b2bua.sip.transaction import OutOfPlace, Transaction
+from b2bua.sip.transaction import OutOfPlace, State, Transaction
 from b2bua.sip.transactions import TableFull
 from b2bua.sip.usage_events import (
     SDP,
     Cause,
     Ended,
     Offer,
-    RequestAnswered,
     UsageEvent,
 )
 from b2bua.sip.usage_states import LIVE, Change, Rows, UsageInput, UsageState
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 
 Done = Callable[[Request, int, Response | None, float], None]
+_UNHEARD = frozenset({State.CALLING, State.TRYING, State.WITHDRAWN})
+"""Of client transactions that nothing has come back for."""
 
 
 @dataclass(slots=True)
@@ -90,6 +92,8 @@ class InviteUsage:
         """Everything open that belongs here; when it is over too the usage is forgotten."""
         self.dialogs: list[Dialog] = []
         """Those in which requests may come; the agent's to change."""
+        self.waiting: list[in_turn.Waiting] = []
+        """INFO and NOTIFY whose turn has not come."""
         self._asked: dict[ClientTransaction, _Asked] = {}
         self._left: dict[ClientTransaction, Session] = {}
         """Re-INVITEs that were sent another way as well; a late 2xx still has its ACK."""
@@ -139,8 +143,8 @@ class InviteUsage:
         self.bye(now, headers)
 
     def info(self, headers: Iterable[tuple[str, str]], body: bytes, now: float) -> None:
-        """Send an INFO; its Content-Type or Info-Package come with ``headers``."""
-        self._send_request("INFO", headers, body, now)
+        """Send an INFO in its turn; its Content-Type or Info-Package come with ``headers``."""
+        self._tell("INFO", headers, body, now)
 
     def notify(
         self,
@@ -150,9 +154,9 @@ class InviteUsage:
         body: bytes = b"",
         dialog: Dialog | None = None,
     ) -> None:
-        """Send a NOTIFY of an event that needs no SUBSCRIBE, such as talk."""
+        """Send a NOTIFY, in its turn, of an event that needs no SUBSCRIBE, such as talk."""
         state = ("Subscription-State", "active")
-        self._send_request("NOTIFY", [("Event", event), state, *headers], body, now, dialog)
+        self._tell("NOTIFY", [("Event", event), state, *headers], body, now, dialog)
 
     def respond(
         self,
@@ -165,7 +169,7 @@ class InviteUsage:
         """Answer a request that came as ``InDialogRequest``."""
         self.agent.respond(transaction, transaction.response(status, None, headers, body), now)
 
-    def _send_request(
+    def _tell(
         self,
         method: str,
         headers: Iterable[tuple[str, str]],
@@ -174,24 +178,7 @@ class InviteUsage:
         dialog: Dialog | None = None,
     ) -> None:
         self._needs_life()
-        session = self._session_of(dialog)
-        contact = [("Contact", str(self.agent.contact(self.hop)))] if method == "NOTIFY" else []
-        request = session.dialog.request(method, [*contact, *headers], body)
-        # Before the session stands the peer may not have heard of the dialog yet: 481 is no end.
-        done = self._request_done if self.may_reinvite else self._early_request_done
-        self.ask(session, request, done, now)
-
-    def _early_request_done(
-        self, request: Request, status: int, response: Response | None, now: float
-    ) -> None:
-        self.emit(RequestAnswered(self, request, status))
-
-    def _request_done(
-        self, request: Request, status: int, response: Response | None, now: float
-    ) -> None:
-        self.emit(RequestAnswered(self, request, status))
-        if status in (408, 481):
-            self.lose(Cause.GONE if status == 481 else Cause.SILENT, now)
+        in_turn.send(self, self._session_of(dialog), method, headers, body, now)
 
     # What sessions ask of their usage.
 
@@ -209,6 +196,15 @@ class InviteUsage:
     def takes_reinvite(self) -> bool:
         """Whether the peer may send a re-INVITE: it has seen our 2xx, or sent its own."""
         return self.state in (UsageState.ESTABLISHED, UsageState.ANSWERED, UsageState.LEAVING)
+
+    def may_be_overtaken(self, session: Session) -> bool:
+        """Whether a request of ours in this dialog may be on its way still: UDP keeps no order."""
+        return any(
+            asked.session is session
+            and transaction.state in _UNHEARD
+            and not transaction.hop.is_reliable
+            for transaction, asked in self._asked.items()
+        )
 
     def peer_goes_on(self, now: float) -> None:
         """Note that the peer changes what we have answered. Its first INVITE is over for it."""
@@ -336,6 +332,12 @@ class InviteUsage:
         self, transaction: ClientTransaction, response: Response, now: float
     ) -> None:
         """Take a response to a request of ours."""
+        self._take_response(transaction, response, now)
+        in_turn.go_on(self, now)
+
+    def _take_response(
+        self, transaction: ClientTransaction, response: Response, now: float
+    ) -> None:
         if response.status < 200:
             return
         if response.status == 503 and self.ask_again(transaction, now):
@@ -401,6 +403,7 @@ class InviteUsage:
             asked = self._asked.pop(transaction, None)
             if asked is not None:
                 asked.done(transaction.request, status, None, now)
+            in_turn.go_on(self, now)
         elif self.session is not None and isinstance(transaction, ServerTransaction):
             self.session.withdrawn(transaction, status, now)
 
@@ -500,6 +503,7 @@ class InviteUsage:
         the state of thousands of calls takes longer than the calls themselves.
         """
         self.session = None
+        self.waiting.clear()
 
     def find_session(self, dialog: Dialog) -> Session | None:
         """The session of one dialog."""

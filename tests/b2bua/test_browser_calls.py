@@ -6,6 +6,7 @@ from b2bua.call_events import CallEnded, CallStarted
 from b2bua.media_plane import TransportEvent
 from b2bua.media_watch import PAUSE
 from b2bua.sip.usage_events import Invited, OfferReceived
+from b2bua.transport_owner import owner_of
 from tests.b2bua.browsers import PAGE, BrowserCase, page_answer, web_sdp
 from tests.b2bua.network import PHONE, SERVER_A, Ended, Established, described, sdp
 from tests.b2bua.web_plane import FakeTransport
@@ -163,6 +164,18 @@ class LossTests(TwoPartyCase):
         self.assertTrue(self.a.has(Ended) and self.browser.has(Ended))
         self.assertEqual(self.network.told(CallEnded)[-1].cause, "media-failed")
         self.assert_clean()
+
+    def test_whose(self) -> None:
+        """The plane's transports are known by call, number and the page's address."""
+        self.call()
+        [handle] = self.plane.transports
+        calls = self.network.core.calls
+        owner = owner_of(calls, handle)
+        self.assertEqual([owner.call] if owner else [], [call.id for call in calls])
+        self.assertEqual(owner and (owner.number, owner.host), ("1009", PAGE))
+        self.assertIsNone(owner_of(calls, handle + 1))
+        self.become(TransportEvent.FAILED)
+        self.assertIsNone(owner_of(calls, handle))
 
     def test_lost(self) -> None:
         """What does not come back within 15 s ends the call."""

@@ -97,6 +97,8 @@ class TalkTests(CallCase):
         self.network.after = lambda peer, event: None
         usage.modify(lambda: sdp(codecs="8", version=2), self.now)
         self.settle()
+        # The server hears of its re-INVITE before it says more.
+        self.network.advance(0.3)
         self.assertEqual(self.notify(usage, "hold"), 200)
         asked = self.phone.last(OfferReceived)
         self.network.after = self.mirror

@@ -53,6 +53,15 @@ class OriginTests(SynchronousTestCase):
             "http://foo.com:443 https://foo.com:8443",
         )
 
+    def test_any_host(self) -> None:
+        """A star for the host is every host: of one scheme and its port, or of any."""
+        self.assert_allows(
+            "https://*",
+            "https://a.example https://[::1]",
+            "http://a.example https://a.example:8443",
+        )
+        self.assert_allows("*://*:*", "http://a.example:1 https://10.0.0.1", "ftp://a.example null")
+
     def test_addresses(self) -> None:
         """An IPv6 address stands in brackets, as browsers write it."""
         self.assert_allows("https://[::1]:8443", "https://[::1]:8443", "https://[::2]:8443")

@@ -240,6 +240,9 @@ class ServerTests(B2buaTestCase):
     def test_service_name(self) -> None:
         """The name alone is looked up; beside addresses it only stands for them."""
         alone = self.b2bua(self.of("sip-proxy-srv = Sip.Example.com.", proxy="")).servers
+        for empty in ("sip-proxy =", 'sip-proxy = ""'):
+            exported = self.of(f"{empty}\nsip-proxy-srv = Sip.Example.com.", proxy="")
+            self.assertEqual(alone, self.b2bua(exported).servers)
         self.assertEqual(((), "sip.example.com"), (alone.addresses, alone.srv_name))
         both = self.b2bua(self.of("sip-proxy-srv = sip.example.com", proxy="a,b")).servers
         self.assertEqual((Server("a"), Server("b")), both.addresses)

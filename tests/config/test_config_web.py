@@ -88,6 +88,27 @@ class PastedFileTests(WebTestCase):
         self.said(loaded, "warning", "sip-register", "without a password")
         self.assertIsNone(self.web(loaded).dtls.certificate)
 
+    def test_absent_folder(self) -> None:
+        """That the old install's folder of logs is not here is said once."""
+        names = ("all", "standard", "interaction", "trace", "debug")
+        loaded = self.of("", "[log]\n" + "\n".join(f"{each} = ../logs/rsmplog" for each in names))
+        told = [each for each in loaded.diagnostics if "no such folder" in str(each)]
+        self.assertEqual(1, len(told), told)
+        targets = {each.target for each in self.settings(loaded).log.outputs}
+        self.assertEqual({"stdout"}, targets)
+
+    def test_no_pem(self) -> None:
+        """A file for DTLS that is neither certificate nor key is one mistake."""
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b"no PEM")
+            file.flush()
+            loaded = self.of(f"web-dtls-certificate = {file.name}")
+            self.refused(loaded, "no certificate in PEM form")
+        absent = self.of("web-dtls-certificate = /nowhere/dtls.pem")
+        for each in (loaded, absent):
+            errors = [found for found in each.diagnostics if "error" in str(found)]
+            self.assertEqual(1, len(errors), errors)
+
     def test_missing_file(self) -> None:
         """A file that is named by the operator must be there."""
         self.refused(self.of("web-dtls-certificate = /nowhere/dtls.pem"), "no such file")
@@ -393,7 +414,7 @@ class SessionTests(WebTestCase):
             "[suite]\nweb-address = 127.0.0.1",
         )
         self.silent(quiet, "warning")
-        for everybody in ("*", "*:*"):
+        for everybody in ("*", "*:*", "https://*", "http://*", "*://*:*"):
             open_to_all = self.of(f"domain-whitelist = {everybody}")
             self.said(open_to_all, "warning", "domain-whitelist", "everybody is on it")
         by_pages = self.of("", "[gateway]\naddress = 127.0.0.1")

@@ -199,9 +199,12 @@ class KindTests(SynchronousTestCase):
             "http://*.foo.com:*",
             "*foo.com:*",
             "a.com,b.com",
+            "*",
+            "https://*",
+            "*://*:*",
         ):
             self.assertTrue(DOMAINS.parse(text))
-        self.refuses(DOMAINS, "ftp://a.com", "a.com:99999", "a.com/path", "https://")
+        self.refuses(DOMAINS, "ftp://a.com", "a.com:99999", "a.com/path", "https://", "https://:*")
 
     def test_dial_numbers(self) -> None:
         """The guide's example; ranges run upwards and hold no wildcards."""

@@ -160,9 +160,9 @@ class SipPhone:
         self._far, self._routes = f"<{self._target}>", []
         self._invite(with_sdp=with_sdp, more=more)
 
-    async def finish_call(self, seconds: float = 10) -> SipMessage:
-        """Wait for what becomes of it."""
-        return await self._finish(self._cseq, with_sdp=True, seconds=seconds)
+    async def finish_call(self, seconds: float = 10, *, with_sdp: bool = True) -> SipMessage:
+        """Wait for what becomes of it; ``with_sdp``: its INVITE had an offer."""
+        return await self._finish(self._cseq, with_sdp=with_sdp, seconds=seconds)
 
     async def cancel(self) -> SipMessage:
         """Give up the call that rings there; the final response of the INVITE."""
@@ -200,7 +200,9 @@ class SipPhone:
             if with_sdp:
                 self._agree(read_sdp(answer.body.decode()))
             else:
-                ack = self._description(read_sdp(answer.body.decode()))
+                offer = read_sdp(answer.body.decode())
+                ack = self._description(offer)
+                self._agree(offer)
         self._request("ACK", self._target, self._dialog(), [], ack, number)
         return answer
 

@@ -340,6 +340,21 @@ class CalledTests(StageTestCase):
         self.clean(client)
 
     @on_loop
+    async def test_call_without_offer(self) -> None:
+        """A caller without SDP: the page rings all the same, and both hear each other."""
+        phone = await self.phone("1108")
+        client = await self.signed_in("1008")
+        phone.begin_call("1008", with_sdp=False)
+        await client.heard("onIncomingCall")
+        await client.accept_call()
+        answer = await phone.finish_call(with_sdp=False)
+        self.assertEqual(200, answer.status)
+        await client.connected()
+        await until(lambda: phone.ear.tone(TONE) > 0.8, "the page's tone")
+        await until(lambda: client.media.ear().tone(phone.tone) > 0.8, "the phone's tone")
+        self.clean(client)
+
+    @on_loop
     async def test_third_party(self) -> None:
         """The SIP Server connects the page with its echo phone."""
         client = await self.signed_in("1009")

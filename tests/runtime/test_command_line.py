@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from twisted.python import usage
@@ -93,6 +93,17 @@ class ConsoleToolTests(SynchronousTestCase):
         with redirect_stderr(said):
             self.assertEqual(cli.main(["nonsense"]), EX_USAGE)
         self.assertIn("'nonsense'", said.getvalue())
+
+    def test_help_of_commands(self) -> None:
+        """What is started by a command of ours says so, and not that it is twistd."""
+        for name in ("run", "check-config"):
+            for word in ("--help", "-h"):
+                said = io.StringIO()
+                with redirect_stdout(said), self.assertRaises(SystemExit) as ended:
+                    cli.main([name, word])
+                self.assertEqual(0, ended.exception.code)
+                self.assertTrue(said.getvalue().startswith(f"Usage: webrtc-suite {name} [opt"))
+                self.assertIn("--turn-config", said.getvalue())
 
     def test_run_is_twistd_in_the_foreground(self) -> None:
         """The same interpreter runs twistd, without a pid file, and our options follow."""

@@ -14,6 +14,7 @@ from twisted.web.resource import Resource
 from b2bua import call_events as events
 from b2bua.media_plane import TransportEvent
 from b2bua.net.service import B2buaService
+from b2bua.transport_owner import TransportOwner
 from suite.call_log import CallLog, TransportLog
 from suite.call_metrics import CallCounts, gateway_metrics
 from suite.datapath.media import MediaTotals, TwinMediaPlane
@@ -63,6 +64,24 @@ class GatewayLogTests(SynchronousTestCase):
         [line] = self.log.lines
         self.assertTrue(line.startswith("Int 20332 sign-in-refused client=192.0.2.7"), line)
         self.assertNotIn("auth-fail", line)
+
+    def test_owner(self) -> None:
+        """Of one that was never connected the call, the page's address and the DN are told."""
+        owners = {4: TransportOwner("c7", "1001", "192.0.2.9"), 5: TransportOwner("c8", "x y", "")}
+        told = TransportLog(self.log, owners.get)
+        failed = SimpleNamespace(port=36001, client=None, trouble="ICE: no way")
+        for number in (4, 5, 6):
+            told(TransportEvent.FAILED, number, failed)
+        front, back = "port=36001 client=none", 'reason="ICE: no way"'
+        self.assertEqual(
+            [
+                f'Std 20015 transport-failed transport=4 {front} call=c7 page=192.0.2.9 dn="1001" '
+                + back,
+                f'Std 20015 transport-failed transport=5 {front} call=c8 page=none dn="x y" {back}',
+                f"Std 20015 transport-failed transport=6 {front} {back}",
+            ],
+            self.log.lines,
+        )
 
     def test_transports(self) -> None:
         """What fails or is lost has the guide's id for ICE, and the reason."""

@@ -6,8 +6,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.sip.glare import backoff
 from b2bua.sip.headers import parse_name_addr
+from b2bua.sip.in_turn import MOST
 from b2bua.sip.invite_usage import InviteUsage
 from b2bua.sip.message import Message, Request, Response
+from b2bua.sip.transaction import OutOfPlace
 from b2bua.sip.usage_events import (
     AnswerReceived,
     Cause,
@@ -324,6 +326,112 @@ def wire_notify_elsewhere(wire: Wire) -> list[str]:
     )
     wire.bob.agent.receive(stray, wire.alice.hop, wire.now)
     return wire.run()
+
+
+class InTurnTests(SynchronousTestCase):
+    """Data are neither lost nor change places where UDP loses a packet."""
+
+    def setUp(self) -> None:
+        """A call; ``heard`` is what the callee was sent by INFO."""
+        self.wire = Wire()
+        self.alice, self.bob = self.wire.call()
+        self.wire.looked()
+        self.heard: list[bytes] = []
+
+    def lose_first(self, text: str) -> None:
+        """Lose the next message of a kind."""
+        left = [True]
+        self.wire.loses = lambda sent: sent == text and bool(left) and left.pop()
+
+    def say(self, *bodies: bytes) -> None:
+        """Send INFO after INFO."""
+        for body in bodies:
+            self.alice.info([("Content-Type", "text/plain")], body, self.wire.now)
+
+    def wait(self, seconds: float) -> list[str]:
+        """Let time pass; the callee takes what comes."""
+        trace: list[str] = []
+        for _ in range(round(10 * seconds)):
+            trace += self.wire.wait(0.1)
+            events, self.wire.bob.events = self.wire.bob.events, []
+            for event in events:
+                if isinstance(event, InDialogRequest):
+                    self.heard.append(event.transaction.request.body)
+                    self.bob.respond(event.transaction, 200, self.wire.now)
+                elif isinstance(event, OfferReceived):
+                    self.bob.accept(ANSWER, self.wire.now)
+            trace += self.wire.run()
+        return trace
+
+    def statuses(self) -> list[int]:
+        """How INFOs fared."""
+        return [e.status for e in self.wire.alice.events if isinstance(e, RequestAnswered)]
+
+    def test_lost_packet(self) -> None:
+        """What is said later waits for what was said before, and all of it arrives."""
+        self.lose_first("a INFO")
+        self.say(b"1", b"2", b"3")
+        self.assertNotIn("b 500 INFO", self.wait(2))
+        self.assertEqual([b"1", b"2", b"3"], self.heard)
+        self.assertEqual([200] * 3, self.statuses())
+
+    def test_behind_a_change(self) -> None:
+        """So it does behind a re-INVITE, until that has shown to be there."""
+        self.lose_first("a INVITE")
+        self.alice.modify(lambda: NEW, self.wire.now)
+        self.say(b"1")
+        self.assertNotIn("b 500 INVITE", self.wait(2))
+        self.assertEqual([b"1"], self.heard)
+
+    def test_while_a_change_is_considered(self) -> None:
+        """A provisional response is enough: nobody waits for a user."""
+        self.alice.modify(lambda: NEW, self.wire.now)
+        self.wire.run()
+        self.wire.wait(0.3)
+        self.say(b"1")
+        self.assertIn("a INFO", self.wire.run())
+
+    def test_overtaken(self) -> None:
+        """What a change has overtaken is said again, once it was refused for that."""
+        self.lose_first("a INFO")
+        self.say(b"1", b"2")
+        self.alice.modify(lambda: NEW, self.wire.now)
+        self.assertIn("b 500 INFO", self.wait(3))
+        self.assertEqual([b"1", b"2"], self.heard)
+        self.assertEqual([200, 200], self.statuses())
+
+    def test_refused(self) -> None:
+        """A peer that refuses for a reason of its own is not asked again."""
+        self.say(b"1")
+        self.wire.run()
+        event = self.wire.bob.last(InDialogRequest)
+        self.bob.respond(event.transaction, 500, self.wire.now)
+        self.wire.wait(2)
+        self.assertEqual([500], self.statuses())
+
+    def test_too_many(self) -> None:
+        """As many as may wait do; one more has no place."""
+        self.say(*[b"x"] * (MOST + 1))
+        self.assertRaises(OutOfPlace, self.say, b"y")
+        self.wait(7)
+        self.assertEqual(MOST + 1, len(self.heard))
+
+    def test_end(self) -> None:
+        """What has not been said when the call ends never is, and nothing is left of it."""
+        self.lose_first("a INFO")
+        self.say(b"1", b"2")
+        self.alice.bye(self.wire.now)
+        self.wire.wait(70)
+        self.assertEqual([], [e for e in self.wire.bob.events if isinstance(e, InDialogRequest)])
+        self.assertTrue(self.wire.alice.is_clean)
+
+    def test_streams(self) -> None:
+        """A connection keeps the order: nothing waits."""
+        self.wire = Wire(transport="TCP")
+        self.alice, self.bob = self.wire.call()
+        self.wire.looked()
+        self.say(b"1", b"2")
+        self.assertEqual(["a INFO", "a INFO"], self.wire.looked())
 
 
 class SessionTimerTests(SynchronousTestCase):

@@ -11,7 +11,7 @@ from itertools import count
 from turn.access import PeerRules
 from turn.authentication import Authenticator
 from turn.credentials import Credentials, from_settings
-from turn.data_plane import ClientPath, Counters, PeerPermission, RelayPortBusy
+from turn.data_plane import ClientPath, Counters, PeerPermission, RelayPortBusy, SharedTotals
 from turn.events import Event
 from turn.five_tuple import Address, FiveTuple, Transport
 from turn.nonce import NonceSource
@@ -85,7 +85,16 @@ class NotingPlane:
             if relay in relays:
                 relays.remove(relay)
 
-    def open(self, path: ClientPath, relays: Sequence[int], max_bps: int) -> int:
+    def bind_shared_relay(self, host: str, port: int) -> int:
+        return self.bind_relay(host, port)
+
+    def drop_relay(self, flow: int, relay: int) -> None:
+        assert relay in self.flows[flow]
+        self.release_relay(relay)
+
+    def open(
+        self, path: ClientPath, relays: Sequence[int], max_bps: int, max_peers: int = 0
+    ) -> int:
         handle = next(self._handles)
         self.flows[handle] = list(relays)
         self.granted[handle] = max_bps
@@ -100,6 +109,9 @@ class NotingPlane:
         assert flow in self.flows
         self.permitted.append((flow, permission, until))
 
+    def claim(self, flow: int, peer: Address, permission: PeerPermission) -> None:
+        assert flow in self.flows
+
     def bind_channel(
         self, flow: int, number: int, peer: Address, permission: PeerPermission, until: float
     ) -> None:
@@ -111,6 +123,9 @@ class NotingPlane:
 
     def counters(self, flow: int) -> Counters:
         return Counters()
+
+    def shared_totals(self) -> SharedTotals:
+        return SharedTotals()
 
     def expire(self, now: float) -> None:
         """Nothing here ages."""

@@ -30,6 +30,7 @@ from turn.relay_addresses import RelayAddresses, public_faces
 from turn.relaying import Relaying
 from turn.server import TurnServer
 from turn.settings import ExternalAddress, PasswordAlgorithm, TurnSettings
+from turn.shared_relay_addresses import SharedRelayAddresses
 
 TICK = 0.5
 """Seconds between looks at what has expired."""
@@ -78,13 +79,7 @@ class TurnService:
     def _build(self) -> None:
         settings = self._settings
         hosts = settings.relay_addresses or tuple(dict.fromkeys(h for h, _ in self._listening))
-        addresses = RelayAddresses(
-            self._plane,
-            hosts,
-            public_faces(hosts, self._external),
-            (settings.min_port, settings.max_port),
-            secrets.randbelow,
-        )
+        addresses = self._addresses(hosts)
         self._relaying = Relaying(
             settings,
             self._plane,
@@ -100,6 +95,14 @@ class TurnService:
         self._server = TurnServer(
             settings, self._authenticator, self._relaying, secrets.token_bytes(16), self._emit
         )
+
+    def _addresses(self, hosts: Sequence[str]) -> RelayAddresses | SharedRelayAddresses:
+        settings, public = self._settings, public_faces(hosts, self._external)
+        if settings.shared_ports is not None:
+            shared = settings.shared_ports
+            return SharedRelayAddresses(self._plane, hosts, public, shared, secrets.randbelow)
+        own = (settings.min_port, settings.max_port)
+        return RelayAddresses(self._plane, hosts, public, own, secrets.randbelow)
 
     @property
     def allocations(self) -> AllocationTable:
@@ -118,7 +121,12 @@ class TurnService:
         return f"the user database cannot be read: {failure}" if failure else ""
 
     def start(self) -> Deferred[None] | None:
-        """Start the timer, and read the user database if there is one."""
+        """
+        Bind the shared relay ports if there are any, start the timer, and read the user database.
+
+        Raises RelayPortBusy or RelaySocketsExhausted, with nothing started.
+        """
+        self._relaying.addresses.open()
         self._tick = self._clock.callLater(TICK, self._on_tick)
         if self._finder is not None:
             self._finder.start(self._external_found)
@@ -132,6 +140,7 @@ class TurnService:
         if self._tick is not None and self._tick.active():
             self._tick.cancel()
         self._server.stop(self._clock.seconds())
+        self._relaying.addresses.close()
         if self._finder is not None:
             self._finder.stop()
         return None if self._database is None else self._database.stop()
@@ -231,8 +240,9 @@ class TurnService:
     def _external(self) -> tuple[ExternalAddress, ...]:
         return (*self._found, *self._settings.external_addresses)
 
-    def _rules(self, addresses: RelayAddresses) -> PeerRules:
+    def _rules(self, addresses: RelayAddresses | SharedRelayAddresses) -> PeerRules:
         settings = self._settings
+        first, last = settings.relay_ports
         peers = settings.peers
         if self._database is not None:
             peers = replace(
@@ -245,8 +255,8 @@ class TurnService:
             peers,
             relay_addresses=addresses.hosts,
             external={public: local for local, public in faces.items()},
-            min_port=settings.min_port,
-            max_port=settings.max_port,
+            min_port=first,
+            max_port=last,
             own_endpoints=self._listening,
             machine_addresses=self._machine,
         )

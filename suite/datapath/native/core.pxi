@@ -57,6 +57,7 @@ cdef extern from "plane.h" nogil:
         double now
         dp_event *events
         int events_used
+        int budget
         uint64_t budget_exhausted
         uint64_t untold
     dp_plane *dp_open()
@@ -91,14 +92,18 @@ cdef int to_addr(str host, int port, dp_addr *addr) except -1:
 
 
 cdef object from_addr(const dp_addr *addr):
-    """(host, port) as sockets say it without the scope; None where there is none."""
+    """(host, port); a link-local host with the number of its zone. None where there is none."""
     cdef char text[64]
+    cdef str host
     if addr.sa.sa_family == AF_INET:
         inet_ntop(AF_INET, &addr.in_.sin_addr, text, sizeof(text))
         return (<bytes>text).decode("ascii"), ntohs(addr.in_.sin_port)
     if addr.sa.sa_family == AF_INET6:
         inet_ntop(AF_INET6, &addr.in6.sin6_addr, text, sizeof(text))
-        return (<bytes>text).decode("ascii"), ntohs(addr.in6.sin6_port)
+        host = (<bytes>text).decode("ascii")
+        if addr.in6.sin6_scope_id:
+            host = f"{host}%{addr.in6.sin6_scope_id}"
+        return host, ntohs(addr.in6.sin6_port)
     return None
 
 
@@ -124,6 +129,15 @@ cdef class Core:
     def budget_exhausted(self):
         """Wake-ups that left something for the next one."""
         return self.plane.budget_exhausted
+
+    @property
+    def budget(self):
+        """Packets of one wake-up."""
+        return self.plane.budget
+
+    @budget.setter
+    def budget(self, int packets):
+        self.plane.budget = packets
 
     @property
     def untold(self):

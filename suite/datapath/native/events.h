@@ -7,8 +7,8 @@
 enum dp_event_kind {
     /* Relay */
     DP_CONTROL = 1,     /* owner: listener; a STUN message from a client */
-    DP_SEND = 2,        /* owner: listener; a Send indication that Python has to read */
-    DP_TO_STREAM = 3,   /* owner: flow; frames for a client whose stream Python has */
+    DP_SEND = 2,        /* owner: flow; a Send indication that Python has to read */
+    DP_TO_STREAM = 3,   /* owner: flow; more: frames, for a client whose stream Python has */
     DP_STREAM = 16,     /* owner: stream; a STUN message that came over it */
     DP_STREAM_END = 17, /* owner: stream; more: why */
     /* Media */

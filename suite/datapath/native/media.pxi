@@ -584,7 +584,7 @@ cdef class MediaSocket:
 
     def set_valid(self, list places):
         """Whose media may come in here."""
-        cdef dp_addr *valid = <dp_addr *>malloc(max(1, len(places)) * sizeof(dp_addr))
+        cdef dp_addr *valid = <dp_addr *>PyMem_Malloc(max(1, len(places)) * sizeof(dp_addr))
         cdef int count = 0
         if valid is NULL:
             raise MemoryError
@@ -595,7 +595,7 @@ cdef class MediaSocket:
             if not dp_web_set_valid(self.socket, valid, count):
                 raise MemoryError
         finally:
-            free(valid)
+            PyMem_Free(valid)
 
     def put(self, bytes data, tuple target):
         """Send a datagram; tell whether it left."""

@@ -202,5 +202,4 @@ void dp_flush(struct dp_plane *plane) {
         if (plane->pending[at]) send_all(plane, plane->pending[at]);
     plane->pending_used = 0;
     plane->outs_used = 0;
-    plane->slots_used = 0;
 }

@@ -44,6 +44,8 @@ struct dp_turn *dp_turn_open(struct dp_plane *plane);
 void dp_turn_close(struct dp_turn *turn);
 /* Datagrams that were neither STUN nor known ChannelData. */
 uint64_t dp_turn_ignored(const struct dp_turn *turn);
+/* Count one that somebody else has read in vain. */
+void dp_turn_ignore(struct dp_turn *turn);
 /* Datagrams to clients that the kernel refused. */
 uint64_t dp_turn_unsent(const struct dp_turn *turn);
 
