@@ -32,6 +32,7 @@ from benchmarks import (
     bridge_servers,
     browsers,
     load,
+    page,
     relay,
     relay_bench,
     servers,
@@ -285,6 +286,8 @@ def main() -> int:
         command = " ".join(["python", "benchmarks/run.py", *sys.argv[1:]])
         path = made.keep("make bench" if whole else command)
         print(f"kept in {path.relative_to(RESULTS.parents[1])}", file=sys.stderr)
+        if whole:
+            page.fill()
         failed = failed or int(any(row.verdict in BAD for row in made.rows))
     return failed
 

@@ -14,4 +14,5 @@ from posix.unistd cimport close as close_descriptor
 
 include "native/core.pxi"
 include "native/relay.pxi"
+include "native/stream.pxi"
 include "native/media.pxi"

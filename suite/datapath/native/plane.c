@@ -175,6 +175,7 @@ int dp_drain(struct dp_plane *plane, double now) {
         for (int at = 0; at < plane->ready_count && dp_can_tell(plane, 1); at++)
             if (ready[at].data.ptr) left -= take(plane, ready, at, share > 0 ? share : 1);
         free_slots(plane);
+        if (plane->round_over) plane->round_over(plane);
         if (exhausted(plane, left, until)) {
             plane->budget_exhausted++;
             break;
