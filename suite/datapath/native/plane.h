@@ -116,7 +116,7 @@ struct dp_plane {
     uint64_t numbers;          /* handles given so far */
     void *ready;               /* of the wake-up under way */
     int ready_count;
-    void *streams; /* see stream.h */
+    void *streams;                              /* see stream.h */
     void (*round_over)(struct dp_plane *plane); /* the last thing of every round, or NULL */
     uint8_t *memory;
 };
