@@ -1,7 +1,7 @@
 # The commands of a checkout; `make help` lists them. Set-up is done by whoever needs it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run trust lab test lint format bench soak fuzz flake interop failover clean
+.PHONY: help run trust lab test lint native format bench soak fuzz flake interop failover clean
 
 BIN := .venv/bin
 export PYTHON ?= python3
@@ -32,6 +32,10 @@ lint: .cache/tools ## ruff, mypy and the arrows between the packages
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir .cache/imports
+
+native: ## the C data plane, built in place; without a compiler there is none, which is no error
+	@packaging/setup.sh run
+	@$(BIN)/python -c 'from suite.datapath.choice import choose; print(choose({}).words)'
 
 format: .cache/tools ## let ruff order imports and lay out the code
 	$(BIN)/ruff check --fix .

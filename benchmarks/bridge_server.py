@@ -4,26 +4,32 @@ Our media plane as a server of its own, for the benchmark of bridges: no SIP, on
     python -m benchmarks.bridge_server CALLS
 
 ``CALLS`` has a line for each call, as rtpload reads it, without our two ports: those are filled in,
-and the file is written anew before "ready" is printed. Ends with its standard input.
+and the file is written anew. It prints which data plane runs, the port on which its reactor answers
+STUN Bindings, which shows how long the media keep it, and "ready". Ends with its standard input.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from base64 import b64decode
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import DatagramProtocol, Protocol
 from twisted.internet.stdio import StandardIO
 
 from b2bua.media_plane import SrtpKeys, StreamTerms
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.settings import MediaSettings
 from suite import reactor as suite_reactor
+from suite.datapath.choice import choose
 from suite.datapath.media import TwinMediaPlane
 
 HOST = "127.0.0.1"
+BINDING_BYTES = 20
 PROFILE = "AES_CM_128_HMAC_SHA1_80"
 
 
@@ -32,6 +38,16 @@ def the_reactor() -> Any:
     from twisted.internet import reactor
 
     return reactor
+
+
+class Bindings(DatagramProtocol):
+    """Answers Bindings, with what a stall probe needs and no more."""
+
+    def datagramReceived(self, data: bytes, address: tuple[str, int]) -> None:
+        """A success response is the request with another type."""
+        if data[:2] == b"\0\x01" and len(data) == BINDING_BYTES:
+            assert self.transport is not None
+            self.transport.write(b"\x01\x01" + data[2:], address)
 
 
 class UntilClosed(Protocol):
@@ -50,7 +66,22 @@ def keys(sends: str, receives: str) -> SrtpKeys | None:
     return SrtpKeys(profile=PROFILE, sends=b64decode(sends), receives=b64decode(receives))
 
 
-def open_end(plane: TwinMediaPlane, port: int, of: SrtpKeys | None) -> int:
+def media_plane(reactor: Any, settings: MediaSettings) -> Any:
+    """The media plane that the suite would take here, as far as there is a native one."""
+    chosen = choose(os.environ)
+    if not chosen.is_native or find_spec("suite.datapath.native_media") is None:
+        return TwinMediaPlane(reactor, reactor, settings)
+    native_srtp = import_module("suite.datapath.native_srtp")
+    if missing := native_srtp.missing_reason():  # which also tells the core what to encrypt with
+        print(f"SRTP: {missing}", file=sys.stderr)
+        return TwinMediaPlane(reactor, reactor, settings)
+    native_core = import_module("suite.datapath.native_core")
+    native_media = import_module("suite.datapath.native_media")
+    core = native_core.NativeCore(reactor, reactor.seconds)
+    return native_media.NativeMediaPlane(core, reactor, settings)
+
+
+def open_end(plane: Any, port: int, of: SrtpKeys | None) -> int:
     """An end toward one endpoint."""
     end = plane.open()
     plane.set_terms(
@@ -66,7 +97,7 @@ def open_end(plane: TwinMediaPlane, port: int, of: SrtpKeys | None) -> int:
     return end
 
 
-def bridge(plane: TwinMediaPlane, line: str) -> str:
+def bridge(plane: Any, line: str) -> str:
     """Open the call of a line; return the line with our ports."""
     fields = line.split()
     a_sends, a_receives, b_sends, b_receives = fields[5:9]
@@ -85,10 +116,11 @@ def main() -> None:
     settings = MediaSettings(
         host=HOST, first_port=10000, last_port=29999, rules=CodecRules(codecs=())
     )
-    plane = TwinMediaPlane(reactor, reactor, settings)
+    plane = media_plane(reactor, settings)
     lines = [bridge(plane, line) for line in path.read_text().splitlines()]
     path.write_text("\n".join(lines) + "\n")
-    print("ready", flush=True)
+    port = reactor.listenUDP(0, Bindings(), interface=HOST)
+    print(f"data plane: {plane.kind}\nstun-port: {port.getHost().port}\nready", flush=True)
     StandardIO(UntilClosed())
     reactor.run()
 

@@ -24,7 +24,16 @@ from pathlib import Path
 
 from benchmarks.load import LoadFailed
 from benchmarks.rtpengine import Control, delete_request, set_up
-from benchmarks.servers import CHECKOUT, HOST, Running, ServerDidNotStart, end
+from benchmarks.servers import (
+    CHECKOUT,
+    HOST,
+    Running,
+    ServerDidNotStart,
+    asked_for,
+    end,
+    insist,
+    plane_that_runs,
+)
 
 KEY_BYTES = 30
 """Of AES_CM_128_HMAC_SHA1_80: sixteen of the key, fourteen of the salt (RFC 4568)."""
@@ -39,6 +48,12 @@ class Bridge(Running):
     """A bridge whose calls stand; ``calls`` is the list of them that rtpload reads."""
 
     calls: Path
+    control_port: int
+    """Where the stall probe asks."""
+    ask: str
+    """What it asks there."""
+    plane: str = ""
+    """Which data plane ours runs."""
 
 
 Start = Callable[[int, bool], AbstractContextManager[Bridge]]
@@ -56,8 +71,12 @@ def endpoints(count: int, secure: bool, first_port: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def ours(count: int, secure: bool, cpu: int = 0) -> Iterator[Bridge]:
-    """This checkout's media plane, under this interpreter."""
+def ours(count: int, secure: bool, cpu: int = 0, plane: str = "") -> Iterator[Bridge]:
+    """
+    This checkout's media plane, under this interpreter, with the data plane that is asked for.
+
+    Raises ServerDidNotStart where it runs another one.
+    """
     with tempfile.TemporaryDirectory(prefix="bridge-bench-") as name:
         calls = Path(name) / "calls"
         calls.write_text("\n".join(endpoints(count, secure, FIRST_PORT)) + "\n")
@@ -65,17 +84,29 @@ def ours(count: int, secure: bool, cpu: int = 0) -> Iterator[Bridge]:
         process = subprocess.Popen(
             [*command, str(calls)],
             cwd=CHECKOUT,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT), **asked_for(plane)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         try:
-            assert process.stdout is not None
-            if process.stdout.readline().strip() != b"ready":
-                raise ServerDidNotStart("our media plane ended before it was ready")
-            yield Bridge("ours", process, calls)
+            said = until_ready(process)
+            runs = plane_that_runs(process.pid, f"data plane: {said['data plane']}")
+            insist(plane, runs)
+            yield Bridge("ours", process, calls, int(said["stun-port"]), "stun", runs)
         finally:
             end(process)
+
+
+def until_ready(process: subprocess.Popen[bytes]) -> dict[str, str]:
+    """What our media plane says of itself before it is ready. Raises ServerDidNotStart."""
+    assert process.stdout is not None
+    said: dict[str, str] = {}
+    for line in process.stdout:
+        if line.strip() == b"ready":
+            return said
+        name, _, value = line.decode().partition(": ")
+        said[name] = value.strip()
+    raise ServerDidNotStart("our media plane ended before it was ready")
 
 
 @contextlib.contextmanager
@@ -97,7 +128,7 @@ def rtpengine(count: int, secure: bool, cpu: int = 0) -> Iterator[Bridge]:
                 wanted = endpoints(count, secure, FIRST_PORT)
                 made = [set_up(control, f"call-{at}", line) for at, line in enumerate(wanted)]
                 calls.write_text("\n".join(made) + "\n")
-                yield Bridge("rtpengine", process, calls)
+                yield Bridge("rtpengine", process, calls, NG_PORT, "ng")
                 for at in range(count):
                     control.ask(delete_request(f"call-{at}"))
         finally:

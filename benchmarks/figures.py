@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -56,6 +56,8 @@ class Row:
     ours: str = ""
     peer: str = ""
     note: str = ""
+    facts: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """The figures behind it, for programs; the table does not show them."""
 
     @property
     def verdict(self) -> Verdict:

@@ -35,7 +35,15 @@ class Traffic:
     rate: int = 10_000
     seconds: float = 3.0
     cpu: int = 0
+    tick: int = 1000
+    """Microseconds between two sendings."""
+    shares_ports: bool = False
+    """The server has a few relay ports for all: a peer gets packets from any of them."""
     options: tuple[str, ...] = ()
+
+    def with_options(self, more: tuple[str, ...]) -> Traffic:
+        """The same, with more options of turnload."""
+        return replace(self, options=self.options + more)
 
     def at(self, rate: int, seconds: float) -> Traffic:
         """The same at another rate for another time."""
@@ -47,9 +55,10 @@ class Traffic:
         pids = ",".join(map(str, server.pids()))
         options = {"-H": HOST, "-P": port, "-u": "user", "-w": "pass", "-p": pids}
         options |= {"-t": self.leg, "-m": self.mode, "-n": self.clients, "-s": self.size}
-        options |= {"-r": self.rate, "-d": self.seconds, "-c": self.cpu, "-q": 1000}
+        options |= {"-r": self.rate, "-d": self.seconds, "-c": self.cpu, "-q": self.tick}
         pairs = [text for key, value in options.items() for text in (key, str(value))]
-        return [str(HERE / "turnload"), *pairs, *self.options]
+        shared = ["-M"] if self.shares_ports else []
+        return [str(HERE / "turnload"), *pairs, *shared, *self.options]
 
 
 def build() -> None:
@@ -71,25 +80,49 @@ def figures(line: str) -> tuple[str, Record]:
 
 def turnload(server: Server, traffic: Traffic) -> dict[str, Record]:
     """Run the traffic to its end; one record a phase (setup, run, release)."""
-    limit = traffic.seconds + 60
+    return checked(*output(server, traffic, traffic.seconds + 60), traffic)
+
+
+def search(
+    server: Server, traffic: Traffic, lowest: int, highest: int
+) -> tuple[list[Record], float]:
+    """Each trial of a search for the highest rate with next to no loss; what was relayed then."""
+    told = traffic.with_options(("-S", f"{lowest},{highest}"))
+    text, errors = output(server, told, 20 * traffic.seconds + 120)
+    found = checked(text, errors, traffic).get("max")
+    if found is None:
+        raise LoadFailed(f"turnload ended before its search did: {errors.strip()}")
+    lines = (figures(line) for line in text.splitlines() if line.startswith("{"))
+    trials = [record for kind, record in lines if kind.startswith("search")]
+    return trials, found["max_relayed_pps"]
+
+
+def output(server: Server, traffic: Traffic, limit: float) -> tuple[str, str]:
+    """What turnload printed, and its complaints. Raises LoadFailed if it takes too long."""
+    command = traffic.command(server)
     try:
-        done = subprocess.run(
-            traffic.command(server), capture_output=True, text=True, timeout=limit
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
         raise LoadFailed(f"turnload did not end within {limit:.0f} s") from None
-    return checked(done.stdout, done.stderr, traffic)
+    return done.stdout, done.stderr
 
 
 def checked(output: str, errors: str, traffic: Traffic) -> dict[str, Record]:
-    """The records of a run in which every allocation was made and no packet went astray."""
+    """
+    The records of a run in which every allocation was made and no packet went astray.
+
+    Raises LoadFailed, also where relay ports were to be shared and are not: its figures would be
+    those of another row.
+    """
     records = dict(figures(line) for line in output.splitlines() if line.startswith("{"))
     setup = records.get("setup", {})
     if setup.get("ready", 0) < traffic.clients:
         reason = errors.strip() or f"last error {setup.get('last_error', 0):.0f}"
         made = f"{setup.get('ready', 0):.0f} of {traffic.clients}"
         raise LoadFailed(f"{made} allocations over {traffic.leg}: {reason}")
-    run = records.get("run")
+    if traffic.shares_ports and traffic.clients > 1 and setup["relay_ports"] >= setup["ready"]:
+        raise LoadFailed(f"{setup['relay_ports']:.0f} relay ports, one for each allocation")
+    run = records.get("run") or records.get("search")
     if run is not None and run["bad_chan"] + run["bad_src"] > 0:
         raise LoadFailed(
             f"{run['bad_chan'] + run['bad_src']:.0f} packets on a wrong channel or port"
@@ -133,10 +166,10 @@ def flood(server: Server, rate: int, seconds: float, cpu: int, into: Record) -> 
         into |= figures(output)[1]
 
 
-def probe(server: Server, seconds: float, cpu: int) -> Record:
-    """Bindings at 50 Hz for so long."""
-    command = [sys.executable, str(HERE / "stall_probe.py"), "--host", HOST]
-    command += ["--port", str(server.port), "--seconds", str(seconds), "--cpu", str(cpu)]
+def probe(port: int, seconds: float, cpu: int, ask: str = "stun") -> Record:
+    """Bindings, or other questions of the stall probe, at 50 Hz for so long."""
+    command = [sys.executable, str(HERE / "stall_probe.py"), "--host", HOST, "--ask", ask]
+    command += ["--port", str(port), "--seconds", str(seconds), "--cpu", str(cpu)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
     if done.returncode:
         raise LoadFailed(f"stall probe: {done.stderr.strip()}")

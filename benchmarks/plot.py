@@ -1,13 +1,19 @@
-"""A plot of counts per second as SVG: bars, moments, and a limit. Nothing but text is made."""
+"""
+Plots as SVG: counts per second as bars, with moments and a limit; and lines over a count.
+
+Nothing but text is made.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 900, 300
 LEFT, RIGHT, TOP, BOTTOM = 50, 20, 60, 40
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+COLOURS = ("#2b6cb0", "#c53030", "#2f855a", "#6b46c1")
 STYLE = (
     "text{font:12px sans-serif;fill:#222}.bar{fill:#2b6cb0}.axis{stroke:#888}"
     ".limit{stroke:#c53030;stroke-dasharray:6 4}.moment{stroke:#dd6b20}"
@@ -28,12 +34,7 @@ def bars(
     def y(count: float) -> float:
         return HEIGHT - BOTTOM - count / highest * (HEIGHT - TOP - BOTTOM)
 
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
-        f"<title>{escape(title)}</title><style>{STYLE}</style>",
-        f'<rect class="ground" width="{WIDTH}" height="{HEIGHT}"/>',
-        _text(LEFT, 16, title),
-    ]
+    parts = _ground(title)
     parts += [
         f'<rect class="bar" x="{x(first + at):.1f}" y="{y(count):.1f}" '
         f'width="{max(0.5, width - 0.5):.2f}" height="{y(0) - y(count):.1f}"/>'
@@ -58,6 +59,45 @@ def bars(
         parts.append(_line("moment", x(second), above - 9, x(second), y(0)))
         parts.append(_text(x(second) + 4, above, name))
     return "\n".join([*parts, "</svg>\n"])
+
+
+def lines(
+    series: Mapping[str, Sequence[float]], at: Sequence[int], *, title: str, across: str
+) -> str:
+    """One line a name over the counts ``at``, which are as far apart as their logarithms."""
+    highest = max((value for values in series.values() for value in values), default=1.0) * 1.15
+    span = math.log(at[-1] / at[0]) or 1.0
+
+    def x(count: int) -> float:
+        return LEFT + 20 + math.log(count / at[0]) / span * (WIDTH - LEFT - RIGHT - 60)
+
+    def y(value: float) -> float:
+        return HEIGHT - BOTTOM - value / highest * (HEIGHT - TOP - BOTTOM)
+
+    parts = [*_ground(title), _line("axis", LEFT, y(0), WIDTH - RIGHT, y(0))]
+    parts.append(_line("axis", LEFT, TOP, LEFT, y(0)))
+    step = _step(highest, 6)
+    parts += [
+        _text(LEFT - 6, y(value) + 4, str(value), "end") for value in range(0, int(highest), step)
+    ]
+    parts += [_text(x(count), HEIGHT - BOTTOM + 16, str(count), "middle") for count in at]
+    for (name, values), colour in zip(series.items(), COLOURS, strict=False):
+        points = [(x(count), y(value)) for count, value in zip(at, values, strict=True)]
+        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}"/>' for a, b in points]
+        parts.append(_text(points[-1][0] + 6, points[-1][1] + 4, name))
+    parts.append(_text(WIDTH / 2, HEIGHT - 6, across, "middle"))
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def _ground(title: str) -> list[str]:
+    return [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
+        f"<title>{escape(title)}</title><style>{STYLE}</style>",
+        f'<rect class="ground" width="{WIDTH}" height="{HEIGHT}"/>',
+        _text(LEFT, 16, title),
+    ]
 
 
 def _step(extent: float, most: int) -> int:

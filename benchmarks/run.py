@@ -32,7 +32,9 @@ from benchmarks import (
     bridge_servers,
     browsers,
     load,
+    page,
     relay,
+    relay_bench,
     servers,
     sip,
     sip_rows,
@@ -153,27 +155,49 @@ def chosen_names(only: list[str] | None, name: str, all_names: list[str]) -> lis
     return [each for each in all_names if each in only]
 
 
+def asked_plane() -> str:
+    """The data plane that the environment asks for; empty where ours is to choose."""
+    return os.environ.get(servers.PLANE_VARIABLE, "")
+
+
+def certain(plane: str) -> str:
+    """The data plane that is measured. Raises ServerDidNotStart where that cannot be told."""
+    if plane not in (servers.NATIVE, servers.PYTHON):
+        raise servers.ServerDidNotStart(f"no telling which data plane it runs: {plane}")
+    return plane
+
+
+def relay_plane(chosen: argparse.Namespace) -> str:
+    """The data plane that the relay's rows measure. Raises ServerDidNotStart."""
+    if chosen.against_itself:
+        return ""
+    with servers.ours(plane=asked_plane()) as server:
+        return certain(servers.data_plane(server))
+
+
 def relay_table(chosen: argparse.Namespace, names: list[str], namespace: bool) -> Table:
     """Measure the relay beside coTURN. Raises ServerDidNotStart."""
     load.build()
-    first = servers.ours
-    if chosen.against_itself:
-        first = functools.partial(servers.coturn, port=44478, tls_port=46349, first_port=20000)
-    with first() as server:
-        plane = servers.data_plane(server)
-    extent = relay.QUICK if chosen.quick else relay.FULL
-    bench = relay.Bench(
-        starts=(first, servers.coturn),
+    plane = relay_plane(chosen)
+    itself = functools.partial(servers.coturn, port=44478, tls_port=46349, first_port=20000)
+    ours = functools.partial(servers.ours, plane=plane)
+    twin = functools.partial(servers.ours, plane=servers.PYTHON)
+    extent = relay_bench.QUICK if chosen.quick else relay_bench.FULL
+    bench = relay_bench.Bench(
+        starts=(itself if chosen.against_itself else ours, servers.coturn),
+        shared=itself if chosen.against_itself else functools.partial(ours, shares_ports=True),
+        twin=itself if chosen.against_itself else twin,
         extent=extent,
-        native="native" in plane.lower(),
+        plane=plane,
         load_cpu=LOAD_CPU,
         limit=extent.limit,
     )
     rows = measure(bench, relay.BENCHMARKS, names)
-    more = {"coturn": servers.coturn_version(), "data plane": plane}
+    more = {"coturn": servers.coturn_version(), "data plane": plane or "none of ours"}
     about = circumstances(namespace, **more)
     title = "The relay beside coTURN"
-    return Table("relay", title, "coturn", rows, about, _extent(chosen, extent.repetitions))
+    lasted = _extent(chosen, extent.repetitions)
+    return Table("relay", title, "coturn", rows, about, lasted, bench.plots)
 
 
 def sip_table(chosen: argparse.Namespace, names: list[str], namespace: bool) -> Table:
@@ -194,22 +218,29 @@ def sip_table(chosen: argparse.Namespace, names: list[str], namespace: bool) -> 
 
 
 def bridge_table(chosen: argparse.Namespace, names: list[str], namespace: bool) -> Table:
-    """Measure bridges beside rtpengine."""
+    """Measure bridges beside rtpengine. Raises ServerDidNotStart."""
     load.build()
-    first: bridge_servers.Start = bridge_servers.ours
-    if chosen.against_itself:
-        first = bridge_servers.rtpengine
+    plane, ours = "", bridge_servers.rtpengine
+    if not chosen.against_itself:
+        with bridge_servers.ours(1, False, plane=asked_plane()) as server:
+            plane = certain(server.plane)
+        ours = functools.partial(bridge_servers.ours, plane=plane)
+    twin = functools.partial(bridge_servers.ours, plane=servers.PYTHON)
     extent = bridge.QUICK if chosen.quick else bridge.FULL
     bench = bridge.BridgeBench(
-        starts=(first, bridge_servers.rtpengine),
+        starts=(ours, bridge_servers.rtpengine),
+        twin=bridge_servers.rtpengine if chosen.against_itself else twin,
         extent=extent,
+        plane=plane,
         load_cpu=LOAD_CPU,
         limit=extent.limit,
     )
     rows = measure(bench, bridge.BENCHMARKS, names)
-    about = circumstances(namespace, rtpengine=bridge_servers.rtpengine_version())
+    more = {"rtpengine": bridge_servers.rtpengine_version()}
+    about = circumstances(namespace, **more, **{"data plane": plane or "none of ours"})
     title = "Bridges beside rtpengine"
-    return Table("bridge", title, "rtpengine", rows, about, _extent(chosen, extent.repetitions))
+    lasted = _extent(chosen, extent.repetitions)
+    return Table("bridge", title, "rtpengine", rows, about, lasted, bench.plots)
 
 
 def browser_table(chosen: argparse.Namespace, names: list[str], namespace: bool) -> Table:
@@ -255,6 +286,8 @@ def main() -> int:
         command = " ".join(["python", "benchmarks/run.py", *sys.argv[1:]])
         path = made.keep("make bench" if whole else command)
         print(f"kept in {path.relative_to(RESULTS.parents[1])}", file=sys.stderr)
+        if whole:
+            page.fill()
         failed = failed or int(any(row.verdict in BAD for row in made.rows))
     return failed
 

@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.stall_probe import answered, request
@@ -26,6 +26,8 @@ from benchmarks.stall_probe import answered, request
 CHECKOUT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
 START_LIMIT = 20.0
+PLANE_VARIABLE = "WEBRTC_SUITE_DATA_PLANE"
+NATIVE, PYTHON = "native", "python"
 TWISTD = "from twisted.scripts.twistd import run; run()"
 
 CONFIGURATION = """\
@@ -36,6 +38,8 @@ tls-listening-port={tls_port}
 min-port={first_port}
 max-port={last_port}
 lt-cred-mech
+user-quota=100000
+total-quota=100000
 user=user:pass
 realm=bench.local
 allow-loopback-peers
@@ -43,6 +47,7 @@ no-dtls
 cert={directory}/cert.pem
 pkey={directory}/key.pem
 """
+SHARED_PORTS = "multiplex-peer\n"
 
 
 class ServerDidNotStart(Exception):
@@ -79,6 +84,8 @@ class Server(Running):
     port: int
     tls_port: int
     log: Path
+    shares_ports: bool = False
+    """Whether it was told to relay on a few ports for all allocations."""
 
 
 Start = Callable[[], AbstractContextManager[Server]]
@@ -118,13 +125,27 @@ def coturn(
 
 
 @contextlib.contextmanager
-def ours(cpu: int = 0, port: int = 44478, tls_port: int = 46349) -> Iterator[Server]:
-    """This checkout's relay, under this interpreter."""
+def ours(
+    cpu: int = 0,
+    port: int = 44478,
+    tls_port: int = 46349,
+    plane: str = "",
+    shares_ports: bool = False,
+) -> Iterator[Server]:
+    """
+    This checkout's relay, under this interpreter, with the data plane that is asked for.
+
+    Raises ServerDidNotStart where it runs another one: its figures would be those of another row.
+    """
     with _directory(port, tls_port, 20000) as directory:
+        if shares_ports:
+            with (directory / "turnserver.conf").open("a") as settings:
+                settings.write(SHARED_PORTS)
         command = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", f"--logfile={directory}/log"]
         command += ["webrtc-suite", "--turn-config", f"{directory}/turnserver.conf"]
-        with _running("ours", command, cpu, port, tls_port, directory) as server:
-            yield server
+        with _running("ours", command, cpu, port, tls_port, directory, plane) as server:
+            insist(plane, data_plane(server))
+            yield replace(server, shares_ports=shares_ports)
 
 
 @contextlib.contextmanager
@@ -149,10 +170,16 @@ def _make_certificate(directory: Path) -> None:
 
 @contextlib.contextmanager
 def _running(
-    name: str, command: list[str], cpu: int, port: int, tls_port: int, directory: Path
+    name: str,
+    command: list[str],
+    cpu: int,
+    port: int,
+    tls_port: int,
+    directory: Path,
+    plane: str = "",
 ) -> Iterator[Server]:
     output = directory / "output"
-    with started(command, cpu, output) as process:
+    with started(command, cpu, output, **asked_for(plane)) as process:
         _await_binding(process, port, [directory / "log", output])
         yield Server(name, process, port, tls_port, directory / "log")
 
@@ -215,12 +242,47 @@ def await_answer(
     raise ServerDidNotStart(" / ".join(text.strip().splitlines()[-6:]) or "no output")
 
 
+def asked_for(plane: str) -> dict[str, str]:
+    """The environment that asks for a data plane; with "" it is as it was for us."""
+    return {PLANE_VARIABLE: plane} if plane else {}
+
+
+def insist(asked: str, runs: str) -> None:
+    """Raises ServerDidNotStart where another data plane runs than the one asked for, if any."""
+    if asked and asked != runs:
+        raise ServerDidNotStart(f"the {asked} data plane was asked for; what runs is {runs}")
+
+
 def data_plane(server: Server) -> str:
-    """Which data plane our server says it runs, in the words of its log."""
+    """Which data plane our relay runs; its start log says so."""
     text = server.log.read_text(errors="replace") if server.log.exists() else ""
-    kinds = r"data plane\W+(?:is |runs )?(native|pure[ -]python|twin)"
-    found = re.search(kinds, text, re.IGNORECASE)
-    return found.group(1) if found else "not stated"
+    return plane_that_runs(server.process.pid, text)
+
+
+def plane_that_runs(pid: int, said: str) -> str:
+    """
+    Which data plane a process of ours runs: native, python, or words where that is in doubt.
+
+    Who says native must have the native code in its memory as well.
+    """
+    plane = plane_in(said)
+    if plane == NATIVE and not maps_native_code(pid):
+        return "said to be native, without its code in memory"
+    return plane
+
+
+def plane_in(text: str) -> str:
+    """Which data plane some output names; the first one counts."""
+    found = re.search(r"data plane\W+(native|pure[ -]python)", text, re.IGNORECASE)
+    if found is None:
+        return "not stated"
+    return NATIVE if found.group(1).lower() == NATIVE else PYTHON
+
+
+def maps_native_code(pid: int) -> bool:
+    """Whether a process has the native data plane in its memory."""
+    maps = Path(f"/proc/{pid}/maps").read_text()
+    return "/suite/datapath/_native" in maps
 
 
 def coturn_version() -> str:

@@ -7,6 +7,8 @@ cannot. A probe without an answer counts as one that took the whole time-out.
 
     python benchmarks/stall_probe.py --host 127.0.0.1 --port 3478 [--seconds 10] [--cpu 1]
 
+With ``--ask ng`` it sends pings of rtpengine's control protocol in place of Bindings.
+
 One JSON object: sent, lost, p50/p99/p99.9/max in milliseconds, and how late the probe itself was
 woken at worst (``late_ms``): where that is large, the machine stalled and not the server.
 """
@@ -45,11 +47,31 @@ def answered(data: bytes) -> int | None:
     return serial if kind == 0x0101 and cookie == 0x2112A442 else None
 
 
+def ping(serial: int) -> bytes:
+    """rtpengine's ping; the process in its cookie, since answers are kept by cookie for a while."""
+    return b"%d.%d d7:command4:pinge" % (os.getpid(), serial)
+
+
+def ponged(data: bytes) -> int | None:
+    """The serial number of the ping that rtpengine answers, or None for anything else."""
+    cookie, _, rest = data.partition(b" ")
+    pid, _, serial = cookie.partition(b".")
+    if rest != b"d6:result4:ponge" or pid != b"%d" % os.getpid() or not serial.isdigit():
+        return None
+    return int(serial)
+
+
+QUESTIONS = {"stun": (request, answered), "ng": (ping, ponged)}
+
+
 class Probe:
     """One run against one server."""
 
-    def __init__(self, server: tuple[str, int], source: str, interval: float) -> None:
+    def __init__(
+        self, server: tuple[str, int], source: str, interval: float, ask: str = "stun"
+    ) -> None:
         self._server = server
+        self._question, self._answered = QUESTIONS[ask]
         self._interval = interval
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
@@ -77,7 +99,7 @@ class Probe:
         self._late = max(self._late, now - due)
         self._sent[serial] = now
         try:
-            self._socket.sendto(request(serial), self._server)
+            self._socket.sendto(self._question(serial), self._server)
         except OSError:  # a full queue on the way out: the probe is lost like any other
             self._refused += 1
 
@@ -86,7 +108,7 @@ class Probe:
             if not select.select([self._socket], [], [], rest)[0]:
                 return
             now = time.monotonic()
-            serial = answered(self._socket.recv(2048))
+            serial = self._answered(self._socket.recv(2048))
             if serial is not None and (sent := self._sent.pop(serial, None)) is not None:
                 self._trips.append(now - sent)
 
@@ -115,12 +137,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--hz", type=float, default=50)
     parser.add_argument("--source", default="127.99.0.1", help="our own address")
+    parser.add_argument("--ask", choices=[*QUESTIONS], default="stun")
     parser.add_argument("--cpu", type=int, help="run on this CPU only")
     options = parser.parse_args()
     if options.cpu is not None:
         os.sched_setaffinity(0, {options.cpu})
     come_first()
-    probe = Probe((options.host, options.port), options.source, 1 / options.hz)
+    probe = Probe((options.host, options.port), options.source, 1 / options.hz, options.ask)
     print(json.dumps(probe.run(min(options.seconds, LONGEST_RUN))))
 
 

@@ -11,6 +11,8 @@
  * 5-tuple because its packets leave from its own loopback source address
  * (IP_PKTINFO spec_dst = 127.64.0.1 + i).  That lets one sendmmsg()/recvmmsg()
  * serve any number of clients, so the generator costs no more than a relay.
+ * With -B the peers are told apart in the same way: one socket, and a destination
+ * 127.128.0.1 + i of its own for each client, as shared relay ports need it.
  *
  * Build: cc -O2 -Wall -o turnload turnload.c -lssl -lcrypto
  */
@@ -64,7 +66,7 @@ struct client {
     uint32_t gen;
     uint64_t t_last, t_start;
     uint16_t chan;
-    struct sockaddr_in src, relay;
+    struct sockaddr_in src, relay, peer;
     char nonce[256];
     int nlen;
     int fd;
@@ -79,6 +81,7 @@ struct client {
 static const char *host = "127.0.0.1", *user = "user", *pass = "pass", *peerip = "127.0.0.1";
 static int port = 3478, transport = T_UDP, mode = M_ECHO, use_ind = 0, nclients = 10, psize = 172;
 static int window = 32, train = 1, tick_us = 200, cpu = -1, keep = 0;
+static int own_peers = 0, shared_ports = 0;
 static double rate = 10000, dur = 5, search_lo = 0, search_hi = 0;
 static const char *label = "";
 static int pids[MAXPIDS], npids = 0;
@@ -360,7 +363,7 @@ static void step(struct client *c) { /* send the request of the current state */
     }
     case ST_PERM:
         n = st_begin(b, 0x0008, i, c->gen);
-        n = st_addr(b, n, 0x0012, &peer);
+        n = st_addr(b, n, 0x0012, &c->peer);
         n = st_auth(b, n, c);
         break;
     case ST_CHAN: {
@@ -368,7 +371,7 @@ static void step(struct client *c) { /* send the request of the current state */
         uint8_t ch[4] = {0};
         p16(ch, c->chan);
         n = st_attr(b, n, 0x000c, ch, 4);
-        n = st_addr(b, n, 0x0012, &peer);
+        n = st_addr(b, n, 0x0012, &c->peer);
         n = st_auth(b, n, c);
         break;
     }
@@ -383,6 +386,18 @@ static void step(struct client *c) { /* send the request of the current state */
     }
     c->t_last = now_ns();
     ctl_send(c, b, n);
+}
+static uint8_t is_relay_port[65536];
+static int relay_ports; /* different ones that the server has told */
+static void note_relay_port(const struct client *c) {
+    uint8_t *told = &is_relay_port[ntohs(c->relay.sin_port)];
+    relay_ports += !*told;
+    *told = 1;
+}
+/* Whether what a peer got came from where it may: the client's own port, or any shared one. */
+static int from_relay(const struct client *c, const struct sockaddr_in *from) {
+    if (shared_ports) return is_relay_port[ntohs(from->sin_port)];
+    return from->sin_port == c->relay.sin_port;
 }
 static int settled; /* clients that reached the goal of this phase */
 static void on_stun(struct client *c, const uint8_t *b, int n) {
@@ -437,6 +452,7 @@ static void on_stun(struct client *c, const uint8_t *b, int n) {
     c->tries = 0;
     switch (c->st) {
     case ST_ALLOC:
+        note_relay_port(c);
         if (mode == M_ALLOC || mode == M_IDLE) {
             c->st = ST_READY;
             settled++;
@@ -511,8 +527,9 @@ static void on_client_msg(const uint8_t *b, int n, struct client *via) {
     uint32_t i = g32(b + 8);
     if (i < (uint32_t)nclients) on_stun(&C[i], b, n);
 }
-static struct mmsghdr crx[BATCH], prx[BATCH];
-static struct iovec crv[BATCH], prv[BATCH];
+static struct mmsghdr crx[BATCH], prx[BATCH], ptx[BATCH];
+static struct iovec crv[BATCH], prv[BATCH], ptv[BATCH];
+static _Alignas(struct cmsghdr) char prc[BATCH][64];
 static struct sockaddr_in pra[BATCH];
 static uint8_t crb[BATCH][MAXPKT], prb[BATCH][MAXPKT];
 static int drain_cli_udp(void) {
@@ -558,54 +575,63 @@ static void drain_cli_tcp(struct client *c) {
     }
     if (c->wlen) tcp_flush(c);
 }
+/* The address that a packet was sent to, of the control message that came with it; 0 for none. */
+static uint32_t sent_to(struct msghdr *m) {
+    struct cmsghdr *h = CMSG_FIRSTHDR(m);
+    struct in_pktinfo pi;
+    if (!h || h->cmsg_level != IPPROTO_IP || h->cmsg_type != IP_PKTINFO) return 0;
+    memcpy(&pi, CMSG_DATA(h), sizeof pi);
+    return pi.ipi_addr.s_addr;
+}
+/* Count what a peer got; the client it came from, or NULL for what is not of this trial. */
+static struct client *on_up(int i, uint64_t t) {
+    uint8_t *p = prb[i];
+    uint32_t ix = g32(p + 4);
+    if (prx[i].msg_len < 24 || g32(p) != PMAGIC || ix >= (uint32_t)nclients) {
+        stray++;
+        return NULL;
+    }
+    struct client *c = &C[ix];
+    if (!T || g32(p + 12) != epoch) return NULL;
+    if (!from_relay(c, &pra[i])) bad_src++;
+    if (own_peers && sent_to(&prx[i].msg_hdr) != c->peer.sin_addr.s_addr) bad_src++;
+    uint64_t ts;
+    memcpy(&ts, p + 16, 8);
+    T->up_rcvd++;
+    hadd(&T->ow, t - ts);
+    return c;
+}
+static int send_all(int fd, struct mmsghdr *m, int count) {
+    int s = 0;
+    while (s < count) {
+        int w = sendmmsg(fd, m + s, count - s, 0);
+        if (w <= 0) {
+            if (errno == EINTR) continue;
+            break;
+        }
+        s += w;
+    }
+    return s;
+}
 static int drain_peer(void) {
-    for (int i = 0; i < BATCH; i++)
-        prx[i].msg_hdr.msg_namelen = sizeof pra[0], prv[i].iov_len = MAXPKT;
-    int r = recvmmsg(pfd, prx, BATCH, MSG_DONTWAIT, NULL);
-    if (r <= 0) return 0;
-    int k = 0;
+    for (int i = 0; i < BATCH; i++) {
+        prx[i].msg_hdr.msg_namelen = sizeof pra[0];
+        prx[i].msg_hdr.msg_control = own_peers ? prc[i] : NULL;
+        prx[i].msg_hdr.msg_controllen = own_peers ? sizeof prc[i] : 0;
+    }
+    int r = recvmmsg(pfd, prx, BATCH, MSG_DONTWAIT, NULL), k = 0;
     uint64_t t = now_ns();
     for (int i = 0; i < r; i++) {
-        uint8_t *p = prb[i];
-        int n = prx[i].msg_len;
-        if (n < 24 || g32(p) != PMAGIC) {
-            stray++;
-            continue;
-        }
-        uint32_t ix = g32(p + 4);
-        if (ix >= (uint32_t)nclients) {
-            stray++;
-            continue;
-        }
-        if (!T || g32(p + 12) != epoch) continue;
-        if (pra[i].sin_port != C[ix].relay.sin_port) bad_src++;
-        uint64_t ts;
-        memcpy(&ts, p + 16, 8);
-        T->up_rcvd++;
-        hadd(&T->ow, t - ts);
-        if (mode == M_ECHO) {
-            prv[i].iov_len = n;
-            if (k != i) { /* compact: swap slots */
-                struct mmsghdr m = prx[k];
-                prx[k] = prx[i];
-                prx[i] = m;
-            }
-            k++;
-        }
+        struct client *c = on_up(i, t);
+        if (!c || mode != M_ECHO) continue;
+        ptv[k] = (struct iovec){prb[i], prx[i].msg_len};
+        struct msghdr *m = &ptx[k++].msg_hdr;
+        *m = (struct msghdr){
+            .msg_name = &pra[i], .msg_namelen = sizeof pra[i], .msg_iov = &ptv[k - 1], .msg_iovlen = 1};
+        if (own_peers) fill_pktinfo(m, prc[i], &c->peer, 0);
     }
-    if (k) {
-        int s = 0;
-        while (s < k) {
-            int w = sendmmsg(pfd, prx + s, k - s, 0);
-            if (w <= 0) {
-                if (errno == EINTR) continue;
-                break;
-            }
-            s += w;
-        }
-        T->down_sent += s;
-    }
-    return r;
+    if (k) T->down_sent += send_all(pfd, ptx, k);
+    return r > 0 ? r : 0;
 }
 static struct mmsghdr tx[BATCH];
 static struct iovec txv[BATCH];
@@ -631,8 +657,8 @@ static int build(uint8_t *b, int i,
     p16(b + 20, 0x0012);
     p16(b + 22, 8);
     p16(b + 24, 1);
-    p16(b + 26, ntohs(peer.sin_port) ^ (MAGIC >> 16));
-    p32(b + 28, ntohl(peer.sin_addr.s_addr) ^ MAGIC);
+    p16(b + 26, ntohs(c->peer.sin_port) ^ (MAGIC >> 16));
+    p32(b + 28, ntohl(c->peer.sin_addr.s_addr) ^ MAGIC);
     p16(b + 32, 0x0013);
     p16(b + 34, psize);
     put_payload(b + 36, i, c->seq++, ts);
@@ -659,16 +685,9 @@ static void send_due(int due) {
                 tx[k].msg_hdr.msg_namelen = sizeof srv;
                 tx[k].msg_hdr.msg_control = NULL;
                 tx[k].msg_hdr.msg_controllen = 0;
+                if (own_peers) fill_pktinfo(&tx[k].msg_hdr, txc[k], &C[i].peer, 0);
             }
-            int s = 0;
-            while (s < k) {
-                int w = sendmmsg(pfd, tx + s, k - s, 0);
-                if (w <= 0) {
-                    if (errno == EINTR) continue;
-                    break;
-                }
-                s += w;
-            }
+            int s = send_all(pfd, tx, k);
             T->offered += k;
             T->down_sent += s;
             due -= k;
@@ -688,15 +707,7 @@ static void send_due(int due) {
                 tx[k].msg_hdr.msg_namelen = sizeof srv;
                 fill_pktinfo(&tx[k].msg_hdr, txc[k], &C[i].src, q > 1 ? one : 0);
             }
-            int s = 0, sp = 0;
-            while (s < k) {
-                int w = sendmmsg(cfd, tx + s, k - s, 0);
-                if (w <= 0) {
-                    if (errno == EINTR) continue;
-                    break;
-                }
-                s += w;
-            }
+            int s = send_all(cfd, tx, k), sp = 0;
             for (int j = 0; j < s; j++)
                 sp += cnt[j];
             T->offered += pk;
@@ -919,6 +930,21 @@ static int drive(int release, double limit_s, struct hist *lat) {
     free(act);
     return settled;
 }
+/* The suite agreed on with the first client, as TLS numbers it; 0 without TLS. */
+static int tls_suite(void) {
+    const SSL_CIPHER *suite = C[0].ssl ? SSL_get_current_cipher(C[0].ssl) : NULL;
+    return suite ? SSL_CIPHER_get_protocol_id(suite) : 0;
+}
+static void open_peer(void) {
+    int one = 1;
+    pfd = socket(AF_INET, SOCK_DGRAM, 0);
+    peer.sin_family = AF_INET;
+    if (inet_pton(AF_INET, own_peers ? "0.0.0.0" : peerip, &peer.sin_addr) != 1) die("peer");
+    if (bind(pfd, (void *)&peer, sizeof peer)) die("bind peer");
+    socklen_t sl = sizeof peer;
+    getsockname(pfd, (void *)&peer, &sl);
+    if (own_peers && setsockopt(pfd, IPPROTO_IP, IP_PKTINFO, &one, sizeof one)) die("pktinfo");
+}
 static void usage(void) {
     fprintf(stderr,
             "turnload [options]\n"
@@ -937,13 +963,15 @@ static void usage(void) {
             "  -p pid[,pid...]     server PIDs to read CPU time and RSS from\n"
             "  -c cpu              pin this generator                      (none)\n"
             "  -b ip               peer address                            (127.0.0.1)\n"
+            "  -B                  a peer address for each client, 127.128.0.1 and up\n"
+            "  -M                  the relay shares its ports: packets may come from any of them\n"
             "  -k                  keep allocations (no Refresh 0) at the end\n"
             "  -l label            label in the output\n");
     exit(1);
 }
 int main(int argc, char **argv) {
     int o;
-    while ((o = getopt(argc, argv, "H:P:u:w:t:m:in:s:r:d:T:q:W:S:p:c:b:kl:h")) != -1)
+    while ((o = getopt(argc, argv, "H:P:u:w:t:m:in:s:r:d:T:q:W:S:p:c:b:BMkl:h")) != -1)
         switch (o) {
         case 'H': host = optarg; break;
         case 'P': port = atoi(optarg); break;
@@ -976,6 +1004,8 @@ int main(int argc, char **argv) {
             break;
         case 'c': cpu = atoi(optarg); break;
         case 'b': peerip = optarg; break;
+        case 'B': own_peers = 1; break;
+        case 'M': shared_ports = 1; break;
         case 'k': keep = 1; break;
         case 'l': label = optarg; break;
         default: usage();
@@ -1001,13 +1031,8 @@ int main(int argc, char **argv) {
     srv.sin_family = AF_INET;
     srv.sin_port = htons(port);
     if (inet_pton(AF_INET, host, &srv.sin_addr) != 1) die("host");
-    pfd = socket(AF_INET, SOCK_DGRAM, 0);
-    peer.sin_family = AF_INET;
-    inet_pton(AF_INET, peerip, &peer.sin_addr);
-    if (bind(pfd, (void *)&peer, sizeof peer)) die("bind peer");
-    socklen_t sl = sizeof peer;
-    getsockname(pfd, (void *)&peer, &sl);
     int rb = 16 << 20;
+    open_peer();
     setsockopt(pfd, SOL_SOCKET, SO_RCVBUFFORCE, &rb, sizeof rb);
     setsockopt(pfd, SOL_SOCKET, SO_SNDBUFFORCE, &rb, sizeof rb);
     if (transport == T_UDP) {
@@ -1032,8 +1057,10 @@ int main(int argc, char **argv) {
         C[i].fd = -1;
         C[i].chan = 0x4000 + (i % 0x1000);
         C[i].src.sin_family = AF_INET;
-        C[i].src.sin_addr.s_addr =
-            htonl(0x7f400001u + i + (i / 254) * 2); /* 127.64.x.y, last byte 1..254 */
+        uint32_t own = i + (i / 254) * 2; /* so that the last byte is 1..254 */
+        C[i].src.sin_addr.s_addr = htonl(0x7f400001u + own);
+        C[i].peer = peer;
+        if (own_peers) C[i].peer.sin_addr.s_addr = htonl(0x7f800001u + own);
     }
     for (int i = 0; i < BATCH; i++) {
         crv[i] = (struct iovec){crb[i], MAXPKT};
@@ -1077,7 +1104,7 @@ int main(int argc, char **argv) {
     printf("{\"label\":\"%s\",\"kind\":\"setup\",\"leg\":\"%s\",\"n\":%d,\"ready\":%d,\"errors\":%"
            "llu,\"last_error\":%d,\"rtx\":%llu,\"window\":%d,\"connect_s\":%.3f,\"connect_cpu_us\":"
            "%.1f,\"alloc_s\":%.3f,\"allocs_per_s\":%.0f,\"alloc_cpu_us\":%.1f,\"alloc_ms\":[%.3f,%."
-           "3f],\"rss0_kb\":%ld,\"rss_kb\":%ld,\"rss_kb_per_alloc\":%.2f}\n",
+           "3f],\"rss0_kb\":%ld,\"rss_kb\":%ld,\"rss_kb_per_alloc\":%.2f,\"relay_ports\":%d,\"tls_suite\":%d}\n",
            label,
            transport == T_UDP   ? "udp"
            : transport == T_TCP ? "tcp"
@@ -1086,7 +1113,7 @@ int main(int argc, char **argv) {
            window, (t1 - t0) / 1e9, (h.run_us - a.run_us) / nclients, (t2 - t1) / 1e9,
            ok / ((t2 - t1) / 1e9), (b.run_us - h.run_us) / (ready ? ready : 1),
            hpct(&lat, .5) / 1e3, hpct(&lat, .99) / 1e3, a.rss_kb, b.rss_kb,
-           (double)(b.rss_kb - a.rss_kb) / (ready ? ready : 1));
+           (double)(b.rss_kb - a.rss_kb) / (ready ? ready : 1), relay_ports, tls_suite());
     fflush(stdout);
     if (!ready) return 3;
     if (mode == M_ECHO || mode == M_UP || mode == M_DOWN) {

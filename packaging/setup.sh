@@ -6,7 +6,7 @@
 #   bench  that, Debian's rtpengine, and Sippy's B2BUA in an environment of its own
 #
 # Nothing is done twice: .venv carries a stamp of what it was made from, and is made anew when
-# setup.cfg or the interpreter changes. PYTHON names another interpreter than python3.
+# setup.cfg or the interpreter changes; the native data plane when its sources change. PYTHON names another interpreter than python3.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -31,12 +31,17 @@ made_from() {
     cat setup.cfg pyproject.toml setup.py packaging/setup.sh
 }
 
+native_made_from() {
+    cat suite/datapath/_native.pyx suite/datapath/native/*
+}
+
 make_venv() {
     say "making .venv with $("$python" --version); the first time takes a minute"
     rm -rf .venv
     "$python" -m venv .venv
     install_checkout .
     printf '%s\n' "$1" > .venv/made-from
+    native_made_from | sha256sum > .venv/native-made-from
 }
 
 # The plain editable install puts an import hook in place of a path, and Twisted looks for
@@ -53,6 +58,12 @@ if command -v flock >/dev/null; then flock 9; fi
 check_interpreter
 stamp=$(made_from | sha256sum)
 [ "$(cat .venv/made-from 2>/dev/null)" = "$stamp" ] || make_venv "$stamp"
+native=$(native_made_from | sha256sum)
+if [ "$(cat .venv/native-made-from 2>/dev/null)" != "$native" ]; then
+    say "building the native data plane anew"
+    install_checkout .
+    printf '%s\n' "$native" > .venv/native-made-from
+fi
 [ "$purpose" != run ] || exit 0
 
 if [ ! -e .venv/has-test-tools ]; then

@@ -17,7 +17,7 @@ from suite.b2bua_unit import B2buaUnit
 from suite.build_b2bua import build_b2bua, build_lab
 from suite.call_snapshot import CallSnapshots
 from suite.composition import Composition, Parts, compose
-from suite.datapath.twin import TwinPlane
+from suite.data_planes import RelayPlane, relay_plane, stream_maker
 from suite.event_log import EventLog
 from suite.incoming import WebSip
 from suite.listen import StreamListener
@@ -33,6 +33,7 @@ from suite.web.ice_servers import IceServers, ice_servers
 from suite.web.lab import LabWeb
 from suite.web.site import LabPages, build_gateway_root, build_site, site_of
 from turn.access import allow_line
+from turn.data_plane import DataPlane
 from turn.events import Event, Subscriber
 from turn.net.external_address import ExternalAddressFinder
 from turn.net.service import TurnService
@@ -49,13 +50,14 @@ def build(service: SuiteService) -> Composition:
     settings = service.settings
     relay, snapshots, sip, gateway = None, None, None, None
     if settings.turn is not None:
-        plane = TwinPlane(service.reactor, _not_yet, buffer=settings.socket_buffer)
+        plane = relay_plane(service, _not_yet)
         relay = _relay(service, settings.turn, plane, _both(metrics.relay, service))
         plane.control = relay.control
         parts.plane, parts.relay = plane, relay
-        for line in describe_relay(settings.turn, plane.kind):
+        for line in describe_relay(settings.turn, service.data_plane.words):
             service.log.standard(LogEvent.RELAY, line)
-        _relay_metrics(metrics, plane, relay)
+        shared = settings.turn.shared_ports is not None
+        _relay_metrics(metrics, plane, relay, shared=shared)
     if settings.b2bua is not None:
         parts.b2bua, unit = build_b2bua(service, settings.b2bua, metrics)
         snapshots = CallSnapshots(lambda: unit.service)
@@ -77,7 +79,7 @@ def build(service: SuiteService) -> Composition:
 
 
 def _relay(
-    service: SuiteService, turn: TurnSettings, plane: TwinPlane, emit: Subscriber
+    service: SuiteService, turn: TurnSettings, plane: RelayPlane, emit: Subscriber
 ) -> TurnService:
     settings, clock, wall = service.settings, service.clocks.monotonic, service.clocks.wall
     database = None
@@ -100,6 +102,7 @@ def _relay(
         database=database,
         finder=_finder(service, turn),
         machine=local_addresses(),
+        make_stream=stream_maker(service, limits),
     )
 
 
@@ -162,10 +165,11 @@ def _ice_servers(service: SuiteService, host: str) -> IceServers:
     return ice_servers(service.settings, service.clocks.wall)(host)
 
 
-def describe_relay(turn: TurnSettings, kind: str) -> tuple[str, str]:
+def describe_relay(turn: TurnSettings, kind: str) -> tuple[str, ...]:
     """What the start log says of the relay: who moves its packets and who may be a peer."""
     peers = turn.peers
-    own = f"relays of this server reach each other on ports {turn.min_port} to {turn.max_port}"
+    first, last = turn.relay_ports
+    own = f"relays of this server reach each other on ports {first} to {last}"
     if peers.profile is PeerProfile.COTURN:
         meaning = "coTURN's rules: private networks are open"
     else:
@@ -174,9 +178,17 @@ def describe_relay(turn: TurnSettings, kind: str) -> tuple[str, str]:
     if opened:
         own += f"; browsers' media are open at {opened}"
     listed = f"{len(peers.allowed)} allowed and {len(peers.denied)} denied ranges besides"
-    return (
+    lines = (
         f"data plane: {kind}",
         f"peer rules: profile {peers.profile.value} ({meaning}), {listed}; {own}",
+    )
+    if turn.shared_ports is None:
+        return lines
+    return (
+        *lines,
+        f"relay ports {first} to {last} are shared by all allocations (multiplex-peer), other than "
+        "RFC 8656 has it: a peer that two allocations talk to sees the second come from another of "
+        "these ports than its relayed address has, and who uses no ICE may not be heard",
     )
 
 
@@ -201,7 +213,9 @@ def stream_metrics(metrics: Metrics, admission: Admission) -> None:
     readings.gauge("sgw_tls_handshakes", "TLS handshakes under way", lambda: admission.handshakes)
 
 
-def _relay_metrics(metrics: Metrics, plane: TwinPlane, relay: TurnService) -> None:
+def _relay_metrics(
+    metrics: Metrics, plane: RelayPlane, relay: TurnService, *, shared: bool
+) -> None:
     readings, streams = metrics.readings, relay.stream_totals
     readings.counter(
         "sgw_turn_stream_media_dropped",
@@ -213,6 +227,12 @@ def _relay_metrics(metrics: Metrics, plane: TwinPlane, relay: TurnService) -> No
         "Clients over TCP or TLS that are gone",
         "reason",
         lambda: streams.closed,
+    )
+    readings.gauges(
+        "sgw_data_plane",
+        "Which data plane moves the relay's packets",
+        "kind",
+        lambda: {plane.kind: 1.0},
     )
     readings.counter(
         "sgw_udp_budget_exhausted",
@@ -229,7 +249,34 @@ def _relay_metrics(metrics: Metrics, plane: TwinPlane, relay: TurnService) -> No
         "sgw_ports_free",
         "Ports that nobody holds",
         "range",
-        lambda: {"relay": float(relay.free_ports)},
+        lambda: {} if shared else {"relay": float(relay.free_ports)},
+    )
+    if shared:
+        shared_metrics(metrics, plane)
+
+
+def shared_metrics(metrics: Metrics, plane: DataPlane) -> None:
+    """Show what shared relay ports hold and what they dropped."""
+    readings = metrics.readings
+    readings.gauge(
+        "sgw_turn_shared_pairs",
+        "Peers on shared relay ports that belong to an allocation",
+        lambda: plane.shared_totals().pairs,
+    )
+    readings.gauge(
+        "sgw_turn_shared_links",
+        "Pairs of allocations that reach each other on shared relay ports",
+        lambda: plane.shared_totals().links,
+    )
+    readings.counter(
+        "sgw_turn_shared_unclaimed",
+        "Packets on shared relay ports that were nobody's",
+        lambda: plane.shared_totals().unclaimed,
+    )
+    readings.counter(
+        "sgw_turn_shared_refused",
+        "Peers for which no shared relay port was free",
+        lambda: plane.shared_totals().refused,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from suite.chosen import Chosen
+from suite.config_turn import relay_port_range
 from suite.diagnostics import Level
 from suite.machine import Machine
 from suite.option_kinds import (
@@ -213,14 +214,17 @@ def check_ports(
     """Refuse two services on one port, and say where relay ports meet listening ones."""
     if status is not None:
         _check_status(chosen, tcp, status)
-    first = chosen.one(TURN, "min-port", PORT)
-    last = chosen.one(TURN, "max-port", PORT)
+    shared = chosen.one(TURN, "multiplex-peer", BOOLEAN)
+    first, last = relay_port_range(chosen)
     inside = sorted({each.address[1] for each in udp if first <= each.address[1] <= last})
     if inside:
         shown = ", ".join(str(port) for port in inside)
         problem = f"the relay's ports {first} to {last} contain listening port {shown}"
         accepted = "ports that do not meet"
-        chosen.complain(Level.WARNING, TURN, "min-port", problem, accepted)
+        if shared:
+            chosen.complain(Level.ERROR, TURN, "multiplex-peer-port", problem, accepted)
+        else:
+            chosen.complain(Level.WARNING, TURN, "min-port", problem, accepted)
 
 
 def _check_status(chosen: Chosen, tcp: tuple[TcpListen, ...], status: StatusSettings) -> None:

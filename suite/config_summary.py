@@ -52,8 +52,10 @@ def _relay(turn: TurnSettings) -> list[str]:
     if not turn.turn:
         return ["STUN only, nothing is relayed"]
     where = ", ".join(turn.relay_addresses) or "the address that the client reached"
+    first, last = turn.relay_ports
+    shared = " shared by all allocations" if turn.shared_ports else ""
     return [
-        f"relay on {where}, ports {turn.min_port} to {turn.max_port}",
+        f"relay on {where}, ports {first} to {last}{shared}",
         f"realm {turn.realm}, {_who(turn.credentials)}",
         f"peers: profile {turn.peers.profile}, {len(turn.peers.allowed)} allowed and "
         f"{len(turn.peers.denied)} denied ranges of your own",

@@ -30,12 +30,20 @@ from suite.option_kinds import (
     SEPARATOR,
     USER,
 )
-from suite.option_table_turn import CHANNELS, DIGEST, PERMISSIONS, PROFILE
+from suite.option_table_turn import (
+    CHANNELS,
+    DIGEST,
+    PERMISSIONS,
+    PROFILE,
+    SHARED_PEERS,
+    SHARED_PORTS,
+)
 from turn.settings import (
     CredentialSettings,
     ExternalAddress,
     PeerProfile,
     PeerSettings,
+    SharedPorts,
     StaticUser,
     TurnSettings,
 )
@@ -76,6 +84,7 @@ def turn_settings(chosen: Chosen, machine: Machine, *, coturn_file: bool) -> Tur
         external_stun_server=chosen.maybe(TURN, "external-stun-server", ENDPOINT),
         min_port=first,
         max_port=last,
+        shared_ports=shared_ports(chosen),
         peers=_warned_peers(chosen),
         credentials=_credentials(chosen, machine, coturn_file=coturn_file),
         stun=not flag("no-stun"),
@@ -124,6 +133,28 @@ def _relay_ports(chosen: Chosen) -> tuple[int, int]:
         accepted = "49152 to 65535 is what other machines expect"
         chosen.complain(Level.WARNING, TURN, "min-port", "relays on privileged ports", accepted)
     return first, last
+
+
+def shared_ports(chosen: Chosen) -> SharedPorts | None:
+    """The ports that all allocations share, if they do."""
+    if not chosen.one(TURN, "multiplex-peer", BOOLEAN):
+        return None
+    first = chosen.one(TURN, "multiplex-peer-port", PORT)
+    last = first + chosen.one(TURN, "multiplex-peer-ports", SHARED_PORTS) - 1
+    if last > 65535:
+        problem = f"the shared ports would be {first} to {last}"
+        accepted = "multiplex-peer-port and multiplex-peer-ports make 65536 at most"
+        chosen.complain(Level.ERROR, TURN, "multiplex-peer-port", problem, accepted)
+    peers = chosen.one(TURN, "multiplex-peer-max-peers", SHARED_PEERS)
+    return SharedPorts(first=first, last=last, max_peers=peers)
+
+
+def relay_port_range(chosen: Chosen) -> tuple[int, int]:
+    """The first and the last port on which peers meet relays."""
+    shared = shared_ports(chosen)
+    if shared is not None:
+        return shared.first, shared.last
+    return chosen.one(TURN, "min-port", PORT), chosen.one(TURN, "max-port", PORT)
 
 
 def _external_addresses(chosen: Chosen) -> tuple[tuple[ExternalAddress, ...], bool]:

@@ -21,7 +21,7 @@ from b2bua.settings import (
 from suite.chosen import Chosen
 from suite.config_sip_listen import RSMP, allows_six, is_loopback, is_six
 from suite.config_tls import CERTIFICATE, KEY, check_named_key, check_pem, holds, named_file
-from suite.config_turn import PUBLISHED, peer_settings
+from suite.config_turn import PUBLISHED, peer_settings, relay_port_range
 from suite.diagnostics import HIDDEN, Level
 from suite.ice_peers import IcePeers, SoughtPeers
 from suite.machine import Machine
@@ -139,7 +139,7 @@ def web_media_settings(
             peers=peer_settings(chosen),
             machine=machine.addresses,
             external={public: local for local, public in external.items()},
-            relay_ports=(chosen.one(TURN, "min-port", PORT), chosen.one(TURN, "max-port", PORT)),
+            relay_ports=relay_port_range(chosen),
             loopback=loopback,
         ),
     )

@@ -49,6 +49,8 @@ DIGEST = choices(SecretDigest, "sha256")
 LOG_LEVEL = words("debug", "info", "warning", "error")
 CHANNELS = integers(1, 4096, 256)
 PERMISSIONS = integers(1, 4096, 256)
+SHARED_PORTS = integers(1, 256, 4)
+SHARED_PEERS = integers(1, 65535, 256)
 BUFFER = integers(4096, 2**30, 2 * 1024 * 1024, "bytes")
 
 
@@ -141,6 +143,29 @@ _RELAY = (
     ),
     _row("min-port", PORT, "49152", "First port of relay addresses.", SECURITY),
     _row("max-port", PORT, "65535", "Last port of relay addresses.", SECURITY),
+    _row(
+        "multiplex-peer",
+        BOOLEAN,
+        "false",
+        "Relay on a few ports that all allocations share, in place of one of min-port to max-port "
+        "for each. Departs from RFC 8656, see docs/shared-ports.md.",
+    ),
+    _row("multiplex-peer-port", PORT, "3480", "The first of the shared ports.", SECURITY),
+    _row(
+        "multiplex-peer-ports",
+        SHARED_PORTS,
+        "4",
+        "How many shared ports there are, the same ones on every relay address; so many clients "
+        "reach the same peer at a time.",
+        SECURITY,
+    ),
+    _row(
+        "multiplex-peer-max-peers",
+        SHARED_PEERS,
+        "256",
+        "Peers of one allocation on shared ports.",
+        SECURITY,
+    ),
 )
 
 _ACCESS = (

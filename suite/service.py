@@ -13,7 +13,8 @@ import random
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -34,6 +35,7 @@ from twisted.python.failure import Failure
 from suite.announce import announcement
 from suite.clock import Clocks
 from suite.composition import Composition
+from suite.datapath.choice import DataPlaneChoice, choose
 from suite.diagnostics import Diagnostic, Level
 from suite.limits import set_limits
 from suite.log_observer import (
@@ -44,11 +46,15 @@ from suite.log_observer import (
 )
 from suite.log_records import LogEvent
 from suite.logs import Log
+from suite.reactor import loop_under
 from suite.reload import Change, plan
 from suite.settings import LogLevel, LogSettings, SuiteSettings
 from suite.signals import STOP_SIGNALS, ExitGuard, Signals
 from suite.supervisor import Supervisor
 from suite.unit_log import UnitLog
+
+if TYPE_CHECKING:
+    from suite.datapath.native_core import NativeCore
 
 _UMASK = 0o077
 _AFTER_STOP = 1.2
@@ -126,6 +132,22 @@ class SuiteService(Service):
         self._stop_signals = 0
         self._stop_asked = False
         self._check_point: IDelayedCall | None = None
+
+    # What the data planes share
+
+    @cached_property
+    def data_plane(self) -> DataPlaneChoice:
+        """Which data plane serves. Raises DataPlaneUnavailable."""
+        return choose(os.environ)
+
+    @cached_property
+    def native_core(self) -> NativeCore | None:
+        """The C core of all data planes of this process; None where Python moves the packets."""
+        if not self.data_plane.is_native:
+            return None
+        from suite.datapath.native_core import NativeCore
+
+        return NativeCore(self.reactor, self.clocks.monotonic.seconds, loop_under(self.reactor))
 
     # What twistd calls
 

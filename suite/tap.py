@@ -14,6 +14,7 @@ try:
 except suite_reactor.OtherReactorInstalled as error:
     refuse(str(error))
 
+import os
 import sys
 import time
 from typing import cast
@@ -21,7 +22,8 @@ from typing import cast
 from suite import config
 from suite.build import build
 from suite.clock import Clocks
-from suite.diagnostics import exit_code
+from suite.datapath.choice import DataPlaneUnavailable, choose
+from suite.diagnostics import EX_CONFIG, exit_code
 from suite.log_records import LogEvent
 from suite.logs import Log
 from suite.service import SuiteReactor, SuiteService, log_diagnostics
@@ -44,6 +46,10 @@ def makeService(options: Options) -> SuiteService:
         for diagnostic in loaded.diagnostics:
             print(diagnostic, file=sys.stderr)
         refuse("not started, see above", exit_code(loaded.diagnostics))
+    try:
+        choose(os.environ)
+    except DataPlaneUnavailable as error:
+        refuse(str(error), EX_CONFIG)
     twistd = TwistdLogging.of(options.parent)
     log = Log(loaded.settings.name, twistd.adapt(loaded.settings.log))
     log_diagnostics(log, loaded.diagnostics)

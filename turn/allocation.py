@@ -25,6 +25,8 @@ class RelayedAddress:
     local: Address
     public: Address
     expires: float
+    token: bytes = b""
+    """Of the reservation by which it was had."""
 
     @property
     def is_ipv6(self) -> bool:

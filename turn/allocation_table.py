@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from turn.allocation import Allocation
-from turn.five_tuple import Address, FiveTuple
+from turn.five_tuple import FiveTuple
 from turn.relay_addresses import BoundRelay
 
 RESERVATION_LIFETIME = 30.0
@@ -41,7 +41,7 @@ class AllocationTable:
         self._deadlines: list[tuple[float, int]] = []
         self._by_number: dict[int, Allocation] = {}
         self._reservations: dict[bytes, Reservation] = {}
-        self._claimed: dict[Address, Reservation] = {}
+        self._claimed: dict[bytes, Reservation] = {}
 
     def __len__(self) -> int:
         return len(self._by_five_tuple)
@@ -97,12 +97,12 @@ class AllocationTable:
         reservation = self._reservations.get(token)
         if reservation is None or reservation.username != username or reservation.expires <= now:
             return None
-        self._claimed[reservation.bound.local] = reservation
+        self._claimed[token] = reservation
         return self._reservations.pop(token)
 
-    def take_claimed(self, local: Address, now: float) -> Reservation | None:
-        """The reservation by which this relay socket was had, if its time is not over."""
-        reservation = self._claimed.pop(local, None)
+    def take_claimed(self, token: bytes, now: float) -> Reservation | None:
+        """The claimed reservation of this token, if its time is not over."""
+        reservation = self._claimed.pop(token, None)
         return reservation if reservation is not None and reservation.expires > now else None
 
     def take_expired_reservations(self, now: float) -> list[Reservation]:

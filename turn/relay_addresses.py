@@ -5,9 +5,9 @@ Where relay sockets live: the relay's addresses, their ports, and their public f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from turn.data_plane import DataPlane, RelayPortBusy
+from turn.data_plane import DataPlane, RelayPortBusy, RelaySocketsExhausted
 from turn.five_tuple import Address
 from turn.relay_ports import NoPorts, RelayPorts
 from turn.settings import ExternalAddress
@@ -23,6 +23,8 @@ class BoundRelay:
     relay: int
     local: Address
     public: Address
+    token: bytes = b""
+    """Of the reservation by which it was had."""
 
 
 def public_faces(addresses: Sequence[str], external: Sequence[ExternalAddress]) -> dict[str, str]:
@@ -38,8 +40,47 @@ def public_faces(addresses: Sequence[str], external: Sequence[ExternalAddress]) 
     return faces | {host: named[host] for host in addresses if host in named}
 
 
-class RelayAddresses:
+class RelayHosts:
+    """The relay's own addresses, and what each is called outside."""
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        addresses: Sequence[str],
+        public: Mapping[str, str],
+        randbelow: Callable[[int], int],
+    ) -> None:
+        self.hosts = tuple(addresses)
+        """The local relay addresses."""
+        self._plane = plane
+        self._public = dict(public)
+        self._randbelow = randbelow
+
+    def show_as(self, public: Mapping[str, str]) -> None:
+        """Use other public addresses for relays bound from now on."""
+        self._public = dict(public)
+
+    def has_family(self, is_ipv6: bool) -> bool:
+        """Whether the relay has an address of this family."""
+        return any((":" in host) == is_ipv6 for host in self.hosts)
+
+    def _choose(self, is_ipv6: bool, reached: str) -> str:
+        if reached in self.hosts and (":" in reached) == is_ipv6:
+            return reached
+        family = [host for host in self.hosts if (":" in host) == is_ipv6]
+        if not family:
+            raise NoPorts
+        return family[self._randbelow(len(family))]
+
+    def _bound(self, relay: int, host: str, port: int) -> BoundRelay:
+        return BoundRelay(relay, (host, port), (self._public.get(host, host), port))
+
+
+class RelayAddresses(RelayHosts):
     """Binds relay sockets on random ports of the right address and takes the ports back."""
+
+    max_peers = 0
+    """What ``DataPlane.open`` is told: sockets of one allocation set no limit."""
 
     def __init__(
         self,
@@ -49,35 +90,19 @@ class RelayAddresses:
         ports: tuple[int, int],
         randbelow: Callable[[int], int],
     ) -> None:
-        self._plane = plane
-        self._public = dict(public)
-        self._randbelow = randbelow
-        self._range = ports
-        self._ports: dict[str, RelayPorts] = {}
-        for host in addresses:
-            self._add(host)
+        super().__init__(plane, addresses, public, randbelow)
+        self._ports = {host: RelayPorts(*ports, randbelow) for host in self.hosts}
 
-    def _add(self, host: str) -> RelayPorts:
-        ports = self._ports[host] = RelayPorts(*self._range, self._randbelow)
-        return ports
+    def open(self) -> None:
+        """Nothing: every allocation binds its own."""
 
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """The local relay addresses."""
-        return tuple(self._ports)
+    def close(self) -> None:
+        """Nothing: every allocation closes its own."""
 
     @property
     def free_ports(self) -> int:
         """Ports that no relay socket and no reservation holds, over all addresses."""
         return sum(ports.free for ports in self._ports.values())
-
-    def show_as(self, public: Mapping[str, str]) -> None:
-        """Use other public addresses for relays bound from now on."""
-        self._public = dict(public)
-
-    def has_family(self, is_ipv6: bool) -> bool:
-        """Whether the relay has an address of this family."""
-        return any((":" in host) == is_ipv6 for host in self._ports)
 
     def bind(self, is_ipv6: bool, reached: str, now: float) -> BoundRelay:
         """
@@ -115,13 +140,17 @@ class RelayAddresses:
         """Note that the data plane closed this relay socket."""
         self._ports[local[0]].give_back(local[1], now)
 
-    def _choose(self, is_ipv6: bool, reached: str) -> str:
-        if reached in self._ports and (":" in reached) == is_ipv6:
-            return reached
-        family = [host for host in self._ports if (":" in host) == is_ipv6]
-        if not family:
-            raise NoPorts
-        return family[self._randbelow(len(family))]
+    def release(self, bound: BoundRelay, now: float) -> None:
+        """Close a socket that no flow has, and take its port back."""
+        self._plane.release_relay(bound.relay)
+        self.give_back(bound.local, now)
+
+    def bind_again(self, bound: BoundRelay) -> BoundRelay | None:
+        """Bind at once what a flow that has ended held; None if that cannot be."""
+        try:
+            return replace(bound, relay=self._plane.bind_relay(*bound.local))
+        except (RelayPortBusy, RelaySocketsExhausted):
+            return None
 
     def _bind(self, host: str, take: Callable[[float], int], now: float) -> BoundRelay:
         for _ in range(BIND_ATTEMPTS):
@@ -149,6 +178,3 @@ class RelayAddresses:
             self._plane.release_relay(first)
             raise
         return self._bound(first, host, even), self._bound(second, host, even + 1)
-
-    def _bound(self, relay: int, host: str, port: int) -> BoundRelay:
-        return BoundRelay(relay, (host, port), (self._public.get(host, host), port))

@@ -26,7 +26,7 @@ from turn.data_plane import (
     ClientPath,
     DataPlane,
     PeerPermission,
-    RelayPortBusy,
+    PeerTaken,
     RelaySocketsExhausted,
 )
 from turn.errors import Refusal
@@ -42,6 +42,7 @@ from turn.quota import Quota
 from turn.relay_addresses import BoundRelay, RelayAddresses
 from turn.relay_ports import NoPorts
 from turn.settings import TurnSettings
+from turn.shared_relay_addresses import SharedRelayAddresses
 from turn.stun.attributes import (
     Attribute,
     Family,
@@ -63,7 +64,7 @@ class Relaying:
         self,
         settings: TurnSettings,
         plane: DataPlane,
-        addresses: RelayAddresses,
+        addresses: RelayAddresses | SharedRelayAddresses,
         rules: PeerRules,
         quota: Quota,
         token_bytes: Callable[[int], bytes],
@@ -125,12 +126,17 @@ class Relaying:
         lifetime: int,
         now: float,
     ) -> Allocation:
-        relays = [RelayedAddress(b.relay, b.local, b.public, now + lifetime) for b in bound]
+        relays = [
+            RelayedAddress(each.relay, each.local, each.public, now + lifetime, each.token)
+            for each in bound
+        ]
         allocation = Allocation(
             number=next(self._numbers),
             path=path,
             credential=credential,
-            flow=self._plane.open(path, [relay.relay for relay in relays], granted),
+            flow=self._plane.open(
+                path, [relay.relay for relay in relays], granted, self.addresses.max_peers
+            ),
             relays=relays,
             created=now,
             transaction_id=message.transaction_id,
@@ -187,6 +193,7 @@ class Relaying:
         token = self._token_bytes(8)
         until = now + RESERVATION_LIFETIME
         name, quota_name = credential.username, credential.quota_name
+        odd = replace(odd, token=token)
         self.table.reserve(Reservation(token, odd, name, quota_name, until))
         return [even], [(Attribute.RESERVATION_TOKEN, token)]
 
@@ -250,8 +257,8 @@ class Relaying:
         hosts = {permission.host for permission in permissions}
         if not allocation.has_room_for(hosts, now, self.settings.max_permissions):
             raise Refusal(508, "too many permissions")
-        for permission in permissions:
-            self._permit(allocation, permission, now)
+        for permission, (_, port) in zip(permissions, peers, strict=True):
+            self._permit(allocation, permission, now, port)
         return []
 
     def channel_bind(self, message: Message, allocation: Allocation, now: float) -> Attributes:
@@ -269,6 +276,7 @@ class Relaying:
         permission = self._permission(allocation, peer)
         if number not in allocation.channels:
             self._check_room(allocation, permission, now)
+        self._claim_peer(allocation, peer, permission)
         self._permit(allocation, permission, now)
         until = now + self.settings.channel_lifetime
         allocation.bind(number, peer, until)
@@ -281,10 +289,20 @@ class Relaying:
         if not allocation.has_room_for({permission.host}, now, self.settings.max_permissions):
             raise Refusal(508, "too many permissions")
 
-    def _permit(self, allocation: Allocation, permission: PeerPermission, now: float) -> None:
+    def _claim_peer(
+        self, allocation: Allocation, peer: Address, permission: PeerPermission
+    ) -> None:
+        try:
+            self._plane.claim(allocation.flow, peer, permission)
+        except PeerTaken as error:
+            raise Refusal(508, "no shared relay port is free for this peer") from error
+
+    def _permit(
+        self, allocation: Allocation, permission: PeerPermission, now: float, port: int = 0
+    ) -> None:
         until = now + self.settings.permission_lifetime
         allocation.permissions[permission.host] = until
-        self._plane.permit(allocation.flow, permission, until)
+        self._plane.permit(allocation.flow, permission, until, port)
 
     def _channel_number(self, message: Message) -> int:
         number = read(message, Attribute.CHANNEL_NUMBER, unpack_channel_number)
@@ -326,14 +344,14 @@ class Relaying:
             else:
                 self._end_relays(allocation, over, now)
         for reservation in self.table.take_expired_reservations(now):
-            self._release(reservation, now)
+            self.addresses.release(reservation.bound, now)
 
     def end(self, allocation: Allocation, reason: str, now: float) -> None:
         """End an allocation for good."""
         self.table.remove(allocation)
         counters = self._plane.close(allocation.flow)
         for relay in allocation.relays:
-            if not self._is_reserved_again(relay.local, now):
+            if not self._is_reserved_again(relay, now):
                 self.addresses.give_back(relay.local, now)
         credential = allocation.credential
         self.quota.release(credential.quota_name, allocation.granted_bps)
@@ -348,35 +366,28 @@ class Relaying:
             )
         )
 
-    def _is_reserved_again(self, local: Address, now: float) -> bool:
+    def _is_reserved_again(self, relay: RelayedAddress, now: float) -> bool:
         """
         Hold a port that was had by a token for the rest of the token's thirty seconds.
 
         Clients that hear nothing for a moment ask again as a new transaction, are told 437, delete
         what they have and come back with the same token.
         """
-        reservation = self.table.take_claimed(local, now)
-        if reservation is None:
+        reservation = self.table.take_claimed(relay.token, now)
+        bound = None if reservation is None else self.addresses.bind_again(reservation.bound)
+        if reservation is None or bound is None:
             return False
-        try:
-            relay = self._plane.bind_relay(*local)
-        except (RelayPortBusy, RelaySocketsExhausted):
-            return False
-        self.table.reserve(replace(reservation, bound=replace(reservation.bound, relay=relay)))
+        self.table.reserve(replace(reservation, bound=bound))
         return True
 
     def drop_reservations(self, now: float) -> None:
         """Let go of every reserved port."""
         for reservation in self.table.take_expired_reservations(now + RESERVATION_LIFETIME + 1):
-            self._release(reservation, now)
-
-    def _release(self, reservation: Reservation, now: float) -> None:
-        self._plane.release_relay(reservation.bound.relay)
-        self.addresses.give_back(reservation.bound.local, now)
+            self.addresses.release(reservation.bound, now)
 
     def _end_relays(self, allocation: Allocation, over: list[RelayedAddress], now: float) -> None:
         for relay in over:
-            self._plane.release_relay(relay.relay)
+            self._plane.drop_relay(allocation.flow, relay.relay)
             self.addresses.give_back(relay.local, now)
             allocation.relays.remove(relay)
         self.table.schedule(allocation)

@@ -100,6 +100,16 @@ class ExternalAddress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharedPorts:
+    """Relay ports that all allocations share, the same ones on every relay address."""
+
+    first: int
+    last: int
+    max_peers: int = 256
+    """Peers of one allocation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TurnSettings:
     """One relay. Durations are seconds, rates bytes per second; 0 means no limit."""
 
@@ -112,6 +122,8 @@ class TurnSettings:
     external_stun_server: tuple[str, int] | None = None
     min_port: int = 49152
     max_port: int = 65535
+    shared_ports: SharedPorts | None = None
+    """In place of a port of its own for each allocation (coTURN's multiplex-peer)."""
     peers: PeerSettings = field(default_factory=PeerSettings)
     credentials: CredentialSettings = field(default_factory=CredentialSettings)
     stun: bool = True
@@ -150,3 +162,10 @@ class TurnSettings:
     """Say what is wrong in error replies, not only the standard phrase."""
     legacy_channel_numbers: bool = False
     """Accept channels 0x5000 to 0x7FFF (RFC 5766)."""
+
+    @property
+    def relay_ports(self) -> tuple[int, int]:
+        """The first and the last port on which peers meet relays."""
+        if self.shared_ports is not None:
+            return self.shared_ports.first, self.shared_ports.last
+        return self.min_port, self.max_port

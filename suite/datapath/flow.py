@@ -18,8 +18,18 @@ PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 """By length modulo 4: ChannelData over a stream is padded (RFC 8656, section 12.5)."""
 
 
-class RelaySocket(Protocol):
-    """What a flow needs of a relay socket."""
+class Way(Protocol):
+    """How a packet leaves for a peer: by a relay socket, or to another flow of the same plane."""
+
+    def send(self, payload: bytes | memoryview, target: SocketAddress) -> bool:
+        """Send to a peer; False if the kernel refused."""
+
+    def send_unfragmented(self, payload: bytes, target: SocketAddress) -> bool:
+        """The same with DF set."""
+
+
+class RelaySocket(Way, Protocol):
+    """What a flow needs of a relay socket that is its own."""
 
     flow: Flow | None
     channels: dict[SocketAddress, Channel]
@@ -27,12 +37,6 @@ class RelaySocket(Protocol):
     @property
     def is_ipv6(self) -> bool:
         """Whether this socket reaches IPv6 peers."""
-
-    def send(self, payload: bytes | memoryview, target: SocketAddress) -> bool:
-        """Send to a peer; False if the kernel refused."""
-
-    def send_unfragmented(self, payload: bytes, target: SocketAddress) -> bool:
-        """The same with DF set."""
 
 
 class Peer:
@@ -55,16 +59,22 @@ class Peer:
 class Channel:
     """A channel: a number for the client, a peer's address for the relay."""
 
-    __slots__ = ("address", "number", "peer", "relay", "target", "until")
+    __slots__ = ("address", "number", "peer", "target", "until", "way")
 
     def __init__(
-        self, number: int, address: Address, peer: Peer, relay: RelaySocket, until: float
+        self,
+        number: int,
+        address: Address,
+        peer: Peer,
+        target: SocketAddress,
+        way: Way,
+        until: float,
     ) -> None:
         self.number = number
         self.address = address
         self.peer = peer
-        self.relay = relay
-        self.target = socket_address((peer.reached_at, address[1]))
+        self.target = target
+        self.way = way
         self.until = until
 
 
@@ -158,13 +168,14 @@ class Flow:
             self._forget_channel(channel)
             channel = None
         if channel is None:
-            relay = self._relay_for(":" in permission.reached_at)
-            if relay is None:
-                raise ValueError(f"the flow has no relay socket of {address[0]}'s family")
             peer = self._peers[permission.host]
-            channel = Channel(number, address, peer, relay, until)
+            target = socket_address((peer.reached_at, address[1]))
+            way = self._way(target)
+            if way is None:
+                raise ValueError(f"the flow has no way to {address[0]}")
+            channel = Channel(number, address, peer, target, way, until)
             self._channels[number] = channel
-            relay.channels[channel.target] = channel
+            self._attach(channel)
         channel.until = until
         self._soonest = min(self._soonest, until)
 
@@ -184,7 +195,18 @@ class Flow:
 
     def _forget_channel(self, channel: Channel) -> None:
         del self._channels[channel.number]
-        channel.relay.channels.pop(channel.target, None)
+        self._detach(channel)
+
+    def _attach(self, channel: Channel) -> None:
+        """Let the socket that hears the channel's peer know of it."""
+        for relay in self._relays.values():
+            if relay is channel.way:
+                relay.channels[channel.target] = channel
+
+    def _detach(self, channel: Channel) -> None:
+        for relay in self._relays.values():
+            if relay.channels.get(channel.target) is channel:
+                del relay.channels[channel.target]
 
     def heard(self, source: SocketAddress) -> Peer | None:
         """The permission that covers a packet from this address, if there is one."""
@@ -205,7 +227,7 @@ class Flow:
         counters.received_bytes += size
         if self._max_bps and not self._take_up(size):
             return
-        if channel.relay.send(frame[4 : 4 + size], channel.target):
+        if channel.way.send(frame[4 : 4 + size], channel.target):
             counters.peer_sent_packets += 1
             counters.peer_sent_bytes += size
         else:
@@ -229,16 +251,19 @@ class Flow:
         counters = self.counters
         size = len(payload)
         peer = self._peers.get(address[0])
-        relay = self._relay_for(":" in address[0])
-        if peer is None or relay is None or not peer.counts(address[1]):
+        if peer is None or not peer.counts(address[1]):
+            counters.dropped_packets += 1
+            return
+        target = socket_address((peer.reached_at, address[1]))
+        way = self._way(target)
+        if way is None:
             counters.dropped_packets += 1
             return
         counters.received_packets += 1
         counters.received_bytes += size
         if self._max_bps and not self._take_up(size):
             return
-        target = socket_address((peer.reached_at, address[1]))
-        send = relay.send_unfragmented if dont_fragment else relay.send
+        send = way.send_unfragmented if dont_fragment else way.send
         if send(payload, target):
             counters.peer_sent_packets += 1
             counters.peer_sent_bytes += size
@@ -267,7 +292,8 @@ class Flow:
         self._budget_down -= size
         return True
 
-    def _relay_for(self, is_ipv6: bool) -> RelaySocket | None:
+    def _way(self, target: SocketAddress) -> Way | None:
+        is_ipv6 = len(target) == 4
         for relay in self._relays.values():
             if relay.is_ipv6 == is_ipv6:
                 return relay

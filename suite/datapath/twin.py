@@ -15,26 +15,21 @@ from itertools import count
 
 from twisted.internet.interfaces import IReactorFDSet
 
-from suite.datapath.flow import Channel, Flow
+from suite.datapath.flow import Flow
 from suite.datapath.polled import PolledSockets
-from suite.datapath.sockets import (
-    SocketAddress,
-    read_icmp_error,
-    relay_socket,
-    set_dont_fragment,
-    udp_socket,
-)
-from turn.data_plane import ClientPath, ControlReceiver, Counters, PeerPermission
+from suite.datapath.relay import HEADER_SIZE, OwnRelay
+from suite.datapath.shared_flow import SharedFlow
+from suite.datapath.shared_relay import SharedRelay, SharedRelays
+from suite.datapath.sockets import SocketAddress, relay_socket, udp_socket
+from turn.data_plane import ClientPath, ControlReceiver, Counters, PeerPermission, SharedTotals
 from turn.five_tuple import Address, FiveTuple, Transport
-from turn.stun.channel_data import HEADER
 from turn.stun.errors import MalformedMessage
 from turn.stun.message import is_message
-from turn.stun.relayed import MAX_PAYLOAD, SendIndication, pack_data, pack_icmp_data, parse_send
+from turn.stun.relayed import SendIndication, parse_send
 
 PACKETS_PER_LISTENER = 32
 """Read from one listener before the others and the relay sockets get their turn."""
 LARGEST_DATAGRAM = 65535
-HEADER_SIZE = 4
 TRANSACTION_ID_SIZE = 12
 
 
@@ -116,87 +111,6 @@ class _Listener:
         self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
-class _Relay:
-    """One relay socket and the channels whose peers it hears."""
-
-    __slots__ = ("_buffer", "_plane", "_receive_into", "_view", "channels", "flow", "sock")
-
-    def __init__(self, plane: TwinPlane, sock: socket.socket) -> None:
-        self.sock = sock
-        self.flow: Flow | None = None
-        self.channels: dict[SocketAddress, Channel] = {}
-        self._plane = plane
-        self._buffer = plane.relay_buffer
-        self._view = plane.relay_view
-        self._receive_into = sock.recvfrom_into
-
-    @property
-    def is_ipv6(self) -> bool:
-        """Whether this socket reaches IPv6 peers."""
-        return self.sock.family == socket.AF_INET6
-
-    def receive(self) -> int:
-        """Per packet: one datagram of a peer goes to the client."""
-        try:
-            size, source = self._receive_into(self._view[HEADER_SIZE:])
-        except OSError:
-            return 1
-        flow = self.flow
-        if flow is None:
-            return 1
-        channel = self.channels.get(source)
-        if channel is not None and channel.peer.alive:
-            HEADER.pack_into(self._buffer, 0, channel.number, size)
-            flow.to_client(self._view[: HEADER_SIZE + size], size)
-        else:
-            self._indicate(flow, source, size)
-        return 1
-
-    def _indicate(self, flow: Flow, source: SocketAddress, size: int) -> None:
-        peer = flow.heard(source)
-        if peer is None or size > MAX_PAYLOAD:
-            flow.counters.dropped_packets += 1
-            return
-        payload = bytes(self._view[HEADER_SIZE : HEADER_SIZE + size])
-        shown = (peer.host, source[1])
-        flow.to_client(pack_data(shown, payload, self._plane.transaction_id()), size)
-
-    def send(self, payload: bytes | memoryview, target: SocketAddress) -> bool:
-        """Per packet: send to a peer. An ICMP error of an earlier packet costs one retry."""
-        try:
-            self.sock.sendto(payload, target)
-        except ConnectionRefusedError:
-            return self._send_again(payload, target)
-        except OSError:
-            return False
-        return True
-
-    def _send_again(self, payload: bytes | memoryview, target: SocketAddress) -> bool:
-        try:
-            self.sock.sendto(payload, target)
-        except OSError:
-            return False
-        return True
-
-    def send_unfragmented(self, payload: bytes, target: SocketAddress) -> bool:
-        """Send one datagram with DF set (DONT-FRAGMENT in a Send indication)."""
-        set_dont_fragment(self.sock, True)
-        try:
-            return self.send(payload, target)
-        finally:
-            set_dont_fragment(self.sock, False)
-
-    def report_errors(self) -> None:
-        """Tell the client of ICMP errors from peers that it may talk to (section 11.5)."""
-        while (error := read_icmp_error(self.sock)) is not None:
-            peer = None if self.flow is None else self.flow.heard(error.peer)
-            if peer is None or self.flow is None:
-                continue
-            shown = (peer.host, error.peer[1])
-            tid = self._plane.transaction_id()
-            self.flow.to_client(pack_icmp_data(shown, error.type, error.code, error.mtu, tid), 0)
-
-
 class TwinPlane(PolledSockets):
     """
     The data plane of ``turn.data_plane`` without native code.
@@ -225,13 +139,19 @@ class TwinPlane(PolledSockets):
         self.relay_view = memoryview(self.relay_buffer)
         self._socket_buffer = buffer
         self._listeners: dict[int, _Listener] = {}
-        self._relays: dict[int, _Relay] = {}
+        self._relays: dict[int, OwnRelay] = {}
+        self._shared_relays: dict[int, SharedRelay] = {}
+        self._shared = SharedRelays(self)
         self._flows: dict[int, Flow] = {}
         self._stream_flows: dict[ClientPath, Flow] = {}
         self._limited: set[Flow] = set()
         self._numbers = count(1)
         self._refilled: float | None = None
         super().__init__(reactor)
+
+    def new_transaction_id(self) -> bytes:
+        """Twelve random bytes for an indication."""
+        return self.transaction_id()
 
     # Listeners
 
@@ -255,25 +175,38 @@ class TwinPlane(PolledSockets):
 
     def bind_relay(self, host: str, port: int) -> int:
         """See turn.data_plane.DataPlane."""
-        relay = _Relay(self, relay_socket((host, port)))
+        relay = OwnRelay(self, relay_socket((host, port)))
         handle = next(self._numbers)
         self._relays[handle] = relay
         self._watch(relay)
         return handle
 
+    def bind_shared_relay(self, host: str, port: int) -> int:
+        """See turn.data_plane.DataPlane."""
+        relay = self._shared.add(relay_socket((host, port)))
+        handle = next(self._numbers)
+        self._shared_relays[handle] = relay
+        self._watch(relay)
+        return handle
+
     def release_relay(self, relay: int) -> None:
         """See turn.data_plane.DataPlane."""
+        shared = self._shared_relays.pop(relay, None)
+        if shared is not None:
+            self._shared.remove(shared)
+            self._forget(shared)
+            return
         found = self._relays.pop(relay)
         if found.flow is not None:
             found.flow.drop_relay(found)
         self._forget(found)
 
-    def open(self, path: ClientPath, relays: Sequence[int], max_bps: int) -> int:
+    def open(
+        self, path: ClientPath, relays: Sequence[int], max_bps: int, max_peers: int = 0
+    ) -> int:
         """See turn.data_plane.DataPlane."""
         handle = next(self._numbers)
-        flow = Flow(handle, path, max_bps)
-        for relay in relays:
-            flow.add_relay(relay, self._relays[relay])
+        flow = self._flow(handle, path, relays, max_bps, max_peers)
         self._flows[handle] = flow
         if isinstance(path, UdpPath):
             path.listener.flows[path.target] = flow
@@ -282,6 +215,27 @@ class TwinPlane(PolledSockets):
         if max_bps:
             self._limited.add(flow)
         return handle
+
+    def _flow(
+        self, handle: int, path: ClientPath, relays: Sequence[int], max_bps: int, max_peers: int
+    ) -> Flow:
+        if not self._shared_relays.keys().isdisjoint(relays):
+            sharing = SharedFlow(handle, path, max_bps, max_peers, self._shared)
+            for relay in relays:
+                sharing.add_home(relay, self._shared_relays[relay])
+            return sharing
+        flow = Flow(handle, path, max_bps)
+        for relay in relays:
+            flow.add_relay(relay, self._relays[relay])
+        return flow
+
+    def drop_relay(self, flow: int, relay: int) -> None:
+        """See turn.data_plane.DataPlane."""
+        found = self._flows[flow]
+        if isinstance(found, SharedFlow):
+            found.drop_home(relay)
+        else:
+            self.release_relay(relay)
 
     def close(self, flow: int) -> Counters:
         """See turn.data_plane.DataPlane."""
@@ -300,9 +254,18 @@ class TwinPlane(PolledSockets):
         """See turn.data_plane.DataPlane."""
         return self._flows[flow].snapshot()
 
-    def permit(self, flow: int, permission: PeerPermission, until: float) -> None:
+    def permit(self, flow: int, permission: PeerPermission, until: float, port: int = 0) -> None:
         """See turn.data_plane.DataPlane."""
-        self._flows[flow].permit(permission, until)
+        found = self._flows[flow]
+        found.permit(permission, until)
+        if port and isinstance(found, SharedFlow):
+            found.want((permission.reached_at, port))
+
+    def claim(self, flow: int, peer: Address, permission: PeerPermission) -> None:
+        """See turn.data_plane.DataPlane."""
+        found = self._flows[flow]
+        if isinstance(found, SharedFlow):
+            found.claim(peer, permission)
 
     def bind_channel(
         self, flow: int, number: int, peer: Address, permission: PeerPermission, until: float
@@ -331,8 +294,13 @@ class TwinPlane(PolledSockets):
             return
         flow.send(indication.peer, indication.payload, indication.dont_fragment)
 
+    def shared_totals(self) -> SharedTotals:
+        """See turn.data_plane.DataPlane."""
+        return self._shared.snapshot()
+
     def expire(self, now: float) -> None:
         """See turn.data_plane.DataPlane."""
+        self._shared.at(now)
         for flow in self._flows.values():
             flow.expire(now)
         elapsed = 0.0 if self._refilled is None else now - self._refilled

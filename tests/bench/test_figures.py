@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from benchmarks import plot
 from benchmarks.figures import Goal, Row, Verdict, number, paired_ratio, percentile, table
 
 
@@ -83,3 +85,24 @@ class TableTests(SynchronousTestCase):
         self.assertIs(failed.verdict, Verdict.FAILED)
         self.assertIs(unjudged.verdict, Verdict.NONE)
         self.assertIn("| FAILED ", table([failed], "coturn"))
+
+
+class PlotTests(SynchronousTestCase):
+    """Lines over a count that grows."""
+
+    def test_a_line_for_each_name(self) -> None:
+        """Each series is one line with a mark for each count, and is named."""
+        svg = plot.lines({"a": [1, 2, 3], "b<": [3, 3, 3]}, (1, 10, 100), title="t", across="calls")
+        root = ElementTree.fromstring(svg)
+        lines = root.findall("{http://www.w3.org/2000/svg}polyline")
+        marks = root.findall("{http://www.w3.org/2000/svg}circle")
+        self.assertEqual((len(lines), len(marks)), (2, 6))
+        self.assertIn("b&lt;", svg)
+
+    def test_a_dearer_packet_is_higher(self) -> None:
+        """And stays within the plot."""
+        svg = plot.lines({"a": [1, 2]}, (1, 1000), title="t", across="calls")
+        found = ElementTree.fromstring(svg).findall("{http://www.w3.org/2000/svg}circle")
+        heights = [float(mark.attrib["cy"]) for mark in found]
+        self.assertGreater(heights[0], heights[1])
+        self.assertGreater(heights[1], plot.TOP)

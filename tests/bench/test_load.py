@@ -7,7 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.load import LoadFailed, Traffic, checked, figures
-from benchmarks.stall_probe import answered, request
+from benchmarks.stall_probe import answered, ping, ponged, request
 
 RUN = {"kind": "run", "cpu_us_per_pkt": 9.5, "bad_chan": 0, "bad_src": 0, "rtt_us": [1, 2, 3, 4]}
 
@@ -49,6 +49,14 @@ class GeneratorOutputTests(SynchronousTestCase):
         output = lines({"kind": "setup", "ready": 2}, {**RUN, "bad_chan": 1})
         self.assertRaises(LoadFailed, checked, output, "", Traffic(clients=2))
 
+    def test_ports_that_were_to_be_shared(self) -> None:
+        """With a port for each allocation it is not the relay that was to be measured."""
+        setup = {"kind": "setup", "ready": 2, "relay_ports": 2}
+        shared = Traffic(clients=2, shares_ports=True)
+        failure = self.assertRaises(LoadFailed, checked, lines(setup, RUN), "", shared)
+        self.assertEqual(str(failure), "2 relay ports, one for each allocation")
+        self.assertIn("run", checked(lines({**setup, "relay_ports": 1}, RUN), "", shared))
+
 
 class StallProbeTests(SynchronousTestCase):
     """The probe tells the answers to its own Bindings from everything else."""
@@ -63,3 +71,15 @@ class StallProbeTests(SynchronousTestCase):
         sent = request(7)
         others = [sent, b"\x01\x11" + sent[2:], b"\x01\x01\x00\x00" + bytes(16), sent[:19], b""]
         self.assertEqual([answered(data) for data in others], [None] * len(others))
+
+    def test_pings_of_rtpengine(self) -> None:
+        """Its answer repeats the cookie; those to another process and refusals are none."""
+        cookie = ping(7).partition(b" ")[0]
+        self.assertEqual(ponged(cookie + b" d6:result4:ponge"), 7)
+        others = [
+            ping(7),
+            cookie + b" d6:result5:errore",
+            b"1" + cookie + b" d6:result4:ponge",
+            b"",
+        ]
+        self.assertEqual([ponged(data) for data in others], [None] * len(others))

@@ -3,17 +3,24 @@ from __future__ import annotations
 import select
 import socket
 from itertools import count
+from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from suite.datapath.choice import missing_reason
 from suite.datapath.polled import PACKETS_PER_WAKE_UP
 from suite.datapath.twin import TwinPlane
-from turn.data_plane import ClientPath, PeerPermission, RelayPortBusy
+from turn.data_plane import ClientPath, ControlReceiver, PeerPermission, RelayPortBusy
 from turn.five_tuple import Address, FiveTuple, Transport
 from turn.stun.attributes import Attribute, pack_xor_address, unpack_icmp, unpack_xor_address
 from turn.stun.channel_data import pack
 from turn.stun.message import Class, Message, Method, decode, encode
 from turn.stun.relayed import MAX_PAYLOAD
+
+if TYPE_CHECKING:
+    from suite.datapath.native_relay import NativePlane
+
+    Plane = TwinPlane | NativePlane
 
 LOOPBACK = "127.0.0.1"
 FOREVER = 1e9
@@ -55,20 +62,30 @@ def send_indication(peer: Address, payload: bytes | None, *more: tuple[int, byte
     return encode(Method.SEND, Class.INDICATION, tid, attributes)
 
 
+def native_plane(reactor: ReactorStandIn, control: ControlReceiver) -> NativePlane:
+    """A native plane in a core of its own, with the budget of the other one."""
+    from suite.datapath.native_core import NativeCore
+    from suite.datapath.native_relay import NativePlane
+
+    core = NativeCore(reactor, lambda: 0.0)  # type: ignore[arg-type]
+    core.core.budget = PACKETS_PER_WAKE_UP
+    return NativePlane(core, control, buffer=1 << 20)
+
+
 class TwinTests(SynchronousTestCase):
     """The pure-Python data plane between a client and a peer on the loopback interface."""
 
     host = LOOPBACK
     failed = False
 
+    def make_plane(self, control: ControlReceiver) -> Plane:
+        """The plane under test."""
+        return TwinPlane(self.reactor, control, buffer=1 << 20)  # type: ignore[arg-type]
+
     def setUp(self) -> None:
         self.reactor = ReactorStandIn()
         self.controlled: list[tuple[bytes, ClientPath]] = []
-        self.plane = TwinPlane(
-            self.reactor,  # type: ignore[arg-type]
-            lambda data, path: self.controlled.append((data, path)),
-            buffer=1 << 20,
-        )
+        self.plane = self.make_plane(lambda data, path: self.controlled.append((data, path)))
         self.addCleanup(self.plane.shut_down)
         self.listener = self.plane.listen((self.host, 0))
         self.server = self.plane.listening_on(self.listener)
@@ -376,7 +393,7 @@ class TwinTests(SynchronousTestCase):
 
     def test_a_fault_costs_one_packet_only(self) -> None:
         """An exception in what takes a packet is logged, and the packets after it are served."""
-        plane = TwinPlane(self.reactor, self.fail_on_first)  # type: ignore[arg-type]
+        plane = self.make_plane(self.fail_on_first)
         self.addCleanup(plane.shut_down)
         server = plane.listening_on(plane.listen((self.host, 0)))
         request = encode(Method.BINDING, Class.REQUEST, b"t" * 12, [])
@@ -395,10 +412,12 @@ class TwinTests(SynchronousTestCase):
     def test_shutting_down_lets_go_of_everything(self) -> None:
         """The reactor's reader is gone and every socket closed."""
         self.open()
-        plane = TwinPlane(self.reactor, lambda data, path: None)  # type: ignore[arg-type]
+        before = list(self.reactor.readers)
+        plane = self.make_plane(lambda data, path: None)
         plane.listen((self.host, 0))
+        self.assertEqual(len(self.reactor.readers), len(before) + 1)
         plane.shut_down()
-        self.assertEqual(self.reactor.readers, [self.plane])
+        self.assertEqual(self.reactor.readers, before)
 
 
 class TwinIPv6Tests(TwinTests):
@@ -420,3 +439,23 @@ class TwinIPv6Tests(TwinTests):
         (frame,) = path.frames
         # A stream's frames are padded as ChannelData is, and an indication is padded already.
         self.assertEqual(decode(frame).first(Attribute.DATA), bytes(MAX_PAYLOAD))
+
+
+class NativeTests(TwinTests):
+    """The native data plane does the same."""
+
+    skip = missing_reason() or None
+
+    def make_plane(self, control: ControlReceiver) -> Plane:
+        """The plane under test."""
+        return native_plane(self.reactor, control)
+
+
+class NativeIPv6Tests(TwinIPv6Tests):
+    """The native data plane does the same over IPv6."""
+
+    skip = missing_reason() or None
+
+    def make_plane(self, control: ControlReceiver) -> Plane:
+        """The plane under test."""
+        return native_plane(self.reactor, control)

@@ -243,11 +243,16 @@ def compare(scenarios: Sequence[Scenario]) -> list[Pair]:
 def _alone(
     pair: Pair, ours: RelayProcess, coturn: RelayProcess, echo: dict[str, int], source: str
 ) -> Pair:
-    """The pair, run anew with nothing beside it as long as a client was kept waiting."""
+    """The pair, run anew with nothing beside it as long as chance had a hand in it."""
     for _ in range(_ALONE):
-        # The quick ones ask again and again without waiting: that is what they are for.
-        if pair.scenario.quick or not (pair.ours.asked_twice or pair.coturn.asked_twice):
+        if not _is_chance(pair):
             break
         runs = [run_uclient(relay, pair.scenario, echo, source) for relay in (ours, coturn)]
         pair = Pair(pair.scenario, *runs)
     return pair
+
+
+def _is_chance(pair: Pair) -> bool:
+    """Whether a client was kept waiting."""
+    # The quick ones ask again and again without waiting: that is what they are for.
+    return not pair.scenario.quick and (pair.ours.asked_twice or pair.coturn.asked_twice)

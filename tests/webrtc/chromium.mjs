@@ -37,7 +37,7 @@ export async function launchChromium({ home, flags = [], hidden = false }) {
       for (const content of scripts) {
         await page.addInitScript({ content });
       }
-      await page.goto(url);
+      await goTo(page, url);
       return {
         complaints,
         evaluate: (text, argument) => page.evaluate(`(${text})(${JSON.stringify(argument ?? null)})`),
@@ -56,4 +56,17 @@ export async function launchChromium({ home, flags = [], hidden = false }) {
       await gone;
     },
   };
+}
+
+// A scenario before may have changed the desk's address. Chromium notices within seconds, and ends
+// whatever it is loading then.
+async function goTo(page, url) {
+  try {
+    await page.goto(url);
+  } catch (error) {
+    if (!error.message.includes("ERR_NETWORK_CHANGED")) {
+      throw error;
+    }
+    await page.goto(url);
+  }
 }

@@ -22,7 +22,13 @@ from turn.data_plane import ClientPath, DataPlane
 from turn.events import AllocationCreated, AllocationEnded, Event, Subscriber
 from turn.five_tuple import Address, FiveTuple
 from turn.net.external_address import ExternalAddressFinder
-from turn.net.stream import StreamClient, StreamLimits, StreamTotals
+from turn.net.stream import (
+    StreamClient,
+    StreamLimits,
+    StreamService,
+    StreamTotals,
+    TurnStream,
+)
 from turn.net.userlists import DatabaseLists
 from turn.nonce import NonceSource, derive_key
 from turn.quota import Quota
@@ -30,9 +36,14 @@ from turn.relay_addresses import RelayAddresses, public_faces
 from turn.relaying import Relaying
 from turn.server import TurnServer
 from turn.settings import ExternalAddress, PasswordAlgorithm, TurnSettings
+from turn.shared_relay_addresses import SharedRelayAddresses
 
 TICK = 0.5
 """Seconds between looks at what has expired."""
+
+
+StreamMaker = Callable[[FiveTuple, StreamService, StreamTotals], TurnStream]
+"""Makes the protocol of a client over TCP or TLS."""
 
 
 class TurnService:
@@ -41,7 +52,8 @@ class TurnService:
 
     ``listening`` are the addresses that clients reach, ``machine`` all that this machine has:
     peers may not be among them, relays excepted. ``wall`` is the time of day in seconds,
-    for credentials and nonces only.
+    for credentials and nonces only. ``make_stream`` is None where Twisted moves the bytes of
+    streams.
     """
 
     log = Logger(namespace="turn")
@@ -58,6 +70,7 @@ class TurnService:
         database: DatabaseLists | None = None,
         finder: ExternalAddressFinder | None = None,
         machine: Sequence[str] = (),
+        make_stream: StreamMaker | None = None,
     ) -> None:
         self.stream_totals = StreamTotals()
         self._settings = settings
@@ -71,20 +84,15 @@ class TurnService:
         self._database = database
         self._finder = finder
         self._found: tuple[ExternalAddress, ...] = ()
-        self._streams: dict[FiveTuple, StreamClient] = {}
+        self._streams: dict[FiveTuple, TurnStream] = {}
+        self._make_stream = make_stream or self._twisted_stream
         self._tick: IDelayedCall | None = None
         self._build()
 
     def _build(self) -> None:
         settings = self._settings
         hosts = settings.relay_addresses or tuple(dict.fromkeys(h for h, _ in self._listening))
-        addresses = RelayAddresses(
-            self._plane,
-            hosts,
-            public_faces(hosts, self._external),
-            (settings.min_port, settings.max_port),
-            secrets.randbelow,
-        )
+        addresses = self._addresses(hosts)
         self._relaying = Relaying(
             settings,
             self._plane,
@@ -100,6 +108,14 @@ class TurnService:
         self._server = TurnServer(
             settings, self._authenticator, self._relaying, secrets.token_bytes(16), self._emit
         )
+
+    def _addresses(self, hosts: Sequence[str]) -> RelayAddresses | SharedRelayAddresses:
+        settings, public = self._settings, public_faces(hosts, self._external)
+        if settings.shared_ports is not None:
+            shared = settings.shared_ports
+            return SharedRelayAddresses(self._plane, hosts, public, shared, secrets.randbelow)
+        own = (settings.min_port, settings.max_port)
+        return RelayAddresses(self._plane, hosts, public, own, secrets.randbelow)
 
     @property
     def allocations(self) -> AllocationTable:
@@ -118,7 +134,12 @@ class TurnService:
         return f"the user database cannot be read: {failure}" if failure else ""
 
     def start(self) -> Deferred[None] | None:
-        """Start the timer, and read the user database if there is one."""
+        """
+        Bind the shared relay ports if there are any, start the timer, and read the user database.
+
+        Raises RelayPortBusy or RelaySocketsExhausted, with nothing started.
+        """
+        self._relaying.addresses.open()
         self._tick = self._clock.callLater(TICK, self._on_tick)
         if self._finder is not None:
             self._finder.start(self._external_found)
@@ -132,6 +153,7 @@ class TurnService:
         if self._tick is not None and self._tick.active():
             self._tick.cancel()
         self._server.stop(self._clock.seconds())
+        self._relaying.addresses.close()
         if self._finder is not None:
             self._finder.stop()
         return None if self._database is None else self._database.stop()
@@ -176,16 +198,21 @@ class TurnService:
         self._streams.pop(path.five_tuple, None)
         self._server.disconnected(path.five_tuple, reason, self._clock.seconds())
 
-    def stream_client(self, five_tuple: FiveTuple) -> StreamClient:
+    def stream_client(self, five_tuple: FiveTuple) -> TurnStream:
         """A protocol for one TCP or TLS client that was just accepted."""
         if five_tuple in self._streams:
             # Only a proxy can announce a client twice; the elder is as good as gone.
             self._server.disconnected(five_tuple, "replaced", self._clock.seconds())
-        stream = StreamClient(five_tuple, self, self._clock, self._limits, self.stream_totals)
+        stream = self._make_stream(five_tuple, self, self.stream_totals)
         self._streams[five_tuple] = stream
         return stream
 
     # Inside
+
+    def _twisted_stream(
+        self, five_tuple: FiveTuple, service: StreamService, totals: StreamTotals
+    ) -> TurnStream:
+        return StreamClient(five_tuple, service, self._clock, self._limits, totals)
 
     def _emit(self, event: Event) -> None:
         if isinstance(event, AllocationCreated | AllocationEnded):
@@ -231,8 +258,9 @@ class TurnService:
     def _external(self) -> tuple[ExternalAddress, ...]:
         return (*self._found, *self._settings.external_addresses)
 
-    def _rules(self, addresses: RelayAddresses) -> PeerRules:
+    def _rules(self, addresses: RelayAddresses | SharedRelayAddresses) -> PeerRules:
         settings = self._settings
+        first, last = settings.relay_ports
         peers = settings.peers
         if self._database is not None:
             peers = replace(
@@ -245,8 +273,8 @@ class TurnService:
             peers,
             relay_addresses=addresses.hosts,
             external={public: local for local, public in faces.items()},
-            min_port=settings.min_port,
-            max_port=settings.max_port,
+            min_port=first,
+            max_port=last,
             own_endpoints=self._listening,
             machine_addresses=self._machine,
         )
