@@ -11,9 +11,10 @@ from twisted.web import server
 from twisted.web.resource import IResource, Resource
 
 from suite.http_deadline import HttpDeadline
+from suite.web.connections import PageChannel
 from suite.web.gateway_pages import NAMES, GatewayDoor
 from suite.web.ice_servers import IceServers
-from suite.web.site import PageChannel, build_gateway_root, build_site, site_of
+from suite.web.site import build_gateway_root, build_site, site_of
 from tests.web.test_site import Answer
 
 
