@@ -181,6 +181,15 @@ class SignedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class PageGone:
+    """A page has gone without a word, and so many calls of it were ended for that."""
+
+    user: str
+    host: str
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
 class SignInRefused:
     """Somebody at this host has no session; ``reason`` is a fixed word."""
 
@@ -225,6 +234,7 @@ Event = (
     | PhoneRefused
     | SignedIn
     | SignedOut
+    | PageGone
     | SignInRefused
     | MessagePassed
 )

@@ -26,7 +26,7 @@ from b2bua.call_events import (
 from b2bua.echo_call import EchoCall
 from b2bua.header_policy import TooManyHops, Trust, carry, is_loop, next_max_forwards
 from b2bua.leg import Leg, Target
-from b2bua.media_plane import MediaPlane
+from b2bua.media_plane import MediaPlane, TransportEvent
 from b2bua.media_watch import MediaWatch
 from b2bua.new_legs import NewLegs
 from b2bua.settings import B2buaSettings, EchoAnswer
@@ -87,7 +87,7 @@ class Calls:
     """
     The calls. ``session_id`` gives a new number for each ``o=`` line, ``call_id`` an id for logs,
     ``random`` the bytes of keys; ``wake`` asks for a call of ``handle_timeout`` soon, as something
-    has happened to media.
+    has happened to media; ``has_left`` tells whether the page at a hop has gone.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class Calls:
         random: Callable[[int], bytes],
         emit: Subscriber,
         wake: Callable[[], None],
+        has_left: Callable[[Hop, float], bool] = lambda hop, now: False,
     ) -> None:
         self.plane = plane
         self.emit = emit
@@ -110,6 +111,7 @@ class Calls:
         self._agent = agent
         self._around = around
         self._watch = MediaWatch(wake)
+        self._has_left = has_left
         self._new = NewLegs(
             settings, plane, session_id=session_id, random=random, tell=self._watch.tell
         )
@@ -440,11 +442,19 @@ class Calls:
         for call in self._deadlines.take_due(now):
             call.no_answer(now)
         for leg, event in self._watch.take_told(now):
-            if (found := self._call_of(leg)) is not None:
+            if (found := self._call_of(leg)) is None:
+                continue
+            if event is TransportEvent.LOST and self._is_gone(leg, now):
+                found.media_ended(leg, "page-gone", now)
+            else:
                 found.media_changed(leg, event, now)
         for leg in self._watch.take_due(now):
             if (found := self._call_of(leg)) is not None:
                 found.media_ended(leg, "media-lost", now)
+
+    def _is_gone(self, leg: Leg, now: float) -> bool:
+        """Whether nobody is left to be offered another way for lost media."""
+        return leg.usage is not None and self._has_left(leg.usage.hop, now)
 
     def _call_of(self, leg: Leg) -> Call | None:
         found = self._legs.get(leg.usage) if leg.usage is not None else None

@@ -84,6 +84,7 @@ class B2bua:
 
     ``sent_by`` is what a Via shows toward a hop, ``own_names`` all that it may ever show. ``wake``
     is called, from outside any method, when ``next_timeout`` is another without any of them.
+    ``has_left`` tells whether the page at a hop has gone without a word.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class B2bua:
         emit: Subscriber,
         now: float,
         wake: Callable[[], None] = lambda: None,
+        has_left: Callable[[Hop, float], bool] = lambda hop, now: False,
     ) -> None:
         self.settings = settings
         self.emit = emit
@@ -156,6 +158,7 @@ class B2bua:
             random=random.octets,
             emit=emit,
             wake=wake,
+            has_left=has_left,
         )
 
     # What the shell tells.

@@ -17,7 +17,7 @@ from suite.b2bua_unit import B2buaUnit
 from suite.build_b2bua import build_b2bua, build_lab
 from suite.call_snapshot import CallSnapshots
 from suite.composition import Composition, Parts, compose
-from suite.data_planes import RelayPlane, relay_plane
+from suite.data_planes import RelayPlane, relay_plane, stream_maker
 from suite.event_log import EventLog
 from suite.incoming import WebSip
 from suite.listen import StreamListener
@@ -33,6 +33,7 @@ from suite.web.ice_servers import IceServers, ice_servers
 from suite.web.lab import LabWeb
 from suite.web.site import LabPages, build_gateway_root, build_site, site_of
 from turn.access import allow_line
+from turn.data_plane import DataPlane
 from turn.events import Event, Subscriber
 from turn.net.external_address import ExternalAddressFinder
 from turn.net.service import TurnService
@@ -101,6 +102,7 @@ def _relay(
         database=database,
         finder=_finder(service, turn),
         machine=local_addresses(),
+        make_stream=stream_maker(service, limits),
     )
 
 
@@ -250,10 +252,11 @@ def _relay_metrics(
         lambda: {} if shared else {"relay": float(relay.free_ports)},
     )
     if shared:
-        _shared_metrics(metrics, plane)
+        shared_metrics(metrics, plane)
 
 
-def _shared_metrics(metrics: Metrics, plane: RelayPlane) -> None:
+def shared_metrics(metrics: Metrics, plane: DataPlane) -> None:
+    """Show what shared relay ports hold and what they dropped."""
     readings = metrics.readings
     readings.gauge(
         "sgw_turn_shared_pairs",

@@ -93,6 +93,7 @@ class CallLog:
                 events.PhoneRefused: self._phone_refused,
                 events.SignedIn: self._signed_in,
                 events.SignedOut: self._signed_out,
+                events.PageGone: self._page_gone,
                 events.SignInRefused: self._sign_in_refused,
             },
         )
@@ -245,6 +246,16 @@ class CallLog:
             "signed-out",
             client=Word(event.host),
             reason=Word(event.reason),
+            user=event.user,
+        )
+
+    def _page_gone(self, event: events.PageGone) -> None:
+        self._log.write(
+            LogLevel.INTERACTION,
+            LogEvent.PAGE_GONE,
+            "page-gone",
+            client=Word(event.host),
+            calls=event.calls,
             user=event.user,
         )
 

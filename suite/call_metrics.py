@@ -197,6 +197,12 @@ def gateway_metrics(metrics: Metrics, service: Service, plane: TwinMediaPlane) -
         lambda: letters(lambda web: web.received),
     )
     readings.counters(
+        "sgw_gateway_refused",
+        "Messages of browsers that were not taken",
+        "reason",
+        lambda: letters(lambda web: web.refused),
+    )
+    readings.counters(
         "sgw_gateway_sent",
         "Messages to browsers",
         "kind",

@@ -7,9 +7,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from suite.datapath.twin import TwinPlane
+from suite.log_records import LogEvent
 from suite.parts import Plane
 from suite.service import SuiteService
 from turn.data_plane import ControlReceiver, DataPlane
+from turn.net.service import StreamMaker
+from turn.net.stream import StreamLimits
 
 
 class RelayPlane(DataPlane, Plane, Protocol):
@@ -40,3 +43,16 @@ def relay_plane(service: SuiteService, control: ControlReceiver) -> RelayPlane:
     from suite.datapath.native_relay import NativePlane
 
     return NativePlane(core, control, buffer=buffer)
+
+
+def stream_maker(service: SuiteService, limits: StreamLimits) -> StreamMaker | None:
+    """Makes the relay's clients over TCP and TLS; None: Twisted moves their bytes."""
+    core = service.native_core
+    if core is None:
+        return None
+    from suite.datapath.native_stream import NativeStreams
+
+    streams = NativeStreams(core, service.clocks.monotonic, limits)
+    line = f"TURN over TCP: native; over TLS: {streams.tls_words}"
+    service.log.standard(LogEvent.RELAY, line)
+    return streams.client

@@ -44,7 +44,7 @@ from suite.plain_http import UNAVAILABLE, HeadWatch, HttpRefusal, HttpsRedirect
 from suite.settings import TcpListen
 from suite.web.site import PageChannel
 from turn.five_tuple import Address, FiveTuple, Transport
-from turn.net.stream import StreamClient
+from turn.net.stream import TurnStream
 
 ALPN_TURN = (b"stun.turn", b"stun.nat-discovery")
 ALPN_HTTP = b"http/1.1"
@@ -260,7 +260,7 @@ class IncomingStream(Protocol):
             server=canonical(self.wire.getHost()),
         )
         protocol = self._served.turn(five_tuple)
-        if isinstance(protocol, StreamClient):
+        if isinstance(protocol, TurnStream):
             protocol.authentication_changed = self._authentication_changed
         layer.receive, layer.lost = protocol.dataReceived, protocol.connectionLost
         self._connect(protocol, layer, first)

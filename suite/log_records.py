@@ -78,6 +78,7 @@ class LogEvent(IntEnum):
     HTTP_TRACE = 20333
     MEDIA_TRACE = 20334
     TRANSPORT = 20335
+    PAGE_GONE = 20336
 
 
 RANK = {

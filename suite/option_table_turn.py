@@ -49,7 +49,7 @@ DIGEST = choices(SecretDigest, "sha256")
 LOG_LEVEL = words("debug", "info", "warning", "error")
 CHANNELS = integers(1, 4096, 256)
 PERMISSIONS = integers(1, 4096, 256)
-SHARED_PORTS = integers(1, 64, 4)
+SHARED_PORTS = integers(1, 256, 4)
 SHARED_PEERS = integers(1, 65535, 256)
 BUFFER = integers(4096, 2**30, 2 * 1024 * 1024, "bytes")
 
@@ -155,7 +155,8 @@ _RELAY = (
         "multiplex-peer-ports",
         SHARED_PORTS,
         "4",
-        "How many shared ports there are, the same ones on every relay address.",
+        "How many shared ports there are, the same ones on every relay address; so many clients "
+        "reach the same peer at a time.",
         SECURITY,
     ),
     _row(

@@ -75,6 +75,13 @@ def get_loop() -> asyncio.AbstractEventLoop:
     return installed._asyncioEventloop
 
 
+def loop_under(reactor: object) -> asyncio.AbstractEventLoop | None:
+    """The loop under this reactor; None if it is of another kind."""
+    if isinstance(reactor, asyncioreactor.AsyncioSelectorReactor):
+        return reactor._asyncioEventloop
+    return None
+
+
 def loop_name() -> str:
     """Which loop runs, for the start log: ``uvloop 0.22.1`` or ``asyncio``."""
     package = type(get_loop()).__module__.partition(".")[0]

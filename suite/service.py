@@ -46,6 +46,7 @@ from suite.log_observer import (
 )
 from suite.log_records import LogEvent
 from suite.logs import Log
+from suite.reactor import loop_under
 from suite.reload import Change, plan
 from suite.settings import LogLevel, LogSettings, SuiteSettings
 from suite.signals import STOP_SIGNALS, ExitGuard, Signals
@@ -146,7 +147,7 @@ class SuiteService(Service):
             return None
         from suite.datapath.native_core import NativeCore
 
-        return NativeCore(self.reactor, self.clocks.monotonic.seconds)
+        return NativeCore(self.reactor, self.clocks.monotonic.seconds, loop_under(self.reactor))
 
     # What twistd calls
 

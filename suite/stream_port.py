@@ -10,11 +10,14 @@ be dropped. An IPv6 port serves IPv6 only.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 from typing import cast
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IProtocolFactory, IReactorFDSet
+from twisted.python.failure import Failure
 
 UNSENT_LOW_WATER = 32 * 1024
 """What the kernel may hold of a stream that the network has not taken."""
@@ -31,6 +34,18 @@ _KEEPALIVE = (
     (socket.TCP_KEEPCNT, 4),
 )
 _BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """A connection that somebody else reads and writes from now on."""
+
+    descriptor: int
+    """Not closed by anybody else."""
+    unsent: bytes
+    """To be written before anything else."""
+    lost: Callable[[Failure], None]
+    """To be called once, when the connection is gone."""
 
 
 class PromptServer(tcp.Server):
@@ -58,6 +73,13 @@ class PromptServer(tcp.Server):
                     return
                 data = data[sent:]
         super().write(data)
+
+    def hand_over(self) -> HandedOver:
+        """Give the descriptor away; nothing is read or written here any more."""
+        self.stopReading()
+        self.stopWriting()
+        unsent = bytes(self.dataBuffer[self.offset :]) + b"".join(self._tempDataBuffer)
+        return HandedOver(self.socket.detach(), unsent, self.connectionLost)
 
     def _isSendBufferFull(self) -> bool:
         return len(self.dataBuffer) - self.offset + self._tempDataLen > _GATHERED_MAXIMUM

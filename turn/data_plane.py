@@ -56,11 +56,11 @@ socket: the *name* of the other end. To one flow a name means at most one other 
     dropped. If Y uses X's home for another, the next other shared socket of that host (in the
     order of rule 2) that is free at Y names X; if none is, the request is dropped. A name whose
     link has carried nothing for LINK_SILENCE seconds is free; the old link ends when it is taken.
-11. X *wants* d from its ``claim`` or its first packet to d on. If d names nobody to X, X is the
-    only flow at its home that wants d and has no link by that name, exactly one flow at home at d
-    wants X's home and has no link by that name, the two have no link by other names, and a
-    permission of each covers the home of the other, then they are linked, each with the other's
-    home as its name.
+11. X *wants* d from the first ``permit`` or ``claim`` that names d with its port, or packet to d,
+    on. If d names nobody to X, flows count that want an address and have no link by it: if Y
+    alone, X aside, is at home at d and wants X's home, and X alone, Y aside, is at home there and
+    wants d, and the two have no link by other names, and a permission of each covers the home of
+    the other, then they are linked, each with the other's home as its name.
 12. What finds no partner by rules 9 to 11 is dropped, counted for X, and counts as ``unclaimed``.
     A link ends with either flow. At either end it ends, and the flow wants its name no more, when
     both have ended: the permission for the name's host, the channel to the name.
@@ -216,8 +216,13 @@ class DataPlane(Protocol):
     def close(self, flow: int) -> Counters:
         """End a flow, close the relay sockets that are its own, and return what it moved."""
 
-    def permit(self, flow: int, permission: PeerPermission, until: float) -> None:
-        """Install or refresh a permission (RFC 8656, section 9)."""
+    def permit(self, flow: int, permission: PeerPermission, until: float, port: int = 0) -> None:
+        """
+        Install or refresh a permission (RFC 8656, section 9).
+
+        ``port`` is the one that the client named beside the host. It limits nothing: on shared
+        sockets it tells whom the client means (rule 11).
+        """
 
     def claim(self, flow: int, peer: Address, permission: PeerPermission) -> None:
         """

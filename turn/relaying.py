@@ -257,8 +257,8 @@ class Relaying:
         hosts = {permission.host for permission in permissions}
         if not allocation.has_room_for(hosts, now, self.settings.max_permissions):
             raise Refusal(508, "too many permissions")
-        for permission in permissions:
-            self._permit(allocation, permission, now)
+        for permission, (_, port) in zip(permissions, peers, strict=True):
+            self._permit(allocation, permission, now, port)
         return []
 
     def channel_bind(self, message: Message, allocation: Allocation, now: float) -> Attributes:
@@ -297,10 +297,12 @@ class Relaying:
         except PeerTaken as error:
             raise Refusal(508, "no shared relay port is free for this peer") from error
 
-    def _permit(self, allocation: Allocation, permission: PeerPermission, now: float) -> None:
+    def _permit(
+        self, allocation: Allocation, permission: PeerPermission, now: float, port: int = 0
+    ) -> None:
         until = now + self.settings.permission_lifetime
         allocation.permissions[permission.host] = until
-        self._plane.permit(allocation.flow, permission, until)
+        self._plane.permit(allocation.flow, permission, until, port)
 
     def _channel_number(self, message: Message) -> int:
         number = read(message, Attribute.CHANNEL_NUMBER, unpack_channel_number)

@@ -67,6 +67,9 @@ OCTETS: Final = "application/octet-stream"
 """The type of an INFO that goes to the peer as it is."""
 _MOST_CALLS: Final = 8
 _LONGEST_NUMBER: Final = 64
+_JUST_BEFORE: Final = 3.0
+_SILENT_FOR: Final = 10.0
+"""Seconds, of media: a page that is there sends some, also where its microphone is off."""
 
 Counters = Callable[[Hop, str], Mapping[str, StreamCounters]]
 """What the media of the B2BUA's leg of a dialog have moved, by kind; the dialog's Call-ID."""
@@ -220,6 +223,29 @@ class Agent:
             self._hang_up(call, now, 480)
         self.pump(now)
 
+    def hang_up_silent(self, session: Session, left_at: float, now: float) -> int:
+        """End the calls whose media ceased when the page left, at that time; how many there are."""
+        silent = [call for call in session.calls.values() if self._is_silent(call, left_at, now)]
+        for call in silent:
+            # Should the page be there after all, it finds that out with its next poll.
+            self._over(call, 480)
+            if call.usage is not None:
+                call.usage.bye(now)
+        self.pump(now)
+        return len(silent)
+
+    def _is_silent(self, call: Call, left_at: float, now: float) -> bool:
+        """Whether media of the page came until then; on hold nobody knows."""
+        counters = self._counters_of(call).values()
+        came = [each.last_received for each in counters if each.last_received is not None]
+        latest = max(came, default=0.0)
+        return bool(came) and left_at - _JUST_BEFORE <= latest <= now - _SILENT_FOR
+
+    def _counters_of(self, call: Call) -> Mapping[str, StreamCounters]:
+        if call.usage is None or not call.usage.dialogs:
+            return {}
+        return self._counters(call.session.hop, call.usage.dialogs[0].call_id)
+
     def _send_info(self, call: Call, info: Info, now: float) -> None:
         if call.usage is None:
             return
@@ -231,9 +257,7 @@ class Agent:
             return
 
     def _send_stats(self, call: Call, now: float) -> None:
-        counters: Mapping[str, StreamCounters] = {}
-        if call.usage is not None and call.usage.dialogs:
-            counters = self._counters(call.session.hop, call.usage.dialogs[0].call_id)
+        counters = self._counters_of(call)
         since = 0.0 if call.established_at is None else now - call.established_at
         found = describe(counters, since, self._wall(), call.round_trips)
         call.session.mailbox.put(Letter(call.peer, texts.stats(found)), may_drop=True)

@@ -27,6 +27,10 @@ class TooLarge(Malformed):
     """A message that is longer than any may be."""
 
 
+class TooOften(Exception):
+    """One message more than a page may post in so short a time."""
+
+
 class SignInRefusal(Exception):
     """Nobody is signed in. ``status`` is the answer's."""
 

@@ -12,21 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
-from b2bua.call_events import SignedIn, SignedOut, SignInRefused, Subscriber
+from b2bua.call_events import PageGone, SignedIn, SignedOut, SignInRefused, Subscriber
 from b2bua.core import Randomness
 from b2bua.gateway.agent import Agent, Counters
-from b2bua.gateway.errors import SignInRefusal
+from b2bua.gateway.errors import SignInRefusal, TooOften
 from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.session import Session
 from b2bua.gateway.sessions import Sessions
 from b2bua.gateway.texts import read_posted
 from b2bua.gateway.to_page import Gathered
 from b2bua.settings import B2buaSettings, GatewaySettings
-from b2bua.sip.hop import Hop
+from b2bua.sip.hop import BROWSER, Hop
 from b2bua.sip.message import Message
 from b2bua.sip.outputs import Send
-from b2bua.sip.timers import earliest
+from b2bua.sip.timers import Deadlines, earliest
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,13 @@ class Ready:
 
 
 Output = Send | HopClosed | Ready
+
+GONE_AFTER: Final = 12.0
+"""
+Seconds after which a page that closed the connection of its poll does not come back: the old
+client asks anew after 3 s, and a page that is loaded anew is another one.
+"""
+_LOOK_AGAIN: Final = 2.0
 
 
 class Gateway:
@@ -73,6 +81,8 @@ class Gateway:
         self._proved = proved
         self._lent: set[str] = set()
         self._closed: list[Session] = []
+        self._absent: Deadlines[Session] = Deadlines()
+        """Sessions whose pages may be gone, though they have calls."""
         self.sessions = Sessions(settings, gateway, random.octets)
         self.agent = Agent(
             settings,
@@ -113,6 +123,7 @@ class Gateway:
         if session.is_over:
             return
         self.agent.hang_up_all(session, now)
+        self._absent.set(session, None)
         self.sessions.remove(session)
         self._closed.append(session)
         if session.user in self._lent and not self.sessions.of_user(session.user):
@@ -126,7 +137,10 @@ class Gateway:
             self.end(session, "shutdown", now)
 
     def post(self, session: Session, peer: str, text: str, now: float) -> None:
-        """Take a message of a page to, or about, a peer. Raises Malformed."""
+        """Take a message of a page to, or about, a peer. Raises Malformed, and TooOften."""
+        self._is_here(session)
+        if not session.allowance.takes(text, now):
+            raise TooOften
         self.agent.post(session, peer, read_posted(text), now)
         self.agent.pump(now)
         if session.mailbox.is_full:
@@ -134,6 +148,7 @@ class Gateway:
 
     def poll_began(self, session: Session, now: float) -> None:
         """A poll is there."""
+        self._is_here(session)
         session.is_polled = True
         session.last_polled = now
         self.sessions.set_deadline(session)
@@ -143,6 +158,23 @@ class Gateway:
         session.is_polled = False
         session.last_polled = now
         self.sessions.set_deadline(session)
+
+    def poll_broken(self, session: Session, now: float) -> None:
+        """The page has closed the connection of its poll: to ask anew, or because it is gone."""
+        self.poll_ended(session, now)
+        if not session.is_over:
+            session.left_at = now
+            self._absent.set(session, now + GONE_AFTER)
+
+    def _is_here(self, session: Session) -> None:
+        session.left_at = None
+        self._absent.set(session, None)
+
+    def has_left(self, hop: Hop, now: float) -> bool:
+        """Whether the page at this hop has closed its poll for too long to be there still."""
+        session = self.sessions.numbered(hop.flow) if hop.transport == BROWSER else None
+        left_at = None if session is None else session.left_at
+        return left_at is not None and now - left_at >= GONE_AFTER
 
     def delivered(self, session: Session, now: float) -> None:
         """The letter that was handed out is on its way."""
@@ -164,13 +196,31 @@ class Gateway:
 
     def next_timeout(self) -> float | None:
         """When to call ``handle_timeout``, if ever."""
-        return earliest(self.sessions.deadlines.next(), self.agent.next_timeout())
+        return earliest(
+            self.sessions.deadlines.next(), self._absent.next(), self.agent.next_timeout()
+        )
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
         for session in self.sessions.deadlines.take_due(now):
             self.end(session, "no-poll", now)
+        for session in self._absent.take_due(now):
+            self._look_for(session, now)
         self.agent.handle_timeout(now)
+
+    def _look_for(self, session: Session, now: float) -> None:
+        """
+        End the calls of a page that is gone: its media ceased when its poll did.
+
+        Where they did not, or there were none, the loss of ICE's consent is waited for.
+        """
+        if session.left_at is None:
+            return
+        ended = self.agent.hang_up_silent(session, session.left_at, now)
+        if ended:
+            self._emit(PageGone(session.user, session.host, ended))
+        if session.calls:
+            self._absent.set(session, now + _LOOK_AGAIN)
 
     def take_outputs(self) -> list[Output]:
         """Give what is to be sent and told, in order, once."""

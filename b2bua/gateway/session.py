@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from urllib.parse import unquote
 
+from b2bua.gateway.allowance import Allowance
 from b2bua.gateway.call import Call, Key
 from b2bua.gateway.mailbox import Mailbox
 from b2bua.gateway.roap import RoapMessage
@@ -44,11 +45,14 @@ class Session:
         self.hop = Hop(BROWSER, host, 0, flow=number)
         self.is_anonymous = is_anonymous
         self.mailbox = Mailbox(partial(tell, self))
+        self.allowance = Allowance()
         self.calls: dict[str, Call] = {}
         self.is_over = False
         self.is_polled = False
         self.last_polled = now
         """When a poll was last there."""
+        self.left_at: float | None = None
+        """When its page closed the connection of a poll, and has not been heard of since."""
         self.register_status = 0
         """How the B2BUA has answered its REGISTER; 0: not yet, or there is none."""
         self.register_sequence = 0

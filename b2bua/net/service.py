@@ -91,6 +91,7 @@ class B2buaService:
             emit=self._tell,
             now=loop.clock.seconds(),
             wake=self._wake,
+            has_left=self._has_left,
         )
         self.transports = SipTransports(
             [SipListen(a.transport, a.host, a.port, a.advertised) for a in settings.listens],
@@ -297,6 +298,9 @@ class B2buaService:
             self._pump()
             self.gateway.handle_timeout(self._clock.seconds())
         self._pump()
+
+    def _has_left(self, hop: Hop, now: float) -> bool:
+        return self.gateway is not None and self.gateway.has_left(hop, now)
 
     # What the gateway asks of media.
 

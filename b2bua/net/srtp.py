@@ -9,7 +9,7 @@ that do not encrypt or do not authenticate.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import pylibsrtp
 from pylibsrtp import Error, Policy, Session
@@ -37,6 +37,14 @@ _PROFILES: Final = {
 """By the names of SrtpKeys: libsrtp's number, bytes of key and salt together."""
 
 
+class Sources(Protocol):
+    """SSRCs of a peer that have sent something authentic: as much of a set as is wanted."""
+
+    def __len__(self) -> int: ...
+    def __contains__(self, ssrc: bytes, /) -> bool: ...
+    def add(self, ssrc: bytes, /) -> None: ...
+
+
 class SrtpSession:
     """
     Encrypts what we send and decrypts what the peer sends.
@@ -49,10 +57,14 @@ class SrtpSession:
 
     _outbound: Session
     _inbound: Session
-    _sources: set[bytes]
-    """SSRCs of the peer that have sent something authentic."""
+    _sources: Sources
 
-    def __init__(self, keys: SrtpKeys, before: SrtpSession | None = None) -> None:
+    def __init__(
+        self,
+        keys: SrtpKeys,
+        before: SrtpSession | None = None,
+        make_sources: Callable[[], Sources] = set,
+    ) -> None:
         """
         ValueError for a profile that is unknown, or keys of the wrong length.
 
@@ -68,13 +80,23 @@ class SrtpSession:
         if before is not None and same and before._keys.receives == keys.receives:
             self._inbound, self._sources = before._inbound, before._sources
         else:
-            self._inbound, self._sources = _inbound(keys), set()
+            self._inbound, self._sources = _inbound(keys), make_sources()
         self._seal = _direct(self._outbound, "srtp_protect", TRAILER) or _outcome(
             self._outbound.protect
         )
         self._open = _direct(self._inbound, "srtp_unprotect", 0) or _outcome(
             self._inbound.unprotect
         )
+
+    @property
+    def sources(self) -> Sources:
+        """SSRCs of the peer that have sent something authentic."""
+        return self._sources
+
+    @property
+    def contexts(self) -> tuple[Context, Context]:
+        """libsrtp's own sessions of what is sent and received, for whoever calls it directly."""
+        return Context(self._outbound), Context(self._inbound)
 
     # Once per packet: the cost is in benchmarks/srtp.py.
 
@@ -110,6 +132,25 @@ class SrtpSession:
             return None
         self._sources.add(source)
         return plain
+
+
+class Context:
+    """A session of libsrtp, alive as long as this is."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def address(self) -> int:
+        """Where it is. Raises AttributeError where pylibsrtp is not what it was in 1.0."""
+        ffi = pylibsrtp.ffi  # type: ignore[attr-defined]  # no API
+        return int(ffi.cast("uintptr_t", self._session._srtp[0]))
+
+
+def function_address(name: str) -> int:
+    """Where a function of libsrtp is. Raises AttributeError where there is none."""
+    ffi, library = pylibsrtp.ffi, pylibsrtp.lib  # type: ignore[attr-defined]  # no API
+    return int(ffi.cast("uintptr_t", ffi.addressof(library, name)))
 
 
 def _outcome(transform: Callable[[bytes], bytes]) -> _Transform:

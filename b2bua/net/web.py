@@ -78,6 +78,8 @@ class WebInterface:
         self._pages = pages(self)
         self.received: Counter[str] = Counter()
         """Messages of pages that were taken, by kind."""
+        self.refused: Counter[str] = Counter()
+        """Messages that were not taken, by reason."""
         self.sent: Counter[str] = Counter()
         """Messages that polls were answered with, by kind."""
 
@@ -160,7 +162,7 @@ class WebInterface:
                 session.mailbox.give_back()
         elif self._polls.get(session) is poll:
             del self._polls[session]
-            self.gateway.poll_ended(session, self.now())
+            self.gateway.poll_broken(session, self.now())
         self.pump()
 
     def _close(self, poll: Poll) -> None:

@@ -16,7 +16,7 @@ from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from b2bua.gateway.errors import Malformed, SignInRefusal, TooLarge
+from b2bua.gateway.errors import Malformed, SignInRefusal, TooLarge, TooOften
 from b2bua.gateway.kinds import kind_of
 from b2bua.gateway.roap import LONGEST
 from b2bua.gateway.session import Session
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _PLAIN: Final = b"text/plain; charset=utf-8"
 _COOKIE: Final = "sid"
 _RETRY_AFTER: Final = b"10"
+_SOON: Final = b"1"
 _LONGEST_LOGIN: Final = 1024
 _REGISTERED: Final = frozenset({0, 200})
 
@@ -176,14 +177,21 @@ class MessagePage(Leaf):
             web.gateway.post(session, read_query(request.uri).get("to", ""), text, web.now())
             web.received[kind_of(text)] += 1
         except UnicodeDecodeError:
-            return sentence(request, 400, "Not UTF-8.")
+            return self._refuse(request, 400, "malformed", "Not UTF-8.")
         except TooLarge as error:
-            return sentence(request, 413, f"Not taken: {error}.")
+            return self._refuse(request, 413, "too-large", f"Not taken: {error}.")
         except Malformed as error:
-            return sentence(request, 400, f"Not understood: {error}.")
+            return self._refuse(request, 400, "malformed", f"Not understood: {error}.")
+        except TooOften:
+            request.setHeader(b"retry-after", _SOON)
+            return self._refuse(request, 429, "too-often", "Too many messages: a moment, please.")
         finally:
             web.pump()
         return sentence(request, 200, "")
+
+    def _refuse(self, request: Request, status: int, reason: str, text: str) -> bytes:
+        self.web.refused[reason] += 1
+        return sentence(request, status, text)
 
 
 class SignOutPage(Leaf):

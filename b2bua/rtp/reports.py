@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from b2bua.rtp.rtcp import (
     FULL_INTRA,
@@ -26,7 +26,6 @@ from b2bua.rtp.rtcp import (
     SourceDescription,
     build_compound,
 )
-from b2bua.rtp.stream import IncomingStream, OutgoingStream
 
 INTERVAL: Final = 5.0
 _COMPENSATION: Final = 1.21828
@@ -34,6 +33,38 @@ _COMPENSATION: Final = 1.21828
 _SHORT: Final = 1 << 32
 _LOST: Final = struct.Struct("!HH")
 _INTRA: Final = struct.Struct("!II")
+
+
+class Incoming(Protocol):
+    """What is received of a source after another, see b2bua.rtp.stream.IncomingStream."""
+
+    @property
+    def ssrc(self) -> int: ...
+    @property
+    def lost(self) -> int: ...
+    @property
+    def jitter(self) -> float: ...
+    def report(self, last_report: int = 0, delay: int = 0) -> ReportBlock | None: ...
+
+
+class Outgoing(Protocol):
+    """What an end sends, see b2bua.rtp.stream.OutgoingStream."""
+
+    @property
+    def ssrc(self) -> int: ...
+    @property
+    def source(self) -> int: ...
+    @property
+    def at(self) -> float | None: ...
+    @property
+    def rate(self) -> int: ...
+    @property
+    def packets(self) -> int: ...
+    @property
+    def octets(self) -> int: ...
+    def interrupt(self) -> None: ...
+    def source_sequence(self, sequence: int) -> int | None: ...
+    def timestamp_at(self, now: float) -> int: ...
 
 
 def interval(randbelow: Callable[[int], int], first: bool = False) -> float:
@@ -45,11 +76,7 @@ def interval(randbelow: Callable[[int], int], first: bool = False) -> float:
 class Reports:
     """Says and reads the RTCP of one end; ``name`` is its CNAME."""
 
-    def __init__(self, name: bytes, incoming: IncomingStream, outgoing: OutgoingStream) -> None:
-        self.packets = 0
-        """RTP packets sent; whoever sends counts."""
-        self.octets = 0
-        """Their payload, without padding."""
+    def __init__(self, name: bytes, incoming: Incoming, outgoing: Outgoing) -> None:
         self.lost: int | None = None
         """Of our packets, as the peer said last."""
         self.jitter: float | None = None
@@ -68,18 +95,19 @@ class Reports:
         ours = self._outgoing.ssrc
         block = self._incoming.report(*self._last_heard(now))
         blocks = () if block is None else (block,)
+        packets = self._outgoing.packets
         report: RtcpPacket = ReceiverReport(ssrc=ours, blocks=blocks)
         # Whoever sent since the report before the last is a sender (section 6.4).
-        if self.packets != self._sent_before[0]:
+        if packets != self._sent_before[0]:
             report = SenderReport(
                 ssrc=ours,
                 time=_ntp(now),
                 timestamp=self._outgoing.timestamp_at(now),
-                packets=self.packets % _SHORT,
-                octets=self.octets % _SHORT,
+                packets=packets % _SHORT,
+                octets=self._outgoing.octets % _SHORT,
                 blocks=blocks,
             )
-        self._sent_before = (self._sent_before[1], self.packets)
+        self._sent_before = (self._sent_before[1], packets)
         return build_compound((report, SourceDescription(ssrc=ours, name=self._name), *more))
 
     def read(self, packets: Iterable[RtcpPacket], now: float) -> list[Feedback]:
@@ -140,7 +168,7 @@ def missed_packets(feedback: Feedback, ssrc: int) -> list[int] | None:
     return numbers
 
 
-def translate(feedback: Feedback, stream: OutgoingStream, sender: int) -> Feedback | None:
+def translate(feedback: Feedback, stream: Outgoing, sender: int) -> Feedback | None:
     """
     Return feedback on a forwarded stream as feedback on the source that feeds it.
 
@@ -166,7 +194,7 @@ def translate(feedback: Feedback, stream: OutgoingStream, sender: int) -> Feedba
     )
 
 
-def _lost(control: bytes, stream: OutgoingStream) -> bytes | None:
+def _lost(control: bytes, stream: Outgoing) -> bytes | None:
     """Lost packets, by the numbers that their source knows."""
     found = b""
     for first, more in _LOST.iter_unpack(control):
@@ -176,7 +204,7 @@ def _lost(control: bytes, stream: OutgoingStream) -> bytes | None:
     return found or None
 
 
-def _intra(control: bytes, stream: OutgoingStream) -> bytes | None:
+def _intra(control: bytes, stream: Outgoing) -> bytes | None:
     """The request for a whole picture of this stream, among those for others."""
     if len(control) % _INTRA.size:
         return None

@@ -138,6 +138,8 @@ class OutgoingStream:
         "_span",
         "_timestamp_shift",
         "at",
+        "octets",
+        "packets",
         "rate",
         "sequence",
         "source",
@@ -154,6 +156,10 @@ class OutgoingStream:
         self.timestamp = randbelow(1 << 32)
         self.at: float | None = None
         """When the newest packet went out; None before the first."""
+        self.packets = 0
+        """Those that were sent; whoever sends counts."""
+        self.octets = 0
+        """Their payload, without padding."""
         self.rate = 8000
         # In-coming number and timestamp plus these are the out-going ones. The newest packet of
         # the source is ``_highest``, and this many numbers before it have the same shift.

@@ -1,32 +1,30 @@
 """
-One end of a bridge: what it receives, what it forwards and what it says itself.
+One end of a bridge: what holds for it, what it says itself, and what its peer says.
 
-How its packets come and go is another's: ``media_plain`` has ends with sockets of their own,
-``web_end`` those that share the transport of a browser. The functions marked *per packet* are what
-``benchmarks/rtp.py`` measures.
+What becomes of its packets is another's: ``twin_end`` has them in Python, ``native_end`` in C. The
+same in both is told here: feedback, reports, requests for pictures.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from b2bua.media_plane import StreamCounters, StreamTerms
-from b2bua.rtp.event import rescale
-from b2bua.rtp.kept import Kept
-from b2bua.rtp.latch import Latch, Source
-from b2bua.rtp.missing import Missing
-from b2bua.rtp.packet import HEADER, HEADER_SIZE, MARKER, PADDING, VERSION_2
+from b2bua.net.srtp import SrtpSession
+from b2bua.rtp.errors import MalformedRtp
 from b2bua.rtp.reports import (
+    Incoming,
+    Outgoing,
     Reports,
     lost_packets,
     missed_packets,
     picture_loss,
     translate,
 )
-from b2bua.rtp.rtcp import PSFB, Feedback, Goodbye, RtcpPacket
-from b2bua.rtp.stream import VIDEO_RATE, IncomingStream, OutgoingStream
+from b2bua.rtp.rtcp import PSFB, Feedback, Goodbye, RtcpPacket, parse_compound
+from b2bua.rtp.stream import VIDEO_RATE
 from suite.datapath.media_trace import EndTrace
 
 PACKETS_PER_SOCKET = 32
@@ -44,171 +42,145 @@ DEFAULT_RATE = 8000
 SHORTEST = 8
 """Bytes of the least RTCP that says anything."""
 
-Send = Callable[[bytes | memoryview, Source], object]
-"""Sends a packet to a target; raises OSError."""
 
+class KeptPackets(Protocol):
+    """What may be sent again, see b2bua.rtp.kept.Kept."""
 
-class Surroundings(Protocol):
-    """What all ends of a plane have in common."""
-
-    share: int
-    buffer: bytearray
-    view: memoryview
-
-    def seconds(self) -> float:
-        """Return the time, which only grows."""
+    def has(self, sequence: int) -> bool: ...
+    def again(self, sequence: int, now: float) -> bytes | None: ...
 
 
 class MediaEnd(ABC):
     """
-    What all ends have: streams, counters, terms.
+    What all ends have: terms, reports, feedback.
 
     ``peer`` is the joined end; an echo is its own.
     """
 
     __slots__ = (
-        "_around",
         "_asked",
-        "_events",
         "_kept",
-        "_missing",
-        "_second",
-        "_send",
-        "_taken",
         "control_sent",
-        "dropped",
-        "forwarded",
         "incoming",
-        "last_received",
-        "latch",
         "name",
         "outgoing",
         "peer",
         "rates",
-        "received_bytes",
-        "received_packets",
         "reports",
-        "sent_bytes",
         "terms",
         "trace",
-        "types",
     )
 
-    def __init__(self, around: Surroundings, outgoing: OutgoingStream, name: bytes) -> None:
+    def __init__(self, incoming: Incoming, outgoing: Outgoing, name: bytes) -> None:
         self.peer: MediaEnd | None = None
-        self.latch = Latch()
-        self.incoming = IncomingStream()
+        self.incoming = incoming
         self.outgoing = outgoing
         self.name = name
-        self.reports = Reports(name, self.incoming, outgoing)
+        self.reports = Reports(name, incoming, outgoing)
         self.terms = StreamTerms()
-        self.types: dict[int, int] = {}
-        """From the payload types of this end to those of the other; empty while held."""
         self.rates: dict[int, int] = {}
-        self.received_packets = self.received_bytes = self.sent_bytes = 0
-        self.forwarded = 0
-        """Packets of the joined end that went out here."""
         self.control_sent = 0
         """Datagrams of RTCP that left."""
-        self.last_received: float | None = None
-        self.dropped: dict[str, int] = {}
         self.trace: EndTrace | None = None
         """Writes packets down, where somebody reads that."""
-        self._around = around
         self._asked: float | None = None
         """When the peer was asked for a whole picture last."""
-        self._events: dict[int, tuple[int, int]] = {}
-        self._missing: Missing | None = None
-        self._kept: Kept | None = None
+        self._kept: KeptPackets | None = None
         """What may be sent again; only of video, whose peers ask for it."""
-        self._second = 0.0
-        """When the second ends in which ``_taken`` packets came."""
-        self._taken = 0
-        self._send: Send = self._send_sealed
+
+    # What holds
 
     def apply(self, terms: StreamTerms) -> None:
         """Take over what holds from now on; see b2bua.media_plane.StreamTerms."""
         if not all(0 <= number <= 127 for pair in terms.payload_types.items() for number in pair):
             raise ValueError("a payload type is a number from 0 to 127")
         self.terms = terms
-        self.types = dict(terms.payload_types) if terms.receives else {}
         self.rates = {number: rate for number, rate in terms.clock_rates.items() if rate > 0}
-        self._events = {
-            number: rates for number, rates in terms.event_rates.items() if min(rates) > 0
-        }
-        if terms.nack_interval is None or not terms.takes_feedback:
-            self._missing = None
-        elif self._missing is None:
-            self._missing = Missing(terms.nack_interval)
-        if not terms.takes_feedback or VIDEO_RATE not in self.rates.values():
-            self._kept = None
-        elif self._kept is None:
-            self._kept = Kept()
-        self._send = self._choose_send()
 
-    # Receiving
+    @property
+    def event_rates(self) -> dict[int, tuple[int, int]]:
+        """Of telephone-events whose durations are converted."""
+        found = self.terms.event_rates.items()
+        return {number: rates for number, rates in found if min(rates) > 0}
 
-    def taken(self, now: float) -> int:
-        """Say how many packets came in this second."""
-        if now >= self._second:
-            self._second = now + 1.0
-            self._taken = 0
-        return self._taken
+    @property
+    def asks_after(self) -> float | None:
+        """Seconds between two NACKs of our own; None: none."""
+        return self.terms.nack_interval if self.terms.takes_feedback else None
 
-    def received(self, start: int, size: int, now: float) -> None:
-        """Per packet: take note of it, and let the joined end send it."""
-        buffer = self._around.buffer
-        first, second, sequence, timestamp, ssrc = HEADER.unpack_from(buffer)
-        number = second & 0x7F
-        rate = self.rates.get(number, DEFAULT_RATE)
-        self.received_packets += 1
-        self.received_bytes += size
-        self.last_received = now
-        self.incoming.receive(ssrc, sequence, timestamp, now, rate)
+    @property
+    def keeps(self) -> bool:
+        """Whether what is sent may be asked for again."""
+        return self.terms.takes_feedback and VIDEO_RATE in self.rates.values()
+
+    def join(self, other: MediaEnd) -> None:
+        """Bridge two ends that are joined to nothing."""
+        self.peer, other.peer = other, self
+        self.outgoing.interrupt()
+        other.outgoing.interrupt()
+
+    def part(self) -> None:
+        """Be joined to nothing."""
+        if self.peer is not None:
+            self.peer.peer = None
+            self.peer = None
+
+    # What packets have come to
+
+    @property
+    @abstractmethod
+    def forwarded(self) -> int:
+        """Packets of the joined end that went out here."""
+
+    @property
+    @abstractmethod
+    def last_received(self) -> float | None:
+        """When the last packet came."""
+
+    @property
+    @abstractmethod
+    def can_send(self) -> bool:
+        """Whether packets have anywhere to go."""
+
+    @abstractmethod
+    def count_dropped(self, reason: str) -> None:
+        """Count a packet that went nowhere, by one of the words of StreamCounters."""
+
+    @abstractmethod
+    def put_again(self, packet: bytes) -> bool:
+        """Send what went over the wire once; tell whether it left."""
+
+    @abstractmethod
+    def send_own(self, number: int, payload: bytes, advance: int, now: float, rate: int) -> None:
+        """Send a packet of our own, if this end may send and knows where to."""
+
+    def begin_trace(self, trace: EndTrace | None) -> None:
+        """Write packets down from now on, if somebody reads that."""
+        self.trace = trace
+
+    def drop(self, reason: str) -> None:
+        """Count a packet that went nowhere, and write it down."""
+        self.count_dropped(reason)
         if self.trace is not None:
-            self.trace.rtp("in", self._around.view[:size])
-        if self._missing is not None:
-            self._miss(self._missing, ssrc, sequence, now)
-        mapped, peer = self.types.get(number), self.peer
-        target = None if peer is None else peer.latch.target
-        if mapped is None or peer is None or target is None or not peer.terms.sends:
-            self._withhold(ssrc, sequence)
-            return
-        numbers = peer.outgoing.take(ssrc, sequence, timestamp, now, rate)
-        if numbers is None:
-            self.drop("late")
-            return
-        mark, sequence, timestamp = numbers
-        # The new header stands right before the payload: what contributing sources and
-        # extensions tell is between the peer and us.
-        begin = start - HEADER_SIZE
-        HEADER.pack_into(
-            buffer,
-            begin,
-            VERSION_2 | first & PADDING,
-            mapped | second & MARKER | mark,
-            sequence,
-            timestamp,
-            peer.outgoing.ssrc,
-        )
-        padding = buffer[size - 1] if first & PADDING else 0
-        if number in self._events:
-            rescale(buffer, start, size, self._events[number])
-        peer.forwarded += 1
-        if not peer.send(self._around.view[begin:size], target, size - start - padding):
-            self.drop("refused")
+            self.trace.dropped(reason)
 
-    def _withhold(self, ssrc: int, sequence: int) -> None:
-        """Count a packet that does not go on, without a gap in what the joined end sends."""
-        peer = self.peer
-        if not self.terms.receives or (peer is not None and not peer.terms.sends):
-            self.drop("held")
-        elif peer is None or peer.latch.target is None:
-            self.drop("nowhere")
-        else:
-            self.drop("payload-type")
-        if peer is not None:
-            peer.outgoing.skip(ssrc, sequence)
+    # What the peer says
+
+    def read_control(self, data: bytes, srtp: SrtpSession | None, now: float) -> bool:
+        """Take a datagram of the peer's RTCP. Tell whether it was one."""
+        plain = data if srtp is None else srtp.unprotect_rtcp(data)
+        if plain is None:
+            self.drop("srtp")
+            return False
+        try:
+            packets = parse_compound(plain)
+        except MalformedRtp:
+            self.drop("malformed")
+            return False
+        if self.trace is not None:
+            self.trace.rtcp("in", plain)
+        self.heard_reports(packets, now)
+        return True
 
     def heard_reports(self, packets: Iterable[RtcpPacket], now: float) -> None:
         """Take what the peer says in its RTCP; feedback goes on."""
@@ -221,23 +193,17 @@ class MediaEnd(ABC):
     def _resend(self, feedback: Feedback, now: float) -> Feedback | None:
         """Send again what the peer misses and is still here; return what is for the source."""
         missed = missed_packets(feedback, self.outgoing.ssrc)
-        kept, target = self._kept, self.latch.target
-        if missed is None or kept is None or target is None:
+        kept = self._kept
+        if missed is None or kept is None or not self.can_send:
             return feedback
         for sequence in missed:
             packet = kept.again(sequence, now)
-            if packet is not None:
-                self._put_again(packet, target)
+            if packet is not None and not self.put_again(packet):
+                self.drop("refused")
         gone = [sequence for sequence in missed if not kept.has(sequence)]
         return lost_packets(feedback.sender, feedback.media, gone) if gone else None
 
-    def _put_again(self, packet: bytes, target: Source) -> None:
-        try:
-            self.put(packet, target)
-        except OSError:
-            self.drop("refused")
-
-    def pass_on(self, feedback: list[Feedback], stream: OutgoingStream, now: float) -> None:
+    def pass_on(self, feedback: list[Feedback], stream: Outgoing, now: float) -> None:
         """Send feedback on ``stream``, which our peer feeds, to our peer."""
         if not self.terms.takes_feedback:
             return
@@ -262,65 +228,11 @@ class MediaEnd(ABC):
         if wanted and self._may_ask(now):
             self.send_control(now, picture_loss(self.outgoing.ssrc, self.incoming.ssrc))
 
-    def _miss(self, missing: Missing, ssrc: int, sequence: int, now: float) -> None:
-        """Per packet, where NACKs of our own are wanted: ask for what is missing, now and then."""
-        lost = missing.receive(ssrc, sequence, now)
-        if lost:
-            self.send_control(now, lost_packets(self.outgoing.ssrc, ssrc, lost))
+    def ask_for_lost(self, ssrc: int, lost: Sequence[int], now: float) -> None:
+        """Ask the peer for packets of a source that are missing."""
+        self.send_control(now, lost_packets(self.outgoing.ssrc, ssrc, lost))
 
-    def drop(self, reason: str) -> None:
-        """Count a packet that went nowhere, by one of the words of StreamCounters."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
-        if self.trace is not None:
-            self.trace.dropped(reason)
-
-    # Sending
-
-    def send(self, packet: bytes | memoryview, target: Source, octets: int) -> bool:
-        """Per packet: send to the peer; tell whether the kernel took it."""
-        try:
-            self._send(packet, target)
-        except OSError:
-            return False
-        reports = self.reports
-        reports.packets += 1
-        reports.octets += octets
-        self.sent_bytes += len(packet)
-        if self.trace is not None:
-            self.trace.rtp("out", packet)
-        return True
-
-    def _choose_send(self) -> Send:
-        """Return the shortest way that does all that has to be done."""
-        return self._send_sealed if self._kept is None else self._send_kept
-
-    def _send_sealed(self, packet: bytes | memoryview, target: Source) -> None:
-        """Per packet, where packets are encrypted."""
-        self.put(self.seal(packet), target)
-
-    def _send_kept(self, packet: bytes | memoryview, target: Source) -> None:
-        """Per packet of video."""
-        assert self._kept is not None
-        data = self.seal(packet)
-        self._kept.keep(packet[2] << 8 | packet[3], data)
-        self.put(data, target)
-
-    @abstractmethod
-    def seal(self, packet: bytes | memoryview) -> bytes:
-        """Return a packet as it goes over the wire. Raises OSError for what cannot."""
-
-    @abstractmethod
-    def put(self, data: bytes, target: Source) -> object:
-        """Send what was sealed. Raises OSError."""
-
-    def send_own(self, number: int, payload: bytes, advance: int, now: float, rate: int) -> None:
-        """Send a packet of our own, if this end may send and knows where to."""
-        target = self.latch.target
-        if target is None or not self.terms.sends:
-            return
-        mark, sequence, timestamp = self.outgoing.make(advance, now, rate)
-        head = HEADER.pack(VERSION_2, number | mark, sequence, timestamp, self.outgoing.ssrc)
-        self.send(head + payload, target, len(payload))
+    # What we say
 
     def send_control(self, now: float, *more: RtcpPacket) -> None:
         """Send our report, and ``more`` with it, if it is known where to."""
@@ -343,23 +255,9 @@ class MediaEnd(ABC):
 
     def say_goodbye(self, now: float) -> None:
         """Send BYE, unless nobody ever heard of us (RFC 3550, section 6.3.7)."""
-        if self.control_sent or self.reports.packets:
+        if self.control_sent or self.outgoing.packets:
             self.send_control(now, Goodbye(sources=(self.outgoing.ssrc,)))
 
+    @abstractmethod
     def counters(self) -> StreamCounters:
         """What this end has moved so far."""
-        source = self.latch.source
-        return StreamCounters(
-            received_packets=self.received_packets,
-            received_bytes=self.received_bytes,
-            sent_packets=self.reports.packets,
-            sent_bytes=self.sent_bytes,
-            dropped=dict(self.dropped),
-            lost=self.incoming.lost,
-            jitter=self.incoming.jitter,
-            last_received=self.last_received,
-            source=None if source is None else (source[0], source[1]),
-            reported_lost=self.reports.lost,
-            reported_jitter=self.reports.jitter,
-            round_trip=self.reports.round_trip,
-        )

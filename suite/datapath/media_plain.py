@@ -12,23 +12,20 @@ import socket
 
 from b2bua.media_plane import SrtpKeys, StreamTerms
 from b2bua.net.srtp import SrtpSession
-from b2bua.rtp.errors import MalformedRtp
 from b2bua.rtp.latch import Latch, Source, usable
 from b2bua.rtp.packet import HEADER_SIZE, VERSION_2, payload_start
-from b2bua.rtp.rtcp import is_rtcp, parse_compound
+from b2bua.rtp.rtcp import is_rtcp
 from b2bua.rtp.stream import OutgoingStream
 from suite.datapath.media_end import (
     CONTROL_COST,
     MOST_PER_SECOND,
     PACKETS_PER_SOCKET,
     SHORTEST,
-    MediaEnd,
-    Send,
-    Surroundings,
 )
+from suite.datapath.twin_end import Send, Surroundings, TwinEnd
 
 
-class PlainEnd(MediaEnd):
+class PlainEnd(TwinEnd):
     """An end, and its RTP socket as the plane polls it."""
 
     __slots__ = ("_keys", "_receive_into", "_srtp", "control", "mux", "sock")
@@ -103,21 +100,7 @@ class PlainEnd(MediaEnd):
         if not heard:
             self.drop("source")
             return False
-        if self._srtp is not None:
-            plain = self._srtp.unprotect_rtcp(data)
-            if plain is None:
-                self.drop("srtp")
-                return False
-            data = plain
-        try:
-            packets = parse_compound(data)
-        except MalformedRtp:
-            self.drop("malformed")
-            return False
-        if self.trace is not None:
-            self.trace.rtcp("in", data)
-        self.heard_reports(packets, now)
-        return True
+        return self.read_control(data, self._srtp, now)
 
     def report_errors(self) -> None:
         """Nobody asks for errors; reading the state clears it."""

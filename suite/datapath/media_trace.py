@@ -95,10 +95,21 @@ class EndTrace:
         """Kinds of packets, with their way, of which one was written."""
         self._last_control = ""
 
-    def rtp(self, way: str, packet: bytes | memoryview) -> None:
-        """An RTP packet came, or goes out."""
+    @property
+    def level(self) -> int:
+        """How much is asked for."""
+        return self._shared.level
+
+    def due(self, way: str) -> float:
+        """When the next RTP packet of a way may be written."""
+        if self.level == EVERYTHING or f"rtp {way}" not in self._seen:
+            return 0.0
+        return self._next.get(way, 0.0)
+
+    def rtp(self, way: str, packet: bytes | memoryview, size: int | None = None) -> None:
+        """An RTP packet came, or goes out; ``size`` is all of it where only its head is here."""
         if self._is_due(f"rtp {way}", way):
-            self._write(f"RTP {way} {_rtp_words(packet)}")
+            self._write(f"RTP {way} {_rtp_words(packet, len(packet) if size is None else size)}")
 
     def rtcp(self, way: str, packet: bytes | memoryview) -> None:
         """A datagram of RTCP came, or goes out."""
@@ -132,15 +143,12 @@ class EndTrace:
         self._shared.write(f"media end={self._end} {text}")
 
 
-def _rtp_words(packet: bytes | memoryview) -> str:
+def _rtp_words(packet: bytes | memoryview, size: int) -> str:
     if len(packet) < HEADER_SIZE:
-        return f"size={len(packet)}"
+        return f"size={size}"
     _, second, sequence, timestamp, ssrc = HEADER.unpack_from(packet)
     marker = " marker" if second & 0x80 else ""
-    return (
-        f"pt={second & 0x7F} seq={sequence} ts={timestamp} ssrc={ssrc:08x} "
-        f"size={len(packet)}{marker}"
-    )
+    return f"pt={second & 0x7F} seq={sequence} ts={timestamp} ssrc={ssrc:08x} size={size}{marker}"
 
 
 def _control_words(packet: bytes) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from suite.datapath._native import Turn
 from suite.datapath.native_core import CONTROL, SEND, TO_STREAM, NativeCore
+from suite.datapath.native_stream import NativeStream
 from suite.datapath.sockets import relay_socket, udp_socket
 from turn.data_plane import (
     ClientPath,
@@ -157,6 +158,8 @@ class NativePlane:
             self._turn.add_relay(flow, relay)
         if isinstance(path, NativePath):
             self._turn.set_udp(flow, path.listener.number, *path.target)
+        elif isinstance(path, NativeStream):
+            path.join(self._turn, flow)
         else:
             self._turn.set_python(flow)
             self._streams[path] = flow

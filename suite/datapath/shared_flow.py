@@ -185,6 +185,14 @@ class SharedFlow(Flow):
             raise PeerTaken
         way.want()
 
+    def want(self, reached: Address) -> None:
+        """The client has named this address (rule 11)."""
+        target = socket_address(reached)
+        way = self.ways.get(target) or self._sharing.name_for(self, target)
+        if way is not None:
+            self.ways[target] = way
+            way.want()
+
     def note(self, source: SocketAddress, home: Home) -> None:
         """Remember where a stranger was heard (rule 7)."""
         self._notes.pop(source, None)

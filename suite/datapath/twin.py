@@ -254,9 +254,12 @@ class TwinPlane(PolledSockets):
         """See turn.data_plane.DataPlane."""
         return self._flows[flow].snapshot()
 
-    def permit(self, flow: int, permission: PeerPermission, until: float) -> None:
+    def permit(self, flow: int, permission: PeerPermission, until: float, port: int = 0) -> None:
         """See turn.data_plane.DataPlane."""
-        self._flows[flow].permit(permission, until)
+        found = self._flows[flow]
+        found.permit(permission, until)
+        if port and isinstance(found, SharedFlow):
+            found.want((permission.reached_at, port))
 
     def claim(self, flow: int, peer: Address, permission: PeerPermission) -> None:
         """See turn.data_plane.DataPlane."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -15,16 +16,31 @@ from twisted.logger import Logger
 from b2bua.media_plane import MediaPortsExhausted, TransportEvent
 from b2bua.net.dtls_identity import DtlsIdentity
 from b2bua.net.ice_agent import IceTerms
-from b2bua.net.ice_candidates import HIGHEST_PREFERENCE
+from b2bua.net.ice_candidates import HIGHEST_PREFERENCE, Address
 from b2bua.net.ice_consent import IceTimes
 from b2bua.net.ice_gathering import IceServers
 from b2bua.rtp.ports import NoPorts, Ports
 from b2bua.settings import WebMediaSettings
-from suite.datapath.media_end import Surroundings
-from suite.datapath.web_socket import WebSocket
-from suite.datapath.web_transport import WebTerms, WebTransport
+from suite.datapath.web_transport import WebBase, WebTerms, WebTransport
 
 _HELD_BY_OTHERS = frozenset({errno.EADDRINUSE, errno.EACCES})
+Base = TypeVar("Base", bound=WebBase)
+Transport = TypeVar("Transport", bound=WebTransport)
+_Base = TypeVar("_Base", bound=WebBase, contravariant=True)
+_Transport = TypeVar("_Transport", bound=WebTransport, covariant=True)
+
+
+class MakesTransport(Protocol[_Base, _Transport]):
+    """Makes a transport of sockets that are bound."""
+
+    def __call__(
+        self,
+        sockets: Sequence[_Base],
+        terms: WebTerms,
+        tell: Callable[[TransportEvent], None],
+        *,
+        controlling: bool,
+    ) -> _Transport: ...
 
 
 class WebTransports:
@@ -72,20 +88,24 @@ class WebTransports:
 
     def open(
         self,
-        around: Surroundings,
+        bind: Callable[[Address, int], Base],
+        make: MakesTransport[Base, Transport],
         tell: Callable[[TransportEvent], None],
         *,
         controlling: bool,
-    ) -> WebTransport:
-        """Bind a port on each address. Raises MediaPortsExhausted."""
-        sockets = self._bind(around)
-        return WebTransport(sockets, self._terms, around, tell, controlling=controlling)
+    ) -> Transport:
+        """
+        Bind a port on each address, and make a transport of them. Raises MediaPortsExhausted.
+
+        ``bind`` takes an address and its local preference, and raises OSError.
+        """
+        return make(self._bind(bind), self._terms, tell, controlling=controlling)
 
     def give_back(self, port: int, now: float) -> None:
         """Let a port rest."""
         self._ports.give_back(port, now)
 
-    def _bind(self, around: Surroundings) -> list[WebSocket]:
+    def _bind(self, bind: Callable[[Address, int], Base]) -> list[Base]:
         now = self._clock.seconds()
         while True:
             try:
@@ -93,7 +113,7 @@ class WebTransports:
             except NoPorts:
                 raise MediaPortsExhausted(f"{self._range}: no port is left") from None
             try:
-                return self._bind_each(port, around)
+                return self._bind_each(port, bind)
             except OSError as error:
                 if error.errno in _HELD_BY_OTHERS:
                     self._ports.withdraw(port, now)
@@ -101,13 +121,13 @@ class WebTransports:
                 self._ports.give_back(port, now)
                 raise MediaPortsExhausted(f"{self._range}: {error.strerror}") from error
 
-    def _bind_each(self, port: int, around: Surroundings) -> list[WebSocket]:
+    def _bind_each(self, port: int, bind: Callable[[Address, int], Base]) -> list[Base]:
         """Bind it on every address that can be bound. Raises OSError."""
-        sockets: list[WebSocket] = []
+        sockets: list[Base] = []
         missing: OSError | None = None
         for place, host in enumerate(self._settings.addresses):
             try:
-                sockets.append(WebSocket((host, port), HIGHEST_PREFERENCE - place, around))
+                sockets.append(bind((host, port), HIGHEST_PREFERENCE - place))
             except OSError as error:
                 if error.errno in _HELD_BY_OTHERS:
                     _close(sockets)
@@ -126,6 +146,6 @@ class WebTransports:
         return f"ports {settings.first_port}-{settings.last_port} for browsers"
 
 
-def _close(sockets: list[WebSocket]) -> None:
+def _close(sockets: Sequence[WebBase]) -> None:
     for sock in sockets:
-        sock.sock.close()
+        sock.close()

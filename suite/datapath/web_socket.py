@@ -10,8 +10,9 @@ from typing import Protocol
 
 from b2bua.net.ice_agent import IceBase
 from b2bua.net.ice_candidates import Address
-from suite.datapath.media_end import CONTROL_COST, PACKETS_PER_SOCKET, SHORTEST, Surroundings
+from suite.datapath.media_end import CONTROL_COST, PACKETS_PER_SOCKET, SHORTEST
 from suite.datapath.sockets import udp_socket
+from suite.datapath.twin_end import Surroundings
 
 BUFFER = 512 * 1024
 """Bytes of the kernel's buffers, where it allows so many: a whole picture comes in one go."""
@@ -67,6 +68,10 @@ class WebSocket:
             self.put(data, target)
         except OSError:
             return
+
+    def close(self) -> None:
+        """Close it; it was never given to anybody."""
+        self.sock.close()
 
     def receive(self) -> int:
         """Per packet: hand on what came, media of the peer by the shortest way."""

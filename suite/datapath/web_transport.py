@@ -3,18 +3,18 @@ The transport of a browser: ICE finds the way, DTLS the keys, and SRTP uses both
 
 Nothing is sent in the clear, nor anywhere but to the selected pair, nor without consent. What
 comes in counts only from where ICE has found the peer, and media only if they are authentic: what
-is not is counted, and never ends anything. The functions marked *per packet* are what
-``benchmarks/rtp.py`` measures.
+is not is counted, and never ends anything. What becomes of media is told by ``web_end`` in Python,
+and by ``native_web`` in C.
 """
 
 from __future__ import annotations
 
-import errno
+from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -27,14 +27,9 @@ from b2bua.net.ice_candidates import Address
 from b2bua.net.ice_gathering import IceServers
 from b2bua.net.srtp import SrtpSession
 from b2bua.rtp.errors import MalformedRtp
-from b2bua.rtp.latch import Latch, Source
-from b2bua.rtp.packet import HEADER_SIZE, VERSION_2, payload_start
-from b2bua.rtp.rtcp import is_rtcp, parse_compound
-from suite.datapath.media_end import CONTROL_COST, Surroundings
-from suite.datapath.web_socket import WebSocket
-
-if TYPE_CHECKING:
-    from suite.datapath.web_end import WebEnd
+from b2bua.rtp.packet import HEADER_SIZE
+from b2bua.rtp.rtcp import parse_compound
+from suite.datapath.media_end import MediaEnd
 
 MOST_EARLY = 16
 """Datagrams of DTLS that wait for ICE: a few flights of a hello in two pieces."""
@@ -60,30 +55,29 @@ class WebTerms:
     """How DTLS handshakes ended: connected or failed."""
 
 
-class WebTransport:
+class WebBase(IceBase, Protocol):
+    """A socket of a transport."""
+
+    def close(self) -> None:
+        """Close it; nobody reads it any more."""
+
+
+class WebTransport(ABC):
     """One transport, its ends, and what becomes of it; see b2bua.media_plane.WebMediaPlane."""
 
     def __init__(
         self,
-        sockets: Sequence[WebSocket],
+        sockets: Sequence[WebBase],
         terms: WebTerms,
-        around: Surroundings,
         tell: Callable[[TransportEvent], None],
         *,
         controlling: bool,
     ) -> None:
-        self.sockets = sockets
         self.port = sockets[0].address[1]
-        self.ends: list[WebEnd] = []
-        self.route = Latch()
-        """Where media go, of all its ends."""
-        self.dropped: dict[str, int] = {}
-        """What came while there was no end to count it."""
+        self.ends: list[MediaEnd] = []
         self._terms = terms
-        self._around = around
         self._tell = tell
         self._state = _State.NEW
-        self._by_number: dict[int, WebEnd] = {}
         self._srtp: SrtpSession | None = None
         self._keys: SrtpKeys | None = None
         self._dtls: DtlsAssociation | None = None
@@ -94,6 +88,8 @@ class WebTransport:
         self._telling: set[IDelayedCall] = set()
         self._base: IceBase | None = None
         """The one of the selected pair."""
+        self._target: Address | None = None
+        """Where media go, of all its ends; None while nowhere."""
         self.client: Address | None = None
         """Where the browser is, or was last; None if it has never been reached."""
         self.ice = Ice(
@@ -105,8 +101,6 @@ class WebTransport:
             changed=self._ice_changed,
             arrived=self._arrived,
         )
-        for sock in sockets:
-            sock.give_to(self)
 
     # What SDP says
 
@@ -153,14 +147,18 @@ class WebTransport:
             if call is not None and call.active():
                 call.cancel()
 
-    def remove(self, end: WebEnd) -> None:
+    def add(self, end: MediaEnd) -> None:
+        """An end is opened."""
+        self.ends.append(end)
+
+    def remove(self, end: MediaEnd) -> None:
         """An end is closed."""
         self.ends.remove(end)
         self.sort_numbers()
 
+    @abstractmethod
     def sort_numbers(self) -> None:
         """Take note of which payload types are whose."""
-        self._by_number = {number: end for end in self.ends for number in end.rates}
 
     def _agree_by_handshake(self, remote: RemoteTransport) -> None:
         fingerprints = frozenset(
@@ -189,35 +187,16 @@ class WebTransport:
         if keys != self._keys:
             self._keys = keys
             self._dtls = None
-            self._set_session(SrtpSession(keys, self._srtp))
+            self._set_session(self.make_session(keys, self._srtp))
 
     # Datagrams in
 
+    @abstractmethod
     def receive_media(self, data: bytes, now: float) -> int:
-        """Per packet: decrypt it, and give it to the end that it is for."""
-        srtp = self._srtp
-        if is_rtcp(data[1]):
-            self._receive_control(data, now)
-            return CONTROL_COST
-        end = self._by_number.get(data[1] & 0x7F)
-        plain = None if srtp is None else srtp.unprotect(data)
-        if end is None:
-            self.drop("srtp" if plain is None else "payload-type")
-            return 1
-        if plain is None:
-            end.drop("srtp")
-            return 1
-        size = len(plain)
-        self._around.buffer[:size] = plain
-        is_plain = plain[0] == VERSION_2 and size >= HEADER_SIZE
-        start = HEADER_SIZE if is_plain else payload_start(plain, size)
-        if start < 0:
-            end.drop("malformed")
-        else:
-            end.receive(start, size, now)
-        return 1
+        """Take RTP or RTCP of a peer; say what that took from the budget."""
 
-    def _receive_control(self, data: bytes, now: float) -> None:
+    def receive_control(self, data: bytes, now: float) -> None:
+        """Take RTCP of the peer, as it came."""
         plain = None if self._srtp is None else self._srtp.unprotect_rtcp(data)
         if plain is None:
             self.drop("srtp")
@@ -254,38 +233,34 @@ class WebTransport:
         elif len(data) < HEADER_SIZE - 4:
             self.drop("malformed")
         else:
-            self.receive_media(data, self._around.seconds())
+            self.receive_media(data, self._terms.clock.seconds())
 
     def drop(self, reason: str) -> None:
         """Count a packet that is no end's at the first one."""
         if self.ends:
             self.ends[0].drop(reason)
         else:
-            self.dropped[reason] = self.dropped.get(reason, 0) + 1
+            self.count_dropped(reason)
+
+    @property
+    @abstractmethod
+    def dropped(self) -> Mapping[str, int]:
+        """What came while there was no end to count it."""
+
+    @abstractmethod
+    def count_dropped(self, reason: str) -> None:
+        """Count it here."""
 
     # Datagrams out
 
-    def seal(self, packet: bytes | memoryview) -> bytes:
-        """Per packet: encrypt it. Raises OSError."""
-        data = None if self._srtp is None else self._srtp.protect(bytes(packet))
-        if data is None:
-            raise OSError(errno.EMSGSIZE, "no packet for SRTP")
-        return data
-
-    def put(self, data: bytes, target: Source) -> None:
-        """Per packet: send what was encrypted, from the selected base. Raises OSError."""
-        if self._base is None:
-            raise OSError(errno.ENOTCONN, "nowhere to send")
-        self._base.put(data, (target[0], target[1]))
-
     def send_control(self, datagram: bytes) -> bool:
         """Encrypt RTCP and send it; tell whether it left."""
-        target = self.route.target
+        base, target = self._base, self._target
         data = None if self._srtp is None else self._srtp.protect_rtcp(datagram)
-        if data is None or target is None:
+        if data is None or base is None or target is None:
             return False
         try:
-            self.put(data, target)
+            base.put(data, target)
         except OSError:
             return False
         return True
@@ -318,7 +293,7 @@ class WebTransport:
         self._plan_handshake(dtls)
         if dtls.state is DtlsState.CONNECTED and self._srtp is None and dtls.keys is not None:
             self._terms.handshakes["connected"] += 1
-            self._set_session(SrtpSession(dtls.keys))
+            self._set_session(self.make_session(dtls.keys, None))
         elif dtls.state is DtlsState.FAILED:
             if self._state is not _State.FAILED:
                 self._terms.handshakes["failed"] += 1
@@ -349,11 +324,24 @@ class WebTransport:
 
     # What becomes of it
 
+    @abstractmethod
+    def way_changed(self) -> None:
+        """Where media go may be another place, or keys may be others."""
+
+    @abstractmethod
+    def peers_changed(self) -> None:
+        """Whose media may come in, at which base, may be others."""
+
+    @abstractmethod
+    def make_session(self, keys: SrtpKeys, before: SrtpSession | None) -> SrtpSession:
+        """Begin with keys."""
+
     def _set_session(self, session: SrtpSession | None) -> None:
         self._srtp = session
         self._settle()
 
     def _ice_changed(self) -> None:
+        self.peers_changed()
         if self._state is not _State.FAILED:
             self._begin_handshake()
             self._settle()
@@ -366,10 +354,10 @@ class WebTransport:
         if self._srtp is None:
             selected = None
         if self._state is _State.FAILED or selected is None:
-            self.route.source = self.route.target = self._base = None
+            self._base = self._target = None
         else:
-            self._base, target = selected
-            self.route.source = self.route.target = target
+            self._base, self._target = selected
+        self.way_changed()
         if selected is not None and self._state in (_State.NEW, _State.LOST):
             self._become(_State.CONNECTED, TransportEvent.CONNECTED)
         elif selected is None and self._state is _State.CONNECTED:

@@ -269,12 +269,17 @@ class Network:
             own_names=lambda: frozenset({f"{OURS}:5066"}),
             emit=self.events.append,
             now=self.now,
+            has_left=self.has_left,
         )
         self.a = Peer(self, "a", SERVER_A, None)
         self.b = Peer(self, "b", SERVER_B, None)
         self.phone = Peer(self, "1001", PHONE, None)
         self.peers = {peer.hop.host: peer for peer in (self.a, self.b, self.phone)}
         self.settle()
+
+    def has_left(self, hop: Hop, now: float) -> bool:
+        """Whether the page at a hop is gone."""
+        return False
 
     def told(self, kind: type[E]) -> list[E]:
         """The events of a kind."""

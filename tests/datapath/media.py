@@ -6,6 +6,7 @@ import os
 import select
 import socket
 from random import Random
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,8 +21,13 @@ from b2bua.rtp.rtcp import (
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.settings import MediaSettings
 from suite.datapath.media import TwinMediaPlane
+from suite.datapath.media_end import PACKETS_PER_SOCKET
 from suite.datapath.media_trace import MediaTrace
+from suite.datapath.polled import PACKETS_PER_WAKE_UP
 from tests.datapath.test_twin import ReactorStandIn
+
+if TYPE_CHECKING:
+    from suite.datapath.native_media import NativeMediaPlane
 
 # An address for each process, so that runs beside each other do not meet on one port.
 LOOPBACK = f"127.83.{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}"
@@ -30,6 +36,17 @@ PCMU = {0: 0}
 RATES = {0: 8000}
 LONGEST_FIRST_INTERVAL = 3.1
 LONGEST_INTERVAL = 6.2
+
+
+Plane: TypeAlias = "TwinMediaPlane | NativeMediaPlane"
+
+
+def native_plane(reactor: Any, clock: Any, *values: Any, **more: Any) -> NativeMediaPlane:
+    """One with a core of its own; it is imported here because it may not have been built."""
+    from suite.datapath.native_core import NativeCore
+    from suite.datapath.native_media import NativeMediaPlane
+
+    return NativeMediaPlane(NativeCore(reactor, clock.seconds), clock, *values, **more)
 
 
 class Phone:
@@ -72,30 +89,36 @@ class MediaTestCase(SynchronousTestCase):
 
     host = LOOPBACK
     first_port, last_port = 22000, 22399
+    native = False
+    budget = PACKETS_PER_WAKE_UP
+    """Packets of one wake-up."""
+    share = PACKETS_PER_SOCKET
+    """Packets of one socket before others have their turn."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
         self.reactor = ReactorStandIn()
-        self.planes: list[TwinMediaPlane] = []
+        self.planes: list[Plane] = []
         self.addCleanup(self.shut_down)
         self.plane = self.make_plane()
         self.near, self.far = self.phone(0xAAAA), self.phone(0xBBBB)
 
-    def make_plane(self, *, trace: MediaTrace | None = None, **settings: object) -> TwinMediaPlane:
+    def make_plane(self, *, trace: MediaTrace | None = None, **settings: object) -> Plane:
         values: dict[str, object] = {
             "host": self.host,
             "first_port": self.first_port,
             "last_port": self.last_port,
             "rules": CodecRules(codecs=()),
         }
-        made = TwinMediaPlane(
-            self.reactor,  # type: ignore[arg-type]
-            self.clock,
-            MediaSettings(**(values | settings)),  # type: ignore[arg-type]
-            Random(4).randrange,
-            trace=trace,
-        )
+        reactor: Any = self.reactor
+        whole = MediaSettings(**(values | settings))  # type: ignore[arg-type]
+        below = Random(4).randrange
+        made: Plane
+        if self.native:
+            made = native_plane(reactor, self.clock, whole, below, trace=trace)
+        else:
+            made = TwinMediaPlane(reactor, self.clock, whole, below, trace=trace)
         self.planes.append(made)
         return made
 
@@ -126,8 +149,21 @@ class MediaTestCase(SynchronousTestCase):
 
     def turn(self) -> None:
         """Wake the plane as long as there is something to read now."""
-        while select.select([self.plane], [], [], 0)[0]:
-            self.plane.doRead()
+        while self.is_readable:
+            self.wake()
+
+    @property
+    def reader(self) -> Any:
+        """What the reactor reads the plane by."""
+        plane: Any = self.plane
+        return plane.core if self.native else plane
+
+    @property
+    def is_readable(self) -> bool:
+        return bool(select.select([self.reader], [], [], 0)[0])
+
+    def wake(self) -> None:
+        self.reader.doRead()
 
     def send(self, phone: Phone, end: int, *packets: bytes) -> None:
         for packet in packets:

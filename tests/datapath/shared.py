@@ -48,11 +48,12 @@ class Client:
         """Its relayed address."""
 
     def permit(
-        self, host: str = "", until: float = FOREVER, reached_at: str = "", ports: object = ()
+        self, host: str = "", until: float = FOREVER, reached_at: str = "", port: int = 0
     ) -> None:
+        """As CreatePermission does it."""
         host = host or self.test.host
-        permission = PeerPermission(host, reached_at or host, ports)  # type: ignore[arg-type]
-        self.test.plane.permit(self.flow, permission, until)
+        permission = PeerPermission(host, reached_at or host)
+        self.test.plane.permit(self.flow, permission, until, port)
 
     def bind(self, number: int, peer: Address, until: float = FOREVER) -> None:
         """As ChannelBind does it, without the permission."""

@@ -297,6 +297,17 @@ class PlainLinkTests(LinkTestCase):
         self.assertEqual(other.heard(), [(one.home, b"again")])
         self.assertEqual(self.unclaimed(), 1)
 
+    def test_a_permission_that_names_a_port(self) -> None:
+        """It tells whom its client means: nothing of what that one sends first is lost."""
+        one, other = self.client(0), self.client(1)
+        one.permit(port=other.home[1])
+        other.permit(port=one.home[1])
+        one.send(other.home, b"first")
+        self.assertEqual(other.heard(), [(one.home, b"first")])
+        self.assertEqual((self.links(), self.unclaimed()), (1, 0))
+        one.permit(port=self.address(self.socket())[1])
+        self.assertEqual(self.plane.shared_totals().pairs, 0)
+
     def test_two_who_may_be_meant(self) -> None:
         """Nothing is guessed where it could be wrong, from either side."""
         first, second = self.pair(0, 1), self.pair(0, 1)

@@ -18,7 +18,7 @@ from b2bua.core import Randomness, Vouched
 from b2bua.gateway.gateway import Gateway, HopClosed, Ready
 from b2bua.net.web import FLUSHED_AFTER, WebInterface
 from b2bua.settings import GatewaySettings, MediaSettings, WebMediaSettings
-from b2bua.sip.hop import BROWSER
+from b2bua.sip.hop import BROWSER, Hop
 from b2bua.sip.outputs import Send
 from suite.web.gateway_pages import GatewayDoor
 from suite.web.site import build_gateway_root, site_of
@@ -128,6 +128,10 @@ class Stage(Network):
             self.settle,
         )
         self.site = site_of(build_gateway_root(GatewayDoor(self.web.pages)), self.clock)
+
+    def has_left(self, hop: Hop, now: float) -> bool:
+        """Whether the page at a hop is gone."""
+        return self.gateway is not None and self.gateway.has_left(hop, now)
 
     def _gathered(self, fragment: str, then: Any) -> None:
         if self.gathering is None:

@@ -48,6 +48,43 @@ class DataTests(PageCase):
         self.assertIn(413, self.statuses())
         self.assertIsNone(self.page.poll())
 
+    def test_too_often(self) -> None:
+        """Who posts more data than any page has is told to wait, and hangs up all the same."""
+        self.up()
+        answers = [self.page.post("2002", f"INFO-MAP n={i}") for i in range(90)]
+        self.assertEqual({200}, {answer.code for answer in answers[:60]})
+        refused = [answer for answer in answers if answer.code == 429]
+        # Each answer takes five milliseconds in these tests, so some more were let in.
+        self.assertIn(len(refused), (90 - 60 - 9, 90 - 60 - 8))
+        self.assertEqual({"1"}, {answer.headers["retry-after"] for answer in refused})
+        self.assertEqual(len(refused), self.stage.web.refused["too-often"])
+        self.assertEqual(200, self.page.post("2002", "BYE").code)
+        self.stage.settle()
+        self.assertTrue(self.server.has(Ended))
+
+    def test_too_often_for_long(self) -> None:
+        """In the long run twenty a second go on."""
+        self.up()
+        for _ in range(10):
+            codes = [self.page.post("2002", "INFO-MAP n=1").code for _ in range(100)]
+            self.stage.advance(0.5)
+        self.assertIn(codes.count(200), (20, 21))
+
+    def test_too_many_texts(self) -> None:
+        """So is who floods with ROAP, or what should be; another page notices nothing."""
+        codes = [self.page.post("2002", "RSMP {").code for _ in range(300)]
+        self.assertEqual({400}, set(codes[:200]))
+        self.assertIn(429, codes)
+        while self.page.post("2002", "RSMP {").code != 429:
+            pass
+        self.assertEqual(429, self.page.offer("2002").code)
+        self.assertEqual([], self.server.seen("INVITE"))
+        other = BrowserPage(self.stage)
+        other.sign_in("1002")
+        self.assertEqual(200, other.offer("2002").code)
+        self.stage.advance(1)
+        self.assertEqual(200, self.page.offer("2003").code)
+
     def test_stats(self) -> None:
         """GET-STATS brings the numbers of the call's media."""
         self.up()

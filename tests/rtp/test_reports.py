@@ -43,8 +43,8 @@ class ReportsTests(SynchronousTestCase):
 
     def send(self, now: float) -> None:
         self.outgoing.make(160, now, RATE)
-        self.reports.packets += 1
-        self.reports.octets += 160
+        self.outgoing.packets += 1
+        self.outgoing.octets += 160
 
     def test_says_nothing_of_nobody(self) -> None:
         """Without packets either way it is an empty receiver report, and our name."""
@@ -107,7 +107,7 @@ class ReportsTests(SynchronousTestCase):
     def test_counters_turn(self) -> None:
         """Counts have 32 bits on the wire and any size here."""
         self.send(1.0)
-        self.reports.octets = (1 << 32) + 5
+        self.outgoing.octets = (1 << 32) + 5
         report = parse_compound(self.reports.compound(1.0))[0]
         assert isinstance(report, SenderReport)
         self.assertEqual(report.octets, 5)

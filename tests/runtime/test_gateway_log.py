@@ -39,10 +39,12 @@ class GatewayLogTests(SynchronousTestCase):
         """Both are interaction records; the address stands before what the page chose."""
         self.emit(events.SignedIn('10"\n01', "192.0.2.7", is_anonymous=True))
         self.emit(events.SignedOut("1001", "192.0.2.7", "no-poll"))
+        self.emit(events.PageGone("1001", "192.0.2.7", 1))
         self.assertEqual(
             [
                 r'Int 20330 signed-in client=192.0.2.7 anonymous=yes user="10\"\n01"',
                 'Int 20331 signed-out client=192.0.2.7 reason=no-poll user="1001"',
+                'Int 20336 page-gone client=192.0.2.7 calls=1 user="1001"',
             ],
             self.log.lines,
         )
@@ -137,7 +139,9 @@ class GatewayCountTests(SynchronousTestCase):
             free_web_ports=998,
             totals=lambda: totals,
         )
-        web = SimpleNamespace(polls=4, received={"OFFER": 5}, sent={"ANSWER": 5})
+        web = SimpleNamespace(
+            polls=4, received={"OFFER": 5}, refused={"too-often": 2}, sent={"ANSWER": 5}
+        )
         running = SimpleNamespace(web=web, gateway=SimpleNamespace(sessions=[1, 2, 3]))
         service: list[object] = [running]
         metrics = Metrics()
@@ -151,6 +155,7 @@ class GatewayCountTests(SynchronousTestCase):
             "sgw_gateway_sessions": 3,
             "sgw_http_polls_parked": 4,
             'sgw_gateway_received_total{kind="OFFER"}': 5,
+            'sgw_gateway_refused_total{reason="too-often"}': 2,
             'sgw_gateway_sent_total{kind="ANSWER"}': 5,
             "sgw_ice_transports": 2,
             'sgw_ice_transport_events_total{event="failed"}': 1,

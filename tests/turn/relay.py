@@ -11,7 +11,14 @@ from itertools import count
 from turn.access import PeerRules
 from turn.authentication import Authenticator
 from turn.credentials import Credentials, from_settings
-from turn.data_plane import ClientPath, Counters, PeerPermission, RelayPortBusy, SharedTotals
+from turn.data_plane import (
+    ClientPath,
+    Counters,
+    PeerPermission,
+    PeerTaken,
+    RelayPortBusy,
+    SharedTotals,
+)
 from turn.events import Event
 from turn.five_tuple import Address, FiveTuple, Transport
 from turn.nonce import NonceSource
@@ -26,6 +33,7 @@ from turn.settings import (
     StaticUser,
     TurnSettings,
 )
+from turn.shared_relay_addresses import SharedRelayAddresses
 from turn.stun.attributes import (
     Attribute,
     pack_password_algorithm,
@@ -61,6 +69,10 @@ class NotingPlane:
 
     def __init__(self) -> None:
         self.bound: dict[int, Address] = {}
+        self.shared: set[int] = set()
+        self.taken: set[Address] = set()
+        """Peers that cannot be claimed."""
+        self.max_peers = 0
         self.flows: dict[int, list[int]] = {}
         self.permitted: list[tuple[int, PeerPermission, float]] = []
         self.channels: list[tuple[int, int, Address, float]] = []
@@ -81,16 +93,24 @@ class NotingPlane:
 
     def release_relay(self, relay: int) -> None:
         del self.bound[relay]
+        if relay in self.shared:
+            assert not any(relay in relays for relays in self.flows.values())
+            self.shared.remove(relay)
         for relays in self.flows.values():
             if relay in relays:
                 relays.remove(relay)
 
     def bind_shared_relay(self, host: str, port: int) -> int:
-        return self.bind_relay(host, port)
+        handle = self.bind_relay(host, port)
+        self.shared.add(handle)
+        return handle
 
     def drop_relay(self, flow: int, relay: int) -> None:
         assert relay in self.flows[flow]
-        self.release_relay(relay)
+        if relay in self.shared:
+            self.flows[flow].remove(relay)
+        else:
+            self.release_relay(relay)
 
     def open(
         self, path: ClientPath, relays: Sequence[int], max_bps: int, max_peers: int = 0
@@ -98,19 +118,23 @@ class NotingPlane:
         handle = next(self._handles)
         self.flows[handle] = list(relays)
         self.granted[handle] = max_bps
+        self.max_peers = max_peers
         return handle
 
     def close(self, flow: int) -> Counters:
         for relay in self.flows.pop(flow):
-            del self.bound[relay]
+            if relay not in self.shared:
+                del self.bound[relay]
         return Counters()
 
-    def permit(self, flow: int, permission: PeerPermission, until: float) -> None:
+    def permit(self, flow: int, permission: PeerPermission, until: float, port: int = 0) -> None:
         assert flow in self.flows
         self.permitted.append((flow, permission, until))
 
     def claim(self, flow: int, peer: Address, permission: PeerPermission) -> None:
         assert flow in self.flows
+        if peer in self.taken:
+            raise PeerTaken
 
     def bind_channel(
         self, flow: int, number: int, peer: Address, permission: PeerPermission, until: float
@@ -149,15 +173,22 @@ class Relay:
         s = self.settings
         public = public_faces(hosts, s.external_addresses)
         chance = random.Random(7)
-        self.addresses = RelayAddresses(
-            self.plane, hosts, public, (s.min_port, s.max_port), chance.randrange
-        )
+        self.addresses: RelayAddresses | SharedRelayAddresses
+        if s.shared_ports is None:
+            self.addresses = RelayAddresses(
+                self.plane, hosts, public, (s.min_port, s.max_port), chance.randrange
+            )
+        else:
+            self.addresses = SharedRelayAddresses(
+                self.plane, hosts, public, s.shared_ports, chance.randrange
+            )
+        self.addresses.open()
         rules = PeerRules(
             s.peers,
             relay_addresses=hosts,
             external={face: local for local, face in public.items()},
-            min_port=s.min_port,
-            max_port=s.max_port,
+            min_port=s.relay_ports[0],
+            max_port=s.relay_ports[1],
         )
         self.quota = Quota(s.user_quota, s.total_quota, s.bps_capacity, s.max_bps)
         self.relaying = Relaying(

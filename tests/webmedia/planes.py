@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from importlib import import_module
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,6 +15,7 @@ from b2bua.net.ice_consent import IceTimes
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.settings import DtlsSettings, MediaSettings, WebMediaSettings
 from suite.datapath.media import TwinMediaPlane
+from tests.datapath.media import Plane, native_plane
 from tests.webmedia.folders import temporary_folder
 from tests.webmedia.loops import LoopReactor, run, until
 from tests.webmedia.peers import Peer
@@ -29,6 +31,7 @@ class WebPlaneTestCase(SynchronousTestCase):
     addresses: tuple[str, ...] = (HOST,)
     first_port, last_port = 36000, 36099
     times = IceTimes()
+    native = False
 
     def setUp(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -38,8 +41,7 @@ class WebPlaneTestCase(SynchronousTestCase):
         self.plane = self.make_plane()
         self.addCleanup(self.shut_down)
 
-    def make_plane(self, **more: Any) -> TwinMediaPlane:
-        reactor = LoopReactor(self.loop)
+    def make_plane(self, **more: Any) -> Plane:
         values: dict[str, Any] = {
             "addresses": self.addresses,
             "first_port": self.first_port,
@@ -47,9 +49,7 @@ class WebPlaneTestCase(SynchronousTestCase):
             "rules": CodecRules(codecs=()),
             "dtls": DtlsSettings(state_directory=temporary_folder(self)),
         }
-        return TwinMediaPlane(
-            reactor,  # type: ignore[arg-type]
-            reactor,  # type: ignore[arg-type]
+        return self.plane_of(
             MediaSettings(
                 host=HOST, first_port=24000, last_port=24099, rules=CodecRules(codecs=())
             ),
@@ -57,6 +57,18 @@ class WebPlaneTestCase(SynchronousTestCase):
             loop=self.loop,
             times=self.times,
         )
+
+    def plane_of(self, settings: MediaSettings, **more: Any) -> Plane:
+        reactor: Any = LoopReactor(self.loop)
+        make: Callable[..., Plane] = native_plane if self.native else TwinMediaPlane
+        return make(reactor, reactor, settings, **more)
+
+    def socket_class(self) -> type[Any]:
+        """Of the sockets of transports."""
+        name = "native_web.NativeWebSocket" if self.native else "web_socket.WebSocket"
+        module, _, of = name.partition(".")
+        found: type[Any] = getattr(import_module(f"suite.datapath.{module}"), of)
+        return found
 
     def shut_down(self) -> None:
         async def closed() -> None:

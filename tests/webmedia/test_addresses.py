@@ -13,11 +13,8 @@ from aioice.candidate import Candidate
 from b2bua.media_plane import MediaPortsExhausted, RemoteTransport, TransportEvent
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.settings import MediaSettings, TurnAccess
-from suite.datapath.media import TwinMediaPlane
-from suite.datapath.web_socket import WebSocket
-from tests.datapath.test_twin import ReactorStandIn
 from tests.peers import PASSWORD, USER, Coturn
-from tests.webmedia.loops import LoopReactor, until
+from tests.webmedia.loops import until
 from tests.webmedia.peers import LOOPBACK, OUR_KEYS, Peer
 from tests.webmedia.planes import HOST, PCMU, WebPlaneTestCase
 
@@ -82,11 +79,7 @@ class PortTests(WebPlaneTestCase):
 
     def test_not_served(self) -> None:
         """Without settings for them there are no transports."""
-        plane = TwinMediaPlane(
-            ReactorStandIn(),  # type: ignore[arg-type]
-            LoopReactor(self.loop),  # type: ignore[arg-type]
-            MediaSettings(host=HOST, rules=CodecRules(codecs=())),
-        )
+        plane = self.plane_of(MediaSettings(host=HOST, rules=CodecRules(codecs=())))
         self.addCleanup(plane.shut_down)
         with self.assertRaises(MediaPortsExhausted):
             plane.open_transport(lambda event: None, controlling=True)
@@ -372,7 +365,7 @@ class ServerTests(WebPlaneTestCase):
                 access = self.access(relay, over_tcp=over_tcp)
                 self.plane = self.make_plane(turn_server=access)
                 # Nothing leaves but by the relay, as behind a strict firewall.
-                self.patch(WebSocket, "send", lambda base, data, target: None)
+                self.patch(self.socket_class(), "send", lambda base, data, target: None)
                 transport = self.open()
                 end = self.plane.open_on(transport)
                 self.plane.set_terms(end, PCMU)

@@ -101,6 +101,9 @@ def network() -> Iterator[Network]:
                     else [*("address", "add", f"{host}/24")]
                 )
                 _ip(space, *prefix, "dev", device, *(["nodad"] if ":" in host else []))
+            # An address of the link's own is there a second after the others, and Chromium takes
+            # that for a change of networks: it drops what it is loading.
+            _ip(space, "link", "set", device, "addrgenmode", "none")
             _ip(space, "link", "set", device, "up")
         # Browsers gather on the addresses that their default routes would use.
         _ip(desk, "route", "add", "default", "via", SUITE)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from tests.webrtc.browsers import Browser
-from tests.webrtc.installation import ECHO, Installation
+from tests.webrtc.installation import ECHO
 from tests.webrtc.network import MOVED
 from tests.webrtc.phone import AUDIO, VIDEO, Media, Phone
 from tests.webrtc.stage import StageTestCase
@@ -90,8 +88,6 @@ class BrowserTests(CallsTestCase):
 class LossTests(CallsTestCase):
     """Browsers that are gone without a word."""
 
-    installation: ClassVar[Installation] = Installation(more={"gateway": ["session-time = 10"]})
-
     def test_crash(self) -> None:
         """A browser that dies is hung up for; whoever it talked to is told within seconds."""
         doomed = self.desk.launch("chromium")
@@ -100,7 +96,7 @@ class LossTests(CallsTestCase):
         self.connect(one, other)
         doomed.crash()
         one.page.is_open = False
-        other.ended(30)
+        other.ended(20)
 
     def test_other_network(self) -> None:
         """A desk that gets another address in mid-call hears on within some 20 seconds."""

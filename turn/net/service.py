@@ -22,7 +22,13 @@ from turn.data_plane import ClientPath, DataPlane
 from turn.events import AllocationCreated, AllocationEnded, Event, Subscriber
 from turn.five_tuple import Address, FiveTuple
 from turn.net.external_address import ExternalAddressFinder
-from turn.net.stream import StreamClient, StreamLimits, StreamTotals
+from turn.net.stream import (
+    StreamClient,
+    StreamLimits,
+    StreamService,
+    StreamTotals,
+    TurnStream,
+)
 from turn.net.userlists import DatabaseLists
 from turn.nonce import NonceSource, derive_key
 from turn.quota import Quota
@@ -36,13 +42,18 @@ TICK = 0.5
 """Seconds between looks at what has expired."""
 
 
+StreamMaker = Callable[[FiveTuple, StreamService, StreamTotals], TurnStream]
+"""Makes the protocol of a client over TCP or TLS."""
+
+
 class TurnService:
     """
     One relay. ``control`` and ``media`` are what its data plane and its streams call.
 
     ``listening`` are the addresses that clients reach, ``machine`` all that this machine has:
     peers may not be among them, relays excepted. ``wall`` is the time of day in seconds,
-    for credentials and nonces only.
+    for credentials and nonces only. ``make_stream`` is None where Twisted moves the bytes of
+    streams.
     """
 
     log = Logger(namespace="turn")
@@ -59,6 +70,7 @@ class TurnService:
         database: DatabaseLists | None = None,
         finder: ExternalAddressFinder | None = None,
         machine: Sequence[str] = (),
+        make_stream: StreamMaker | None = None,
     ) -> None:
         self.stream_totals = StreamTotals()
         self._settings = settings
@@ -72,7 +84,8 @@ class TurnService:
         self._database = database
         self._finder = finder
         self._found: tuple[ExternalAddress, ...] = ()
-        self._streams: dict[FiveTuple, StreamClient] = {}
+        self._streams: dict[FiveTuple, TurnStream] = {}
+        self._make_stream = make_stream or self._twisted_stream
         self._tick: IDelayedCall | None = None
         self._build()
 
@@ -185,16 +198,21 @@ class TurnService:
         self._streams.pop(path.five_tuple, None)
         self._server.disconnected(path.five_tuple, reason, self._clock.seconds())
 
-    def stream_client(self, five_tuple: FiveTuple) -> StreamClient:
+    def stream_client(self, five_tuple: FiveTuple) -> TurnStream:
         """A protocol for one TCP or TLS client that was just accepted."""
         if five_tuple in self._streams:
             # Only a proxy can announce a client twice; the elder is as good as gone.
             self._server.disconnected(five_tuple, "replaced", self._clock.seconds())
-        stream = StreamClient(five_tuple, self, self._clock, self._limits, self.stream_totals)
+        stream = self._make_stream(five_tuple, self, self.stream_totals)
         self._streams[five_tuple] = stream
         return stream
 
     # Inside
+
+    def _twisted_stream(
+        self, five_tuple: FiveTuple, service: StreamService, totals: StreamTotals
+    ) -> TurnStream:
+        return StreamClient(five_tuple, service, self._clock, self._limits, totals)
 
     def _emit(self, event: Event) -> None:
         if isinstance(event, AllocationCreated | AllocationEnded):

@@ -88,14 +88,13 @@ class StreamTotals:
     """By reason; the reasons are a fixed set of sentences."""
 
 
-@implementer(IPushProducer)
-class StreamClient(Protocol):
+class TurnStream(Protocol):
     """
-    The protocol of one stream and the ``ClientPath`` back to it.
+    The protocol of one stream and the ``ClientPath`` back to it, whoever moves its bytes.
 
-    The stream closes by itself after a frame that is neither STUN nor ChannelData, and when it
-    has been without an allocation for ``limits.unauthenticated_timeout``: whoever grants one says
-    ``set_authenticated``, and ``allocation_ended`` when it is over.
+    The stream closes by itself when it has been without an allocation for
+    ``limits.unauthenticated_timeout``: whoever grants one says ``set_authenticated``, and
+    ``allocation_ended`` when it is over.
     """
 
     def __init__(
@@ -108,15 +107,86 @@ class StreamClient(Protocol):
     ) -> None:
         self.five_tuple = five_tuple
         self.totals = StreamTotals() if totals is None else totals
-        self.media_dropped = 0
-        """Frames that were too old or too many for this client."""
         self.authentication_changed: Callable[[bool], None] | None = None
         """Told when the stream gets its allocation (True) and when it has lost it (False)."""
         self._service = service
         self._clock = clock
         self._limits = limits
-        self._frames = FrameReader()
         self._writing = False
+        self._allocation_deadline: IDelayedCall | None = None
+        self._close_deadline: IDelayedCall | None = None
+        self._closing = ""
+
+    def send_control(self, message: bytes) -> None:
+        """Send one STUN message; a client that lets 64 KiB of them wait is disconnected."""
+        raise NotImplementedError
+
+    def send_media(self, frame: bytes) -> None:
+        """Send one frame, padded already, or keep it for a moment if the client reads slowly."""
+        raise NotImplementedError
+
+    def close(self, reason: str) -> None:
+        """End the stream after what has been written, at the latest after five seconds."""
+        raise NotImplementedError
+
+    def set_authenticated(self) -> None:
+        """The stream has an allocation: it may stay as long as that lives."""
+        if self._allocation_deadline is None:
+            return
+        self._allocation_deadline.cancel()
+        self._allocation_deadline = None
+        if self.authentication_changed is not None:
+            self.authentication_changed(True)
+
+    def allocation_ended(self) -> None:
+        """The stream has no allocation any more; it may ask for another one for a while."""
+        if self._allocation_deadline is not None or not self._writing:
+            return
+        self._await_allocation()
+        if self.authentication_changed is not None:
+            self.authentication_changed(False)
+
+    def _await_allocation(self) -> None:
+        self._allocation_deadline = self._clock.callLater(
+            self._limits.unauthenticated_timeout, self._allocation_due
+        )
+
+    def _allocation_due(self) -> None:
+        self._allocation_deadline = None
+        self.close("not authenticated in time")
+
+    def _ended(self, reason: Failure) -> None:
+        """Tell the service, once."""
+        for deadline in (self._allocation_deadline, self._close_deadline):
+            if deadline is not None and deadline.active():
+                deadline.cancel()
+        sentence = self._closing or (
+            "client disconnected" if reason.check(ConnectionDone) else "connection lost"
+        )
+        self.totals.closed[sentence] += 1
+        self._service.disconnected(self, sentence)
+
+
+@implementer(IPushProducer)
+class StreamClient(TurnStream):
+    """
+    A stream whose bytes a Twisted transport moves.
+
+    It closes by itself after a frame that is neither STUN nor ChannelData.
+    """
+
+    def __init__(
+        self,
+        five_tuple: FiveTuple,
+        service: StreamService,
+        clock: IReactorTime,
+        limits: StreamLimits,
+        totals: StreamTotals | None = None,
+    ) -> None:
+        super().__init__(five_tuple, service, clock, limits, totals)
+        self.media_dropped = 0
+        """Frames that were too old or too many for this client."""
+        self._frames = FrameReader()
         self._blocked = False
         self._control: deque[bytes] = deque()
         self._control_bytes = 0
@@ -125,9 +195,6 @@ class StreamClient(Protocol):
         self._strange_frames = 0
         self._partial_since: float | None = None
         self._frame_deadline: IDelayedCall | None = None
-        self._allocation_deadline: IDelayedCall | None = None
-        self._close_deadline: IDelayedCall | None = None
-        self._closing = ""
 
     def connectionMade(self) -> None:
         """Begin to wait for the first frame."""
@@ -140,14 +207,9 @@ class StreamClient(Protocol):
         """Tell the service, once, and let go of everything that waited."""
         self._writing = False
         self._drop_queues()
-        for deadline in (self._frame_deadline, self._allocation_deadline, self._close_deadline):
-            if deadline is not None and deadline.active():
-                deadline.cancel()
-        sentence = self._closing or (
-            "client disconnected" if reason.check(ConnectionDone) else "connection lost"
-        )
-        self.totals.closed[sentence] += 1
-        self._service.disconnected(self, sentence)
+        if self._frame_deadline is not None and self._frame_deadline.active():
+            self._frame_deadline.cancel()
+        self._ended(reason)
 
     # Hot path; benchmarks/stream_client.py measures it.
     def dataReceived(self, data: bytes) -> None:
@@ -157,8 +219,9 @@ class StreamClient(Protocol):
         try:
             frames = self._frames.feed(data)
         except FramingError as error:
-            self._deliver(error.frames)
-            self.close("framing error")
+            if self._allocation_deadline is None or self._takes_strange(len(error.frames)):
+                self._deliver(error.frames)
+                self.close("framing error")
             return
         if self._allocation_deadline is not None and not self._takes_strange(len(frames)):
             return
@@ -207,23 +270,6 @@ class StreamClient(Protocol):
             self._media.append((self._clock.seconds(), frame))
             self._media_bytes += len(frame)
             self._drop_old_media()
-
-    def set_authenticated(self) -> None:
-        """The stream has an allocation: it may stay as long as that lives."""
-        if self._allocation_deadline is None:
-            return
-        self._allocation_deadline.cancel()
-        self._allocation_deadline = None
-        if self.authentication_changed is not None:
-            self.authentication_changed(True)
-
-    def allocation_ended(self) -> None:
-        """The stream has no allocation any more; it may ask for another one for a while."""
-        if self._allocation_deadline is not None or not self._writing:
-            return
-        self._await_allocation()
-        if self.authentication_changed is not None:
-            self.authentication_changed(False)
 
     def close(self, reason: str) -> None:
         """End the stream after what has been written, at the latest after five seconds."""
@@ -324,10 +370,4 @@ class StreamClient(Protocol):
 
     def _await_allocation(self) -> None:
         self._strange_frames = 0
-        self._allocation_deadline = self._clock.callLater(
-            self._limits.unauthenticated_timeout, self._allocation_due
-        )
-
-    def _allocation_due(self) -> None:
-        self._allocation_deadline = None
-        self.close("not authenticated in time")
+        super()._await_allocation()

@@ -16,6 +16,7 @@ enum dp_event_kind {
     DP_OTHER = 33,  /* owner: web socket; STUN or DTLS */
     DP_MISSED = 34, /* owner: end; numbers that are missing */
     DP_TRACE = 35,  /* owner: end; head of a packet */
+    DP_PUT = 36,    /* owner: transport; a packet for a base that is not a socket */
 };
 
 #endif

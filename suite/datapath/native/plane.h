@@ -47,6 +47,8 @@ struct dp_socket {
     int32_t last;
     uint8_t family;
     uint8_t burst;         /* packets to ask for in one system call */
+    bool is_full;          /* the last such call gave as many */
+    uint32_t wake_up;      /* when that was */
     uint8_t trains;        /* how likely runs of equal packets are */
     bool gro;              /* the kernel joins runs on receiving (UDP_GRO) */
     bool no_gso;           /* the kernel, or the way, takes no joined packets */
@@ -95,8 +97,9 @@ struct dp_event {
 
 struct dp_plane {
     int epoll;
-    double now;            /* of this wake-up: seconds of the clock that Python has */
-    int budget;            /* packets of one wake-up */
+    double now; /* of this wake-up: seconds of the clock that Python has */
+    int budget; /* packets of one wake-up */
+    uint32_t wake_up;
     struct dp_slot *slots; /* what dp_receive filled, from the first on */
     struct dp_slot all_slots[DP_SLOTS];
     int slots_used;
@@ -113,6 +116,8 @@ struct dp_plane {
     uint64_t numbers;          /* handles given so far */
     void *ready;               /* of the wake-up under way */
     int ready_count;
+    void *streams; /* see stream.h */
+    void (*round_over)(struct dp_plane *plane); /* the last thing of every round, or NULL */
     uint8_t *memory;
 };
 

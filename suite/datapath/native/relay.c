@@ -261,6 +261,8 @@ int dp_flow_drop_relay(struct dp_flow *flow, uint64_t number) {
 }
 
 static void forget_client(struct dp_flow *flow) {
+    if (flow->client == DP_OTHER_STREAM)
+        flow->to_client(flow->thing.turn->plane, flow->stream, NULL, 0, 0);
     if (!flow->listener) return;
     struct dp_key key = dp_space_key(flow->listener->thing.number, DP_CLIENTS, &flow->address);
     dp_table_take(&flow->thing.turn->table, &key);

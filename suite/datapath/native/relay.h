@@ -33,7 +33,8 @@ struct dp_ports {
 
 /*
  * What takes frames for a client whose stream is not Python's. The parts are one frame, padded to
- * a multiple of four, of `size` bytes in all; they are valid during the call only.
+ * a multiple of four, of `size` bytes in all; they are valid during the call only. No parts: the
+ * flow is over.
  */
 typedef void (*dp_to_client)(struct dp_plane *plane, void *stream, const struct iovec *parts,
                              int count, size_t size);

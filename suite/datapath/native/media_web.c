@@ -1,0 +1,167 @@
+/*
+ * The sockets of a browser's transport, and its ends: one port for all, packets told apart by
+ * their payload types.
+ */
+#include "media.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int read_web(struct dp_plane *plane, struct dp_socket *socket, int share);
+
+static const struct dp_kind web_kind = {.readable = read_web};
+
+struct dp_transport *dp_transport_new(struct dp_plane *plane) {
+    struct dp_transport *transport = calloc(1, sizeof *transport);
+    if (!transport) return NULL;
+    transport->way.handle = dp_number(plane);
+    transport->way.srtp.wanted = true;
+    return transport;
+}
+
+void dp_transport_free(struct dp_transport *transport) {
+    free(transport);
+}
+
+void dp_transport_drop(struct dp_plane *plane, struct dp_transport *transport, enum dp_drop why) {
+    if (transport->first)
+        dp_end_drop(plane, transport->first, why);
+    else
+        transport->dropped[why]++;
+}
+
+int dp_transport_media(struct dp_plane *plane, struct dp_transport *transport,
+                       const struct dp_packet *packet) {
+    const uint8_t *data = packet->data;
+    if (dp_is_rtcp(data[1])) {
+        dp_tell(plane, DP_RTCP, transport->way.handle, 0, NULL, data, packet->size);
+        return DP_MEDIA_COST;
+    }
+    struct dp_end *end = transport->by_number[data[1] & 0x7F];
+    struct dp_packet plain = *packet;
+    plain.size = dp_unprotect(&transport->way.srtp, plain.data, plain.size);
+    if (!end) {
+        dp_transport_drop(plane, transport, plain.size ? DP_PAYLOAD_TYPE : DP_UNAUTHENTIC);
+        return 1;
+    }
+    int start = plain.size ? dp_rtp_payload(plain.data, plain.size) : 0;
+    if (!plain.size)
+        dp_end_drop(plane, end, DP_UNAUTHENTIC);
+    else if (start < 0)
+        dp_end_drop(plane, end, DP_MALFORMED);
+    else if (dp_end_is_flooded(end, plane->now, 1))
+        dp_end_drop(plane, end, DP_FLOOD);
+    else
+        dp_end_received(plane, end, &plain, (size_t)start);
+    return 1;
+}
+
+void dp_transport_flush(struct dp_plane *plane, struct dp_transport *transport) {
+    dp_flush(plane);
+    struct dp_end *before = NULL;
+    for (int number = 0; number < 128; number++) {
+        struct dp_end *end = transport->by_number[number];
+        if (end && end != before) dp_end_flush(plane, end);
+        before = end;
+    }
+}
+
+void dp_transport_arrived(struct dp_plane *plane, struct dp_transport *transport,
+                          const uint8_t *data, size_t size, double now) {
+    static _Thread_local uint32_t room[(DP_SRTP_LARGEST + DP_SRTP_TRAILER) / 4];
+    if (size > DP_SRTP_LARGEST || size < DP_MEDIA_SHORTEST) {
+        dp_transport_drop(plane, transport, DP_MALFORMED);
+        return;
+    }
+    memcpy(room, data, size);
+    struct dp_packet packet = {(uint8_t *)room, size, true};
+    plane->now = now;
+    dp_transport_media(plane, transport, &packet);
+    dp_transport_flush(plane, transport);
+}
+
+/* Sockets */
+
+struct dp_web_socket *dp_web_open(struct dp_plane *plane, int fd) {
+    struct dp_web_socket *socket = calloc(1, sizeof *socket);
+    if (!socket) return NULL;
+    if (dp_watch(plane, &socket->socket, fd, &web_kind)) {
+        int why = errno;
+        free(socket);
+        errno = why;
+        return NULL;
+    }
+    socket->handle = dp_number(plane);
+    return socket;
+}
+
+void dp_web_close(struct dp_plane *plane, struct dp_web_socket *socket) {
+    dp_forget(plane, &socket->socket);
+    free(socket->valid);
+    free(socket);
+}
+
+bool dp_web_set_valid(struct dp_web_socket *socket, const union dp_addr *valid, int count) {
+    union dp_addr *copy = NULL;
+    if (count) {
+        copy = malloc((size_t)count * sizeof *copy);
+        if (!copy) return false;
+        memcpy(copy, valid, (size_t)count * sizeof *copy);
+    }
+    free(socket->valid);
+    socket->valid = copy;
+    socket->valid_count = count;
+    socket->newest = 0;
+    return true;
+}
+
+static bool is_valid(struct dp_web_socket *socket, const union dp_addr *from) {
+    if (!socket->valid_count) return false;
+    if (dp_place_same(&socket->valid[socket->newest], from)) return true;
+    for (int at = 0; at < socket->valid_count; at++)
+        if (dp_place_same(&socket->valid[at], from)) {
+            socket->newest = at;
+            return true;
+        }
+    return false;
+}
+
+static int take_web(struct dp_plane *plane, struct dp_web_socket *socket,
+                    const struct dp_slot *slot, const struct dp_packet *packet) {
+    struct dp_transport *transport = socket->transport;
+    if (packet->size < DP_MEDIA_SHORTEST) {
+        dp_transport_drop(plane, transport, DP_MALFORMED);
+        return 1;
+    }
+    /* RFC 7983: the first byte tells STUN, DTLS, and RTP with RTCP. */
+    uint8_t first = packet->data[0];
+    if (first < 4 || (first >= 20 && first <= 63)) {
+        dp_tell(plane, DP_OTHER, socket->handle, 0, &slot->from, packet->data, packet->size);
+        return DP_MEDIA_COST;
+    }
+    if ((first & 0xC0) == 0x80 && is_valid(socket, &slot->from))
+        return dp_transport_media(plane, transport, packet);
+    dp_transport_drop(plane, transport, (first & 0xC0) == 0x80 ? DP_SOURCE : DP_MALFORMED);
+    return 1;
+}
+
+static int read_web(struct dp_plane *plane, struct dp_socket *base, int share) {
+    struct dp_web_socket *socket = (struct dp_web_socket *)base;
+    int count = dp_receive(plane, base, share < DP_MEDIA_SHARE ? share : DP_MEDIA_SHARE);
+    int spent = 0;
+    if (!socket->transport) return count;
+    for (int at = 0; at < count; at++) {
+        struct dp_slot *slot = &plane->slots[at];
+        size_t done = 0;
+        do {
+            size_t left = slot->size - done;
+            size_t size = left < slot->segment ? left : slot->segment;
+            struct dp_packet packet = {slot->data + done, size, size == slot->size};
+            spent += take_web(plane, socket, slot, &packet);
+            done += size;
+        } while (done < slot->size);
+    }
+    if (count) dp_transport_flush(plane, socket->transport);
+    return spent;
+}

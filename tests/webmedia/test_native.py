@@ -1,0 +1,84 @@
+"""The native media plane does for browsers what its twin does: the same tests over it."""
+
+from __future__ import annotations
+
+from suite.datapath.choice import missing_reason
+from tests.datapath.test_native_media import NativeMediaCase
+from tests.webmedia import (
+    test_addresses,
+    test_bridges,
+    test_browsers,
+    test_counts,
+    test_feedback,
+    test_restarts,
+    test_strangers,
+    test_transports,
+)
+from tests.webmedia.planes import WebPlaneTestCase
+
+
+class NativeWebCase(WebPlaneTestCase):
+    """Makes native planes."""
+
+    native = True
+    skip = missing_reason() or None
+
+
+class NativePortTests(NativeWebCase, test_addresses.PortTests):
+    """Ports of transports."""
+
+
+class NativeAddressTests(NativeWebCase, test_addresses.AddressTests):
+    """Candidates of ours."""
+
+
+class NativeRoleTests(NativeWebCase, test_addresses.RoleTests):
+    """Who nominates."""
+
+
+class NativeNominationTests(NativeWebCase, test_addresses.NominationTests):
+    """Which pair carries media."""
+
+
+class NativeServerTests(NativeWebCase, test_addresses.ServerTests):
+    """Candidates that others tell, and media by a relay."""
+
+
+class NativeWebAndPlainTests(NativeWebCase, test_bridges.WebAndPlainTests):
+    """A browser and a phone."""
+
+
+class NativeSecurePhoneTests(NativeMediaCase, test_bridges.SecurePhoneTests):
+    """SRTP of an end with sockets of its own."""
+
+
+class NativeBrowserTests(NativeWebCase, test_browsers.BrowserTests):
+    """A browser that nobody here wrote."""
+
+
+class NativeCountTests(NativeWebCase, test_counts.CountTests):
+    """Transports by what became of them, handshakes by outcome."""
+
+
+class NativeFeedbackTests(NativeWebCase, test_feedback.FeedbackTests):
+    """Feedback between two browsers, and of our own."""
+
+
+class NativeRestartTests(NativeWebCase, test_restarts.RestartTests):
+    """New credentials while media flow."""
+
+
+class NativeConsentTests(NativeWebCase, test_restarts.ConsentTests):
+    """Who is not there any more hears nothing."""
+
+
+class NativeStrangerTests(NativeWebCase, test_strangers.StrangerTests):
+    """Whoever is not the peer changes nothing."""
+
+
+class NativeTransportTests(NativeWebCase, test_transports.TransportTests):
+    """From the description to media."""
+
+
+class NativeHandshakeTests(NativeWebCase, test_transports.HandshakeTests):
+    """DTLS over what ICE has found."""
