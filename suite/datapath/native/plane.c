@@ -175,13 +175,13 @@ int dp_drain(struct dp_plane *plane, double now) {
         for (int at = 0; at < plane->ready_count && dp_can_tell(plane, 1); at++)
             if (ready[at].data.ptr) left -= take(plane, ready, at, share > 0 ? share : 1);
         free_slots(plane);
-        if (plane->round_over) plane->round_over(plane);
         if (exhausted(plane, left, until)) {
             plane->budget_exhausted++;
             break;
         }
     }
     plane->ready_count = 0;
+    if (plane->before_sleep) plane->before_sleep(plane);
     return plane->events_used;
 }
 
