@@ -221,7 +221,7 @@ class Links:
             return None
         other = others[0]
         rivals = [n for n in self._seeking.get((name.own, name.home), ()) if n is not other]
-        if rivals != [name] or self._between(name, other.flow) is not None:
+        if rivals != [name]:
             return None
         first, second = name.flow, other.flow
         if first.heard(name.home.target) is None or second.heard(name.own.target) is None:

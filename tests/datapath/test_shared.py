@@ -171,6 +171,26 @@ class PairTests(SharedTestCase):
         other.sendto(b"new", client.home)
         self.assertEqual(client.heard(), [(self.at, b"old"), (0x4000, b"new")])
 
+    def test_a_channel_number_is_bound_anew_without_permission(self) -> None:
+        """Nothing keeps the old peer then."""
+        client = self.client()
+        client.permit(until=100)
+        client.bind(0x4000, self.at)
+        self.plane.expire(101)
+        other = "2001:db8::9" if ":" in self.host else "127.0.0.9"
+        client.channel(0x4000, (other, 9))
+        self.assertEqual(self.plane.shared_totals().pairs, 1)
+
+    def test_two_channels_of_one_peer(self) -> None:
+        """The one that is bound last is heard, also when the elder ends."""
+        client = self.client()
+        client.permit()
+        client.bind(0x4000, self.at, until=100)
+        client.bind(0x4001, self.at)
+        self.plane.expire(101)
+        self.peer.sendto(b"hello", client.home)
+        self.assertEqual(client.heard(), [(0x4001, b"hello")])
+
     def test_a_closed_flow_leaves_everything(self) -> None:
         """Its peers are free, the sockets stay open, and the client may come again."""
         first = self.client()
@@ -280,6 +300,13 @@ class NameTests(SharedTestCase):
             self.stranger.sendto(payload, self.alice.home)
         self.assertEqual(self.alice.heard(), [])
         self.assertEqual(self.unclaimed(), 4)
+
+    def test_a_name_without_a_sender(self) -> None:
+        """USERNAME of ICE has two parts."""
+        half = encode(Method.BINDING, Class.REQUEST, b"c" * 12, [(Attribute.USERNAME, b"alice")])
+        self.stranger.sendto(half, self.alice.home)
+        self.assertEqual(self.alice.heard(), [])
+        self.assertEqual(self.unclaimed(), 1)
 
     def test_a_check_finds_its_client_by_name(self) -> None:
         """It comes as Data, and claims nothing: the client's answer does."""
@@ -406,6 +433,15 @@ class NameTests(SharedTestCase):
         self.peer.sendto(for_bob, self.alice.home)
         self.assertEqual(bob.heard(), [(0x4000, for_bob)])
 
+    def test_a_check_on_a_known_pair_whose_name_two_have(self) -> None:
+        """The one who has the pair gets it alone."""
+        bob = self.client(1)
+        bob.permit()
+        bob.send(self.from_, check("peer", "alice"))
+        hello = check("alice", "peer")
+        self.peer.sendto(hello, self.alice.home)
+        self.assertEqual((self.alice.heard(), bob.heard()), ([(self.at, hello)], []))
+
     def test_other_checks_on_a_known_pair_stay_there(self) -> None:
         """Those that name its own client, nobody, or one that does not permit the source."""
         bob = self.client()
@@ -432,10 +468,10 @@ class NameTests(SharedTestCase):
     def test_few_strangers_are_noted(self) -> None:
         """The newest: the answer to an older one leaves from the home."""
         strangers = [self.socket() for _ in range(MAX_NOTES + 1)]
-        for each in strangers:
+        for each in (*strangers[:-1], strangers[0], strangers[-1]):
             each.sendto(check("alice", "stranger"), self.homes[2])
             self.drain()
-        for each, index in ((strangers[0], 0), (strangers[1], 2), (strangers[-1], 2)):
+        for each, index in ((strangers[0], 2), (strangers[1], 0), (strangers[-1], 2)):
             self.alice.send(self.address(each), b"answer")
             self.assertEqual(self.received(each)[1], self.homes[index])
 
