@@ -182,6 +182,11 @@ int dp_drain(struct dp_plane *plane, double now) {
     return plane->events_used;
 }
 
+void dp_settle(struct dp_plane *plane) {
+    dp_flush(plane);
+    if (plane->round_over) plane->round_over(plane);
+}
+
 /* Events */
 
 bool dp_can_tell(const struct dp_plane *plane, int count) {
