@@ -84,7 +84,7 @@ def media_plane(reactor: Any, settings: MediaSettings) -> Any:
 
 def open_end(plane: Any, port: int, of: SrtpKeys | None) -> int:
     """An end toward one endpoint."""
-    end = plane.open()
+    end: int = plane.open()
     plane.set_terms(
         end,
         StreamTerms(
