@@ -19,9 +19,10 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from b2bua.call_events import Event, MessagePassed, ServerChanged, ServersDown, Subscriber
-from b2bua.calls import Calls, PhoneContact
+from b2bua.calls import Calls
 from b2bua.gate import Answer, Gate, Pass
 from b2bua.media_plane import MediaPlane, StreamCounters
+from b2bua.parties import PhoneContact
 from b2bua.registrar import Registrar, SignIn
 from b2bua.server_requests import retry_after
 from b2bua.servers import Servers

@@ -12,7 +12,6 @@ from typing import Final
 
 from b2bua.attached_data import FORM_TYPE, from_headers
 from b2bua.bodies import NotAcceptable, session_description
-from b2bua.calls import SELF, number_of
 from b2bua.core import Randomness
 from b2bua.gateway import texts
 from b2bua.gateway.call import Call, key_of
@@ -27,6 +26,7 @@ from b2bua.gateway.statistics import describe, have_ceased
 from b2bua.gateway.texts import Bye, GetStats, Info, Posted
 from b2bua.gateway.to_page import Gathered
 from b2bua.media_plane import StreamCounters
+from b2bua.parties import SELF, number_of
 from b2bua.settings import B2buaSettings
 from b2bua.sip.headers import NameAddr
 from b2bua.sip.hop import Hop
