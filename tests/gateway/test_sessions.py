@@ -111,6 +111,15 @@ class SignInTests(SynchronousTestCase):
         self.assertTrue(self.stage.core.servers.has_proved("1002"))
         self.assertEqual(0, len(self.stage.web.sign_ins))
 
+    def test_another_page_knows_it(self) -> None:
+        """A DN that was refused without a password is tried again when a page brings one."""
+        self.build()
+        self.stage.a.behave = lambda request: 200 if request.get("Authorization") else 401
+        self.assertEqual(200, BrowserPage(self.stage).sign_in("1002").code)
+        self.assertFalse(self.stage.core.servers.knows("1002"))
+        self.assertEqual(200, BrowserPage(self.stage).sign_in("1002", "right").code)
+        self.assertTrue(self.stage.core.servers.has_proved("1002"))
+
     def test_no_such_dn_at_the_server(self) -> None:
         """So is one whose DN the SIP Server does not know, which is no guess."""
         page = self.build()
