@@ -279,6 +279,17 @@ def plane_in(text: str) -> str:
     return NATIVE if found.group(1).lower() == NATIVE else PYTHON
 
 
+def stream_plane(server: Server, leg: str) -> str:
+    """What moves the frames of clients over TCP or TLS, in the words of our start log."""
+    return stream_plane_in(server.log.read_text(errors="replace"), leg)
+
+
+def stream_plane_in(text: str, leg: str) -> str:
+    """The same of some output; what it does not state is not native."""
+    found = re.search(r"TURN over TCP: (?P<tcp>[^;\n]+); over TLS: (?P<tls>[^\n]+)", text)
+    return found.group(leg).strip() if found else "not stated"
+
+
 def maps_native_code(pid: int) -> bool:
     """Whether a process has the native data plane in its memory."""
     maps = Path(f"/proc/{pid}/maps").read_text()

@@ -9,6 +9,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from benchmarks.instructions import grown, per_packet
+from benchmarks.load import LoadFailed
 from benchmarks.page import NOTHING, PAGE, RESULTS, TABLES, filled
 from benchmarks.profiles import condensed, share_of, stacks
 
@@ -111,3 +113,19 @@ class ProfileTests(SynchronousTestCase):
         self.assertEqual(share_of(stack), "native data plane")
         self.assertEqual(share_of([("page_fault", "[kernel.kallsyms]"), *stack]), "kernel: other")
         self.assertEqual(share_of([]), "other")
+
+
+class InstructionTests(SynchronousTestCase):
+    """What valgrind counted, as a guard."""
+
+    def test_per_packet(self) -> None:
+        """By the packets that came out; without any there is no figure."""
+        valgrind = "==1== Events    : Ir\n==1== Collected : 2445510\n"
+        self.assertEqual(per_packet("5000\n", valgrind), 489.1)
+        for output, said in (("0\n", valgrind), ("", valgrind), ("5\n", "killed")):
+            self.assertRaises(LoadFailed, per_packet, output, said)
+
+    def test_what_has_grown(self) -> None:
+        """A tenth more is the most; what is new is compared with nothing."""
+        before = {"up": 100.0, "down": 100.0}
+        self.assertEqual(grown(before, {"up": 109.0, "down": 111.0, "trains": 900.0}), ["down"])

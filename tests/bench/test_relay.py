@@ -16,7 +16,15 @@ from benchmarks.relay import BENCHMARKS
 from benchmarks.relay_bench import NATIVE_COST, QUICK, TWIN, Bench
 from benchmarks.relay_costs import TRAFFIC, saturated
 from benchmarks.relay_scale import limited_by_generator
-from benchmarks.servers import NATIVE, PYTHON, Server, ServerDidNotStart, insist, plane_in
+from benchmarks.servers import (
+    NATIVE,
+    PYTHON,
+    Server,
+    ServerDidNotStart,
+    insist,
+    plane_in,
+    stream_plane_in,
+)
 
 
 @contextlib.contextmanager
@@ -87,6 +95,13 @@ class PlaneTests(SynchronousTestCase):
         self.assertIn("native data plane was asked for", str(failure))
         insist(NATIVE, NATIVE)
         insist("", PYTHON)
+
+    def test_streams(self) -> None:
+        """Streams may be moved by something else than the plane; what is not said is not native."""
+        said = "relay TURN over TCP: native; over TLS: Twisted (another OpenSSL)\nlistening"
+        found = [stream_plane_in(said, leg) for leg in ("tcp", "tls")]
+        self.assertEqual(found, ["native", "Twisted (another OpenSSL)"])
+        self.assertEqual(stream_plane_in("data plane: native", "tcp"), "not stated")
 
     def test_goals(self) -> None:
         """Each kind of traffic has a goal of its own in native code; the twin has one for all."""
