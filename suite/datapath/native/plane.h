@@ -116,8 +116,8 @@ struct dp_plane {
     uint64_t numbers;          /* handles given so far */
     void *ready;               /* of the wake-up under way */
     int ready_count;
-    void *streams;                              /* see stream.h */
-    void (*round_over)(struct dp_plane *plane); /* the last thing of every round, or NULL */
+    void *streams;                                /* see stream.h */
+    void (*before_sleep)(struct dp_plane *plane); /* the last thing of every wake-up, or NULL */
     uint8_t *memory;
 };
 
@@ -164,6 +164,8 @@ void dp_free_slots(struct dp_plane *plane);
 struct dp_out *dp_out(struct dp_plane *plane, struct dp_socket *socket, const union dp_addr *to);
 /* Send all that waits. To be called after whatever sends outside of a wake-up. */
 void dp_flush(struct dp_plane *plane);
+/* Send all that waits, to streams too: the end of what is done outside of a wake-up. */
+void dp_settle(struct dp_plane *plane);
 
 /*
  * Tell Python; the bytes are copied. False if there is no room, which is counted. The kinds are
