@@ -51,6 +51,7 @@ from b2bua.sip.user_agent import AgentOutput, UserAgent
 from b2bua.source_budget import source_of
 from b2bua.srv import Problem, Target
 from b2bua.upstreams import Reason, Sent
+from b2bua.upstreams import State as PoolState
 
 TALK_HOLD = ("talk", "hold")
 TRANSPORTS = frozenset({"UDP", "TCP", "TLS"})
@@ -210,6 +211,11 @@ class B2bua:
         elif dn in self._lent or not self.servers.has_proved(dn):
             # What a stranger says must not end a registration that stands by a password of ours.
             self._lent[dn] = password
+
+    def is_registering(self, dn: str) -> bool:
+        """Whether the SIP Server is asked to register a DN, and has not said yet."""
+        servers = self.servers
+        return servers.state is PoolState.ACTIVE and not servers.is_registered(dn)
 
     def proved(self, dn: str) -> str | None:
         """Give the password that was lent for a DN, once the SIP Server has taken it."""

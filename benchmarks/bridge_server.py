@@ -77,7 +77,8 @@ def media_plane(reactor: Any, settings: MediaSettings) -> Any:
         return TwinMediaPlane(reactor, reactor, settings)
     native_core = import_module("suite.datapath.native_core")
     native_media = import_module("suite.datapath.native_media")
-    core = native_core.NativeCore(reactor, reactor.seconds)
+    loop = suite_reactor.loop_under(reactor)
+    core = native_core.NativeCore(reactor, reactor.seconds, loop)
     return native_media.NativeMediaPlane(core, reactor, settings)
 
 

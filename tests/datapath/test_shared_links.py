@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from tests.datapath.planes import NativeMade
 from tests.datapath.shared import Client, SharedTestCase, check
 from turn.data_plane import LINK_SILENCE, PeerTaken
 from turn.five_tuple import Address
@@ -77,9 +78,9 @@ class CheckedLinkTests(LinkTestCase):
 
     def test_a_name_that_is_learnt_on_the_way(self) -> None:
         """The first check of a client toward another of this relay teaches its name, too."""
-        alice, bob = self.client(0), self.client(1)
-        for client in (alice, bob):
-            client.permit()
+        alice, bob, other = self.client(0), self.client(1), self.client(0)
+        for client in (alice, bob, other):
+            client.permit(port=self.homes[1][1])
         alice.send(bob.home, check("bob", "alice"))
         self.assertEqual(bob.heard(), [])
         bob.send(alice.home, check("alice", "bob"))
@@ -166,6 +167,7 @@ class CheckedLinkTests(LinkTestCase):
         self.assertEqual(self.shown_to(hub, second, hub.home, "hub"), self.homes[2])
         self.assertEqual(self.shown_to(second, hub, second.home, "second"), hub.home)
         self.assertEqual(self.shown_to(second, hub, self.homes[2], "second"), hub.home)
+        self.assertEqual(self.shown_to(hub, second, self.homes[3], "hub"), self.homes[2])
         self.assertEqual(self.links(), 2)
 
     def test_a_name_at_another_home_is_not_meant(self) -> None:
@@ -320,6 +322,15 @@ class PlainLinkTests(LinkTestCase):
         self.plane.close(second[1].flow)
         self.assert_linked(*first)
 
+    def test_one_who_may_mean_either_of_two(self) -> None:
+        """Nobody is linked then, whoever sends."""
+        one, first, second = self.client(0), self.client(1), self.client(1)
+        for client, home in ((one, first.home), (first, one.home), (second, one.home)):
+            client.channel(0x4000, home)
+        for client in (one, first, second):
+            client.send_on(0x4000, b"hello")
+        self.assertEqual((self.links(), self.unclaimed()), (0, 3))
+
     def test_two_of_one_socket_and_a_third(self) -> None:
         """Three that want each other at one address are too many."""
         one, _ = self.pair(0, 0)
@@ -423,3 +434,23 @@ class IPv6PlainLinkTests(PlainLinkTests):
     """The same over IPv6."""
 
     host = "::1"
+
+
+class NativeCheckedLinkTests(NativeMade, CheckedLinkTests):
+    """The native data plane does the same."""
+
+
+class NativePlainLinkTests(NativeMade, PlainLinkTests):
+    """The native data plane does the same."""
+
+
+class NativeChanceTests(NativeMade, ChanceTests):
+    """The native data plane does the same."""
+
+
+class NativeIPv6CheckedLinkTests(NativeMade, IPv6CheckedLinkTests):
+    """The native data plane does the same over IPv6."""
+
+
+class NativeIPv6PlainLinkTests(NativeMade, IPv6PlainLinkTests):
+    """The native data plane does the same over IPv6."""

@@ -151,8 +151,10 @@ static void peer_says(const struct client *client) {
                             .flow = client->flow_number,
                             .from =
                                 traffic_addr(false, PEER_HOST, (uint16_t)(PEER_PORT + (how & 1)))};
-    traffic_tag(room, size, &origin);
-    sim_arrive(origin.fd, &origin.from, room, size, how & 2 ? size / 5 + 1 : size);
+    size_t segment = how & 2 ? size / 5 + 1 : size;
+    for (size_t at = 0; at < size; at += segment)
+        traffic_tag(room + at, size - at < segment ? size - at : segment, &origin);
+    sim_arrive(origin.fd, &origin.from, room, size, segment);
 }
 
 static void python_does(struct client *client) {

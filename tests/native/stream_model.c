@@ -9,8 +9,12 @@ static const uint8_t cookie[4] = {0x21, 0x12, 0xA4, 0x42};
 struct stream_model world;
 
 static struct client *client_at(int fd) {
-    for (int at = 0; at < STREAMS; at++)
-        if (world.clients[at].fd == fd) return &world.clients[at];
+    for (int at = 0; at < STREAMS; at++) {
+        struct client *client = &world.clients[at];
+        /* Another may have the number of what is gone. */
+        bool is_gone = client->stream && client->stream->state == DP_STREAM_GONE;
+        if (client->fd == fd && !is_gone) return client;
+    }
     return NULL;
 }
 
@@ -162,7 +166,7 @@ static void check_end(struct client *client, uint64_t why) {
     if (why == DP_END_STRANGE) REQUIRE(client->strange);
     if (why == DP_END_FRAMING) REQUIRE(client->said.faulty);
     bool is_open = why == DP_END_FRAMING || why == DP_END_STRANGE || why == DP_END_LATE;
-    REQUIRE(is_open == (client->stream->state != DP_STREAM_GONE) || client->closing);
+    REQUIRE(is_open || client->stream->state == DP_STREAM_GONE);
 }
 
 void world_take_events(void) {

@@ -23,7 +23,7 @@ from zope.interface import implementer
 from turn.data_plane import ClientPath
 from turn.five_tuple import FiveTuple
 from turn.stun.errors import FramingError
-from turn.stun.framing import FrameReader
+from turn.stun.framing import FrameReader, padded_frames
 
 _FIRST_CHANNEL_BYTE = 0x40
 _SEND_INDICATION = b"\x00\x16"
@@ -261,13 +261,18 @@ class StreamClient(TurnStream):
 
     # Hot path; benchmarks/stream_client.py measures it.
     def send_media(self, frame: bytes) -> None:
-        """Send one frame, padded already, or keep it for a moment if the client reads slowly."""
+        """
+        Send frames, padded already, or keep them for a moment if the client reads slowly.
+
+        They wait, and are dropped and counted, one by one.
+        """
         if not self._blocked:
             if self._writing:
                 self._outlet.write(frame)
             return
         if self._writing:
-            self._media.append((self._clock.seconds(), frame))
+            now = self._clock.seconds()
+            self._media.extend((now, each) for each in padded_frames(frame))
             self._media_bytes += len(frame)
             self._drop_old_media()
 

@@ -46,49 +46,53 @@ enum { DP_ON_CONTROL = 1 };
 
 /* How packets of an end come and leave; all ends of a transport share one. */
 struct dp_way {
-    uint64_t handle; /* of whoever takes RTCP, and packets that Python is to send */
-    struct dp_latch latch;
     struct dp_socket *out; /* NULL: Python sends */
     struct dp_srtp srtp;
+    struct dp_latch latch;
+    uint64_t handle; /* of whoever takes RTCP, and packets that Python is to send */
 };
 
-struct dp_rates {
-    uint32_t here;
+/* What holds for a payload type. */
+struct dp_number {
+    uint32_t rate; /* 0: not told */
+    uint32_t here; /* ticks of telephone-events to convert, 0: none, and what they become */
     uint32_t there;
+    uint8_t mapped; /* the peer's payload type, or DP_NOT_MAPPED */
 };
 
+/* What every packet needs stands first, so that few lines of the cache have all of it. */
 struct dp_end {
-    uint64_t handle;
     struct dp_end *peer; /* the joined end; an echo is its own */
     struct dp_way *way;
+    uint64_t handle;
     bool sends; /* by SDP we may send, and receive */
     bool receives;
     bool has_last;
-    uint8_t mapped[128]; /* payload types of the peer, by ours */
-    uint32_t rates[128]; /* 0: not told */
+    bool traced;
+    bool traces_drops;
+    unsigned taken;
+    double second; /* when it ends in which `taken` came */
+    double last_received;
+    uint64_t received_packets;
+    uint64_t received_octets;
+    struct dp_missing *missing; /* NULL: nothing is asked for */
+    struct dp_kept *kept;       /* NULL: nothing may be sent again */
     struct dp_incoming incoming;
     struct dp_outgoing outgoing;
     struct dp_tally sent; /* octets with headers */
     uint64_t failed_seen;
     uint64_t padding_sent;
     uint64_t forwarded;
-    uint64_t received_packets;
-    uint64_t received_octets;
+    double trace_due[2]; /* by DP_WENT_IN and DP_WENT_OUT */
     uint64_t dropped[DP_DROPS];
-    double last_received;
-    double second; /* when it ends in which `taken` came */
-    unsigned taken;
-    bool traced;
-    bool traces_drops;
-    double trace_due[2];        /* by DP_WENT_IN and DP_WENT_OUT */
-    struct dp_missing *missing; /* NULL: nothing is asked for */
-    struct dp_kept *kept;       /* NULL: nothing may be sent again */
-    struct dp_rates events[128];
+    struct dp_number numbers[128];
 };
 
-/* NULL if there is no memory. */
-struct dp_end *dp_end_new(struct dp_plane *plane, struct dp_way *way);
-void dp_end_free(struct dp_end *end);
+void dp_end_init(struct dp_end *end, struct dp_plane *plane, struct dp_way *way);
+/* Part it and give back what it holds. */
+void dp_end_clear(struct dp_end *end);
+/* Have in the cache soon what a packet of this end needs. */
+void dp_end_warm(const struct dp_end *end);
 /* Bridge two ends, or one with itself; who was joined to them before is joined to nothing. */
 void dp_end_join(struct dp_end *one, struct dp_end *other);
 void dp_end_part(struct dp_end *end);
@@ -128,10 +132,10 @@ struct dp_media_socket {
 };
 
 struct dp_plain {
-    struct dp_way way;
-    struct dp_end *end;
-    bool mux; /* RTCP comes on the RTP port too */
     struct dp_media_socket rtp;
+    bool mux; /* RTCP comes on the RTP port too */
+    struct dp_way way;
+    struct dp_end end;
     struct dp_media_socket control;
     struct dp_latch control_latch;
 };

@@ -15,26 +15,25 @@ static const struct dp_kind control_kind = {.readable = read_control};
 struct dp_plain *dp_plain_open(struct dp_plane *plane, int rtp, int control) {
     struct dp_plain *plain = calloc(1, sizeof *plain);
     if (!plain) return NULL;
-    plain->end = dp_end_new(plane, &plain->way);
-    if (!plain->end || dp_watch(plane, &plain->rtp.socket, rtp, &rtp_kind)) goto failed;
+    dp_end_init(&plain->end, plane, &plain->way);
+    if (dp_watch(plane, &plain->rtp.socket, rtp, &rtp_kind)) goto failed;
     if (dp_watch(plane, &plain->control.socket, control, &control_kind)) {
         dp_release(plane, &plain->rtp.socket);
         goto failed;
     }
     plain->rtp.plain = plain->control.plain = plain;
-    plain->way.handle = plain->end->handle;
+    plain->way.handle = plain->end.handle;
     plain->way.out = &plain->rtp.socket;
     return plain;
 failed:;
     int why = errno;
-    if (plain->end) dp_end_free(plain->end);
     free(plain);
     errno = why;
     return NULL;
 }
 
 void dp_plain_close(struct dp_plane *plane, struct dp_plain *plain) {
-    dp_end_part(plain->end);
+    dp_end_part(&plain->end);
     if (plain->rtp.socket.fd < 0) return;
     dp_forget(plane, &plain->rtp.socket);
     dp_forget(plane, &plain->control.socket);
@@ -42,7 +41,7 @@ void dp_plain_close(struct dp_plane *plane, struct dp_plain *plain) {
 
 void dp_plain_free(struct dp_plane *plane, struct dp_plain *plain) {
     dp_plain_close(plane, plain);
-    dp_end_free(plain->end);
+    dp_end_clear(&plain->end);
     free(plain);
 }
 
@@ -57,7 +56,7 @@ static void tell_control(struct dp_plane *plane, const struct dp_plain *plain,
 /* A packet on the RTP port; returns what it took of the budget. */
 static int take_rtp(struct dp_plane *plane, struct dp_plain *plain, const struct dp_slot *slot,
                     struct dp_packet *packet) {
-    struct dp_end *end = plain->end;
+    struct dp_end *end = &plain->end;
     struct dp_latch *latch = &plain->way.latch;
     const struct dp_srtp *srtp = &plain->way.srtp;
     bool is_control =
@@ -95,6 +94,8 @@ static int take_rtp(struct dp_plane *plane, struct dp_plain *plain, const struct
 
 static int read_rtp(struct dp_plane *plane, struct dp_socket *socket, int share) {
     struct dp_plain *plain = ((struct dp_media_socket *)socket)->plain;
+    /* The system call takes longer than the memory. */
+    dp_end_warm(&plain->end);
     int count = dp_receive(plane, socket, share < DP_MEDIA_SHARE ? share : DP_MEDIA_SHARE);
     int spent = 0;
     for (int at = 0; at < count; at++) {
@@ -108,7 +109,7 @@ static int read_rtp(struct dp_plane *plane, struct dp_socket *socket, int share)
             done += size;
         } while (done < slot->size);
     }
-    if (count) dp_end_flush(plane, plain->end);
+    if (count) dp_end_flush(plane, &plain->end);
     return spent;
 }
 
@@ -122,7 +123,7 @@ static int read_control(struct dp_plane *plane, struct dp_socket *socket, int sh
         if (dp_latch_hears(&plain->control_latch, &slot->from, plane->now))
             tell_control(plane, plain, slot, &packet, DP_ON_CONTROL);
         else
-            dp_end_drop(plane, plain->end, DP_SOURCE);
+            dp_end_drop(plane, &plain->end, DP_SOURCE);
     }
     return count * DP_MEDIA_COST;
 }

@@ -58,7 +58,7 @@ int dp_transport_media(struct dp_plane *plane, struct dp_transport *transport,
 }
 
 void dp_transport_flush(struct dp_plane *plane, struct dp_transport *transport) {
-    dp_flush(plane);
+    dp_free_slots(plane);
     struct dp_end *before = NULL;
     for (int number = 0; number < 128; number++) {
         struct dp_end *end = transport->by_number[number];

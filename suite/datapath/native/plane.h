@@ -116,7 +116,7 @@ struct dp_plane {
     uint64_t numbers;          /* handles given so far */
     void *ready;               /* of the wake-up under way */
     int ready_count;
-    void *streams; /* see stream.h */
+    void *streams;                              /* see stream.h */
     void (*round_over)(struct dp_plane *plane); /* the last thing of every round, or NULL */
     uint8_t *memory;
 };
@@ -151,6 +151,11 @@ void dp_told(struct dp_plane *plane);
  * they are until whatever became of them is sent, which happens here where no slots are left.
  */
 int dp_receive(struct dp_plane *plane, struct dp_socket *socket, int most);
+/*
+ * Send what waits; nothing that was received so far is needed any more. Slots that are used again
+ * at once are in the cache, so whoever has read a socket may call it.
+ */
+void dp_free_slots(struct dp_plane *plane);
 
 /*
  * A new datagram for `to`; the caller fills in parts, size, octets and tally at once. If there is
