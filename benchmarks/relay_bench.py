@@ -65,7 +65,7 @@ FULL = Extent(
     search_seconds=1.5,
     growth=(10, 200, 1000, 5000),
     growth_repetitions=3,
-    limit=1300,
+    limit=1200,
 )
 QUICK = Extent(
     repetitions=2,
