@@ -129,6 +129,14 @@ def profile(folder: Path, plane: str) -> str:
     return markdown(headings, lines)
 
 
+def instructions(folder: Path) -> str:
+    """How many the relay's C core takes for a packet."""
+    kept = read(folder, "instructions")
+    return markdown(
+        ("traffic", "instructions a packet"), ([k, f"{n:.0f}"] for k, n in kept.items())
+    )
+
+
 TABLES: dict[str, Callable[[Path], str]] = {
     "relay-about": lambda folder: about(folder, "relay"),
     "relay": lambda folder: judged(folder, "relay", "coTURN"),
@@ -140,6 +148,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "bridge-growth": lambda folder: growth(folder, "bridge", "rtpengine", "calls"),
     "profile-twin": lambda folder: profile(folder, "python"),
     "profile-native": lambda folder: profile(folder, "native"),
+    "instructions": instructions,
 }
 
 

@@ -15,9 +15,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from benchmarks.figures import Row, number, paired_ratio
-from benchmarks.load import Record, Traffic
+from benchmarks.load import LoadFailed, Record, Traffic
 from benchmarks.relay_bench import DELAY, TWIN, Bench, Benchmark, pair, run
-from benchmarks.servers import Server
+from benchmarks.servers import NATIVE, Server, stream_plane
 
 BUSY_LIMIT = 85.0
 """Percent of the shared core; above it a relay batches and looks cheaper than it is."""
@@ -53,6 +53,7 @@ def relayed(name: str) -> Benchmark:
     def measure(bench: Bench) -> Iterator[Row]:
         with ExitStack() as stack:
             servers = pair(stack, bench.sides(name))
+            insist_on_stream(bench, servers[0], TRAFFIC[name].leg)
             traffic = bearable(bench, servers[0], TRAFFIC[name])
             runs = alternate(bench, name, servers, traffic, bench.extent.repetitions)
         yield cost_row(bench, name, traffic, runs)
@@ -60,6 +61,15 @@ def relayed(name: str) -> Benchmark:
             yield delay_row(name.replace("-172", "-delay"), traffic, runs)
 
     return measure
+
+
+def insist_on_stream(bench: Bench, server: Server, leg: str) -> None:
+    """Raises LoadFailed where a stream of the native plane's row is not the native plane's."""
+    if bench.plane != NATIVE or leg == "udp":
+        return
+    moved_by = stream_plane(server, leg)
+    if moved_by != NATIVE:
+        raise LoadFailed(f"no native row: TURN over {leg.upper()} is moved by: {moved_by}")
 
 
 def busy(found: Record) -> float:
@@ -172,4 +182,16 @@ def ratio_row(name: str, figure: str, sides: Runs, field: str, unit: str) -> Row
     )
 
 
-COSTS: dict[str, Benchmark] = {name: relayed(name) for name in TRAFFIC}
+def bare(bench: Bench) -> Iterator[Row]:
+    """What the kernel alone costs where ports are shared: nobody's packet is cheaper than this."""
+    with ExitStack() as stack:
+        servers = pair(stack, (bench.bare, bench.starts[1]))
+        traffic = TRAFFIC["shared-172"].at(TRAFFIC["shared-172"].rate, bench.extent.seconds)
+        runs = alternate(bench, "bare", servers, traffic, bench.extent.repetitions)
+    figure = "CPU per relayed packet, a bare loop/coturn"
+    row = ratio_row("bare-172", figure, runs, "cpu_us_per_pkt", "us")
+    note = "traffic of shared-172; one port, nothing checked or counted, batches of 64"
+    yield replace(row, note=note, facts=facts(runs))
+
+
+COSTS: dict[str, Benchmark] = {name: relayed(name) for name in TRAFFIC} | {"bare-172": bare}

@@ -42,7 +42,7 @@ from suite.demultiplex import NotTls, Speaks, has_first_record, identify, reques
 from suite.http_deadline import HttpDeadline
 from suite.plain_http import UNAVAILABLE, HeadWatch, HttpRefusal, HttpsRedirect
 from suite.settings import TcpListen
-from suite.web.site import PageChannel
+from suite.web.connections import PageChannel
 from turn.five_tuple import Address, FiveTuple, Transport
 from turn.net.stream import TurnStream
 

@@ -24,7 +24,7 @@ from suite.settings import LogLevel
 
 _FRAMES = 12
 # What Twisted says in a class of ours that is one of its own, has our name.
-_OF_TWISTED = ("twisted.", "log_legacy", "suite.web.site.PageChannel")
+_OF_TWISTED = ("twisted.", "log_legacy", "suite.web.connections.PageChannel")
 
 
 @implementer(ILogObserver)

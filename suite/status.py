@@ -17,7 +17,8 @@ from twisted.web.resource import Resource
 
 from suite.metrics import CONTENT_TYPE, Metrics
 from suite.unit import Health
-from suite.web.site import LabPages, PageSite
+from suite.web.connections import PageSite
+from suite.web.site import LabPages
 
 LONGEST_LAG = 1.0
 _IDLE_TIMEOUT = 15

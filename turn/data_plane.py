@@ -59,8 +59,8 @@ socket: the *name* of the other end. To one flow a name means at most one other 
 11. X *wants* d from the first ``permit`` or ``claim`` that names d with its port, or packet to d,
     on. If d names nobody to X, flows count that want an address and have no link by it: if Y
     alone, X aside, is at home at d and wants X's home, and X alone, Y aside, is at home there and
-    wants d, and the two have no link by other names, and a permission of each covers the home of
-    the other, then they are linked, each with the other's home as its name.
+    wants d, and a permission of each covers the home of the other, then they are linked, each with
+    the other's home as its name.
 12. What finds no partner by rules 9 to 11 is dropped, counted for X, and counts as ``unclaimed``.
     A link ends with either flow. At either end it ends, and the flow wants its name no more, when
     both have ended: the permission for the name's host, the channel to the name.
@@ -118,7 +118,11 @@ class ClientPath(Protocol):
         """Send one STUN message. It is never dropped in favour of media."""
 
     def send_media(self, frame: bytes) -> None:
-        """Send one ChannelData message or Data indication, framed for the transport."""
+        """
+        Send a ChannelData message or Data indication, framed for the transport.
+
+        Over a stream there may be several, one after another.
+        """
 
 
 @dataclass(slots=True)

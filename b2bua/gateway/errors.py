@@ -9,6 +9,7 @@ from typing import Literal
 SignInFault = Literal[
     "id",  # none, or none that could be one
     "password",  # wrong, or missing where one is needed
+    "refused",  # by the SIP Server, which has no such DN
     "silenced",  # too many wrong ones lately
     "anonymous",  # not a DN of ours, and only those may sign in
     "full",  # no room for another session

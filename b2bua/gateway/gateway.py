@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from b2bua.call_events import PageGone, SignedIn, SignedOut, SignInRefused, Subscriber
@@ -46,6 +47,19 @@ class Ready:
 
 Output = Send | HopClosed | Ready
 
+
+class Verdict(Enum):
+    """What the SIP Server says of a password that only it knows."""
+
+    AWAITED = 0
+    TAKEN = 1
+    """Or nobody asks it."""
+    REFUSED = 2
+
+
+_WRONG_PASSWORD: Final = frozenset({401, 403, 407})
+_NO_SUCH_DN: Final = frozenset({404, 410, 604})
+
 GONE_AFTER: Final = 12.0
 """
 Seconds after which a page that closed the connection of its poll does not come back: the old
@@ -59,8 +73,9 @@ class Gateway:
     Sessions and their calls.
 
     ``lend`` takes the password that a DN has at the SIP Server, None when its last session ends.
-    ``proved`` gives it back once the SIP Server has taken it. ``gathered`` and ``counters`` ask
-    the media plane; ``wall`` is the time of day.
+    ``proved`` gives it back once the SIP Server has taken it, ``is_registering`` tells whether the
+    SIP Server is still to say. ``gathered`` and ``counters`` ask the media plane; ``wall`` is the
+    time of day.
     """
 
     def __init__(
@@ -70,8 +85,9 @@ class Gateway:
         random: Randomness,
         *,
         emit: Subscriber,
-        lend: Callable[[str, str | None], None],
+        lend: Callable[[str, str | None, float], None],
         proved: Callable[[str], str | None],
+        is_registering: Callable[[str], bool],
         gathered: Gathered,
         counters: Counters,
         wall: Callable[[], float],
@@ -79,7 +95,10 @@ class Gateway:
         self._emit = emit
         self._lend = lend
         self._proved = proved
+        self._is_registering = is_registering
         self._lent: set[str] = set()
+        self._statuses: dict[str, int] = {}
+        """What the SIP Server has answered the REGISTERs of DNs whose passwords were lent."""
         self._closed: list[Session] = []
         self._absent: Deadlines[Session] = Deadlines()
         """Sessions whose pages may be gone, though they have calls."""
@@ -107,12 +126,38 @@ class Gateway:
             self.end(oldest, "replaced", now)
         lent = self.sessions.upstream_password(user, password)
         if lent is not None:
+            session.is_judged = True
+            self._statuses.pop(user, None)
             self._lent.add(user)
-            self._lend(user, lent)
+            self._lend(user, lent, now)
         self._emit(SignedIn(user, host, session.is_anonymous))
         if not session.is_anonymous:
             self.agent.register(session, now)
         return session
+
+    def judged(self, dn: str, status: int) -> None:
+        """Note what the SIP Server says of a DN: 200, or why it is not registered."""
+        if dn in self._lent and status:
+            self._statuses[dn] = status
+
+    def verdict(self, session: Session) -> Verdict:
+        """Tell how the password fares that a session began with."""
+        if not session.is_judged:
+            return Verdict.TAKEN
+        status = self._statuses.get(session.user)
+        if status is None:
+            waits = self._is_registering(session.user) and not session.is_over
+            return Verdict.AWAITED if waits else Verdict.TAKEN
+        is_refused = status in _WRONG_PASSWORD or status in _NO_SUCH_DN
+        return Verdict.REFUSED if is_refused else Verdict.TAKEN
+
+    def refuse(self, session: Session, now: float) -> SignInRefusal:
+        """End a session that the SIP Server does not want; why, for its page."""
+        status = self._statuses.get(session.user)
+        refusal = SignInRefusal("refused" if status in _NO_SUCH_DN else "password")
+        self._emit(SignInRefused(session.host, refusal.status, refusal.reason))
+        self.end(session, "refused", now)
+        return refusal
 
     def sign_out(self, session: Session, now: float) -> None:
         """End a session because its page says so."""
@@ -128,7 +173,8 @@ class Gateway:
         self._closed.append(session)
         if session.user in self._lent and not self.sessions.of_user(session.user):
             self._lent.discard(session.user)
-            self._lend(session.user, None)
+            self._statuses.pop(session.user, None)
+            self._lend(session.user, None, now)
         self._emit(SignedOut(session.user, session.host, reason))
 
     def end_all(self, now: float) -> None:

@@ -56,6 +56,8 @@ class Session:
         self.register_status = 0
         """How the B2BUA has answered its REGISTER; 0: not yet, or there is none."""
         self.register_sequence = 0
+        self.is_judged = False
+        """Whether it began with a password that the SIP Server is to judge."""
         self.holds_several = False
         """Whether its page can have several calls at a time; the old client cannot."""
         self._closing: dict[str, frozenset[Key]] = {}

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from b2bua.call_events import Event, Subscriber
+from b2bua.call_events import DnRegistered, DnUnregistered, Event, Subscriber
 from b2bua.core import B2bua, Vouched
 from b2bua.core import Randomness as CoreRandomness
 from b2bua.gateway.gateway import Gateway, HopClosed, Ready
@@ -127,6 +127,7 @@ class B2buaService:
             emit=self._tell,
             lend=self.core.lend,
             proved=self.core.proved,
+            is_registering=self.core.is_registering,
             gathered=self._gathered,
             counters=self.core.media_counters,
             wall=_time_of_day,
@@ -316,8 +317,16 @@ class B2buaService:
         self._plane.when_gathered(fragment, take)
 
     def _tell(self, event: Event) -> None:
+        if isinstance(event, DnRegistered | DnUnregistered):
+            self._tell_gateway(event)
         for subscriber in self._subscribers:
             subscriber(event)
+
+    def _tell_gateway(self, event: DnRegistered | DnUnregistered) -> None:
+        if self.gateway is not None and self.web is not None:
+            status = 200 if isinstance(event, DnRegistered) else event.status
+            self.gateway.judged(event.dn, status)
+            self.web.judged(event.dn)
 
     # Names of ours.
 

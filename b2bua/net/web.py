@@ -23,6 +23,7 @@ from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.session import Session
 from b2bua.net.web_access import Access
 from b2bua.net.web_pages import pages
+from b2bua.net.web_sign_in import SignIns
 from b2bua.settings import GatewaySettings
 
 FLUSHED_AFTER: Final = 0.005
@@ -75,6 +76,7 @@ class WebInterface:
         """Those that are held."""
         self._answered: dict[Session, Poll] = {}
         """Those whose answers are in doubt."""
+        self.sign_ins = SignIns(self)
         self._pages = pages(self)
         self.received: Counter[str] = Counter()
         """Messages of pages that were taken, by kind."""
@@ -182,8 +184,14 @@ class WebInterface:
         if poll is not None:
             self._close(poll)
 
+    def judged(self, dn: str) -> None:
+        """The SIP Server has said something of a DN; what follows from it follows soon."""
+        if self.sign_ins:
+            self.clock.callLater(0, self.sign_ins.judged, dn)
+
     def stop(self) -> None:
-        """Close every poll."""
+        """Close every poll, and answer who signs in."""
+        self.sign_ins.stop()
         for poll in list(self._polls.values()):
             self._close(poll)
 

@@ -16,21 +16,18 @@ from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from b2bua.gateway.errors import Malformed, SignInRefusal, TooLarge, TooOften
+from b2bua.gateway.errors import Malformed, TooLarge, TooOften
 from b2bua.gateway.kinds import kind_of
 from b2bua.gateway.roap import LONGEST
 from b2bua.gateway.session import Session
 from b2bua.net.web_access import Client, Judgement, set_cors
+from b2bua.net.web_answers import COOKIE, PLAIN, sentence
 
 if TYPE_CHECKING:
     from b2bua.net.web import WebInterface
 
-_PLAIN: Final = b"text/plain; charset=utf-8"
-_COOKIE: Final = "sid"
-_RETRY_AFTER: Final = b"10"
 _SOON: Final = b"1"
 _LONGEST_LOGIN: Final = 1024
-_REGISTERED: Final = frozenset({0, 200})
 
 
 class Leaf(Resource, ABC):
@@ -98,7 +95,7 @@ class Leaf(Resource, ABC):
             sids = [query[key] for key in (name, "sid") if key in query]
         if not sids:
             access = self.web.access
-            cookie = request.getCookie(_COOKIE.encode())
+            cookie = request.getCookie(COOKIE.encode())
             if cookie is not None and access.believes_cookie(request, access.client(request)):
                 sids.append(cookie.decode("latin-1"))
         return self.web.gateway.sessions.find(sids[0]) if sids else None
@@ -124,25 +121,10 @@ class SignInPage(Leaf):
     methods = (b"GET", b"POST")
     longest_body = _LONGEST_LOGIN
 
-    def answer(self, request: Request, client: Client) -> bytes:
+    def answer(self, request: Request, client: Client) -> bytes | int:
         """Give the session's id, in the answer and as a cookie."""
         user, password = _login(request)
-        web = self.web
-        try:
-            session = web.gateway.sign_in(user, password, client.host, web.now())
-        except SignInRefusal as error:
-            if error.status == 503:
-                request.setHeader(b"retry-after", _RETRY_AFTER)
-            return sentence(request, error.status, f"Not signed in: {error.reason}.")
-        web.pump()
-        if session.register_status not in _REGISTERED:
-            web.gateway.end(session, "not-registered", web.now())
-            web.pump()
-            return sentence(request, 503, "Not signed in: not registered.")
-        request.responseHeaders.addRawHeader(b"set-cookie", _cookie(session.sid, client))
-        # The old client reads the first line only.
-        rings = "no" if session.is_anonymous else "yes"
-        return content(request, 200, f"{_COOKIE}={session.sid}\nrings={rings}\n")
+        return self.web.sign_ins.answer(request, user, password, client)
 
 
 class WaitPage(Leaf):
@@ -211,7 +193,7 @@ class SignOutPage(Leaf):
 
 
 _HEADERS: Final = (
-    (b"content-type", _PLAIN),
+    (b"content-type", PLAIN),
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
@@ -227,20 +209,6 @@ def pages(web: WebInterface) -> Mapping[bytes, IResource]:
         b"message": MessagePage(web),
         b"sign_out": SignOutPage(web),
     }
-
-
-def content(request: Request, status: int, text: str) -> bytes:
-    """Answer with this text."""
-    body = text.encode()
-    request.setResponseCode(status)
-    request.setHeader(b"content-type", _PLAIN)
-    request.setHeader(b"content-length", b"%d" % len(body))
-    return b"" if request.method == b"HEAD" else body
-
-
-def sentence(request: Request, status: int, text: str) -> bytes:
-    """Answer with a word to whoever looks; nothing of what the client sent is in it."""
-    return content(request, status, text)
 
 
 def read_query(uri: bytes) -> dict[str, str]:
@@ -263,11 +231,6 @@ def _login(request: Request) -> tuple[str, str]:
     request.content.seek(0)
     user, _, password = request.content.read().decode(errors="replace").partition(":")
     return user.strip(), password.rstrip("\r\n")
-
-
-def _cookie(sid: str, client: Client) -> bytes:
-    scope = "SameSite=None; Secure" if client.is_secure else "SameSite=Lax"
-    return f"{_COOKIE}={sid}; Path=/; HttpOnly; {scope}".encode()
 
 
 def _unknown(request: Request) -> bytes:

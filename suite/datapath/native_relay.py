@@ -15,6 +15,7 @@ from turn.data_plane import (
     ControlReceiver,
     Counters,
     PeerPermission,
+    PeerTaken,
     SharedTotals,
 )
 from turn.five_tuple import Address, FiveTuple, Transport
@@ -76,6 +77,8 @@ class NativePlane:
         self._socket_buffer = buffer
         self._turn = Turn(core.core)
         self._listeners: dict[int, Listener] = {}
+        self._shared: set[int] = set()
+        """Relay sockets that flows share."""
         self._streams: dict[ClientPath, int] = {}
         self._paths: dict[int, ClientPath] = {}
         core.join({CONTROL: self._control, SEND: self._send, TO_STREAM: self._to_stream})
@@ -140,10 +143,13 @@ class NativePlane:
     def release_relay(self, relay: int) -> None:
         """See turn.data_plane.DataPlane."""
         self._turn.release(relay)
+        self._shared.discard(relay)
 
     def bind_shared_relay(self, host: str, port: int) -> int:
         """See turn.data_plane.DataPlane."""
-        raise NotImplementedError
+        number = self._turn.bind_shared(relay_socket((host, port)).detach())
+        self._shared.add(number)
+        return number
 
     def drop_relay(self, flow: int, relay: int) -> None:
         """See turn.data_plane.DataPlane."""
@@ -154,6 +160,8 @@ class NativePlane:
     ) -> int:
         """See turn.data_plane.DataPlane."""
         flow = self._turn.open(max_bps)
+        if not self._shared.isdisjoint(relays):
+            self._turn.share(flow, max_peers)
         for relay in relays:
             self._turn.add_relay(flow, relay)
         if isinstance(path, NativePath):
@@ -178,18 +186,23 @@ class NativePlane:
         """See turn.data_plane.DataPlane."""
         return Counters(*self._turn.count(flow))
 
-    def permit(self, flow: int, permission: PeerPermission, until: float) -> None:
+    def permit(self, flow: int, permission: PeerPermission, until: float, port: int = 0) -> None:
         """See turn.data_plane.DataPlane."""
-        self._turn.permit(flow, permission.host, permission.reached_at, permission.ports, until)
+        reached_at = permission.reached_at
+        self._turn.permit(flow, permission.host, reached_at, permission.ports, until)
+        if port and self._shared:
+            self._turn.want(flow, reached_at, port)
 
     def claim(self, flow: int, peer: Address, permission: PeerPermission) -> None:
         """See turn.data_plane.DataPlane."""
+        if not self._turn.claim(flow, permission.reached_at, peer[1]):
+            raise PeerTaken
 
     def bind_channel(
         self, flow: int, number: int, peer: Address, permission: PeerPermission, until: float
     ) -> None:
         """See turn.data_plane.DataPlane."""
-        self._turn.bind_channel(flow, number, *peer, permission.reached_at, until)
+        self._turn.bind_channel(flow, number, *peer, until)
 
     def from_stream(self, path: ClientPath, frame: bytes) -> None:
         """See turn.data_plane.DataPlane."""
@@ -198,7 +211,7 @@ class NativePlane:
 
     def shared_totals(self) -> SharedTotals:
         """See turn.data_plane.DataPlane."""
-        return SharedTotals()
+        return SharedTotals(*self._turn.totals())
 
     def expire(self, now: float) -> None:
         """See turn.data_plane.DataPlane."""
@@ -222,6 +235,8 @@ class NativePlane:
             self._turn.ignore()
             return
         self._turn.send(owner, *indication.peer, indication.payload, indication.dont_fragment)
+        # Over shared sockets it may have gone to a stream that Python writes.
+        self._core.hand_out()
 
     def _to_stream(self, owner: int, more: int, source: Address | None, data: bytes) -> None:
         path = self._paths.get(owner)

@@ -155,7 +155,6 @@ class SharedFlow(Flow):
             self._forget_channel(channel)
         for way in [way for way in self.ways.values() if len(way.target) == size]:
             self._end(way)
-        self._notes = {at: home for at, home in self._notes.items() if len(at) != size}
 
     def close(self) -> None:
         """Give up everything that is shared."""

@@ -93,9 +93,9 @@ class Link:
         self.heard = now
 
     def other(self, end: Name) -> Name:
-        """The end that is not this one."""
+        """The other flow's end; ``end`` is this flow's, or another name of the same flow."""
         first, second = self.ends
-        return second if end is first else first
+        return second if end.flow is first.flow else first
 
 
 class Links:
@@ -221,7 +221,7 @@ class Links:
             return None
         other = others[0]
         rivals = [n for n in self._seeking.get((name.own, name.home), ()) if n is not other]
-        if rivals != [name] or self._between(name, other.flow) is not None:
+        if rivals != [name]:
             return None
         first, second = name.flow, other.flow
         if first.heard(name.home.target) is None or second.heard(name.own.target) is None:

@@ -70,14 +70,22 @@ class GatewayPage(Resource):
         answer: bytes | int = found.render(request)
         channel = cast(Channel, request.channel)
         if answer == server.NOT_DONE_YET:
-            # A stranger's is answered at once, so whoever waits has signed in.
             if self._name == HELD:
+                # A stranger's is answered at once, so whoever waits has signed in.
                 channel.held()
-        elif request.code == http.OK and self._name in OF_SIGNED_IN:
+            else:
+                finished = request.notifyFinish()
+                finished.addCallbacks(lambda _: self._answered(request, channel), lambda _: None)
+            return answer
+        self._answered(request, channel)
+        return answer
+
+    def _answered(self, request: server.Request, channel: Channel) -> None:
+        """See what the answer says of who has asked."""
+        if request.code == http.OK and self._name in OF_SIGNED_IN:
             channel.known()
         elif request.code in _UNREAD and self._name == b"message" and self._door.unread:
             self._door.unread(request)
-        return answer
 
 
 def put_gateway(root: Resource, door: GatewayDoor) -> None:

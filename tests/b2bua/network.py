@@ -267,7 +267,7 @@ class Network:
             ),
             sent_by=lambda hop: f"{OURS}:5066",
             own_names=lambda: frozenset({f"{OURS}:5066"}),
-            emit=self.events.append,
+            emit=self.tell,
             now=self.now,
             has_left=self.has_left,
         )
@@ -276,6 +276,10 @@ class Network:
         self.phone = Peer(self, "1001", PHONE, None)
         self.peers = {peer.hop.host: peer for peer in (self.a, self.b, self.phone)}
         self.settle()
+
+    def tell(self, event: Event) -> None:
+        """Keep an event."""
+        self.events.append(event)
 
     def has_left(self, hop: Hop, now: float) -> bool:
         """Whether the page at a hop is gone."""

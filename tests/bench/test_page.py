@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import skipIf
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from benchmarks.instructions import NATIVE, grown, per_packet
+from benchmarks.load import HERE, LoadFailed
 from benchmarks.page import NOTHING, PAGE, RESULTS, TABLES, filled
 from benchmarks.profiles import condensed, share_of, stacks
 
@@ -111,3 +116,27 @@ class ProfileTests(SynchronousTestCase):
         self.assertEqual(share_of(stack), "native data plane")
         self.assertEqual(share_of([("page_fault", "[kernel.kallsyms]"), *stack]), "kernel: other")
         self.assertEqual(share_of([]), "other")
+
+
+class InstructionTests(SynchronousTestCase):
+    """What valgrind counted, as a guard."""
+
+    @skipIf(shutil.which("cc") is None, "there is no C compiler")
+    def test_the_driver_fits_the_core(self) -> None:
+        """It is compiled only where it is used, and the core's functions change."""
+        command = ["cc", "-std=gnu11", "-D_GNU_SOURCE", "-Werror", "-fsyntax-only", f"-I{NATIVE}"]
+        driver = str(HERE / "instructions.c")
+        done = subprocess.run([*command, driver], capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_per_packet(self) -> None:
+        """By the packets that came out; without any there is no figure."""
+        valgrind = "==1== Events    : Ir\n==1== Collected : 2445510\n"
+        self.assertEqual(per_packet("5000\n", valgrind), 489.1)
+        for output, said in (("0\n", valgrind), ("", valgrind), ("5\n", "killed")):
+            self.assertRaises(LoadFailed, per_packet, output, said)
+
+    def test_what_has_grown(self) -> None:
+        """A tenth more is the most; what is new is compared with nothing."""
+        before = {"up": 100.0, "down": 100.0}
+        self.assertEqual(grown(before, {"up": 109.0, "down": 111.0, "trains": 900.0}), ["down"])

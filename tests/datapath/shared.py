@@ -9,7 +9,8 @@ from itertools import count
 from twisted.trial.unittest import SynchronousTestCase
 
 from suite.datapath.twin import TwinPlane
-from tests.datapath.test_twin import ReactorStandIn, send_indication
+from tests.datapath.planes import ReactorStandIn, TwinMade
+from tests.datapath.test_twin import send_indication
 from turn.data_plane import ClientPath, PeerPermission, RelayPortBusy
 from turn.five_tuple import Address
 from turn.stun.attributes import Attribute, unpack_xor_address
@@ -101,24 +102,21 @@ class Client:
             )
 
 
-class SharedTestCase(SynchronousTestCase):
+class SharedTestCase(TwinMade, SynchronousTestCase):
     """Four shared sockets on one address; another plane comes in by ``make_plane``."""
 
     host = "127.0.0.1"
     size = 4
     """How many shared sockets there are."""
 
-    def make_plane(self) -> TwinPlane:
-        """The plane under test."""
-        return TwinPlane(
-            self.reactor,  # type: ignore[arg-type]
-            lambda data, path: self.controlled.append((data, path)),
-        )
-
     def assert_nothing_held(self) -> None:
         """No pair, link, name or wish is left; what else a plane keeps it may look at here."""
         totals = self.plane.shared_totals()
         self.assertEqual((totals.pairs, totals.links), (0, 0))
+        if not isinstance(self.plane, TwinPlane):
+            # The listener, and each shared socket by number and by address.
+            self.assertEqual(self.entries(self.plane), 1 + 2 * self.size)
+            return
         shared = self.plane._shared
         self.assertEqual([relay.pairs for relay in shared.sockets.values()], [{}] * self.size)
         self.assertEqual((shared.names._flows, shared._links._seeking), ({}, {}))
@@ -126,7 +124,7 @@ class SharedTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = ReactorStandIn()
         self.controlled: list[tuple[bytes, ClientPath]] = []
-        self.plane = self.make_plane()
+        self.plane = self.make_plane(lambda data, path: self.controlled.append((data, path)))
         self.addCleanup(self.plane.shut_down)
         self.server = self.plane.listening_on(self.plane.listen((self.host, 0)))
         self.ports = count(41000)

@@ -7,6 +7,7 @@ import socket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.datapath.planes import NativeMade
 from tests.datapath.shared import SharedTestCase, check
 from tests.datapath.test_twin import StreamPath, send_indication
 from turn.data_plane import (
@@ -170,6 +171,26 @@ class PairTests(SharedTestCase):
         other.sendto(b"new", client.home)
         self.assertEqual(client.heard(), [(self.at, b"old"), (0x4000, b"new")])
 
+    def test_a_channel_number_is_bound_anew_without_permission(self) -> None:
+        """Nothing keeps the old peer then."""
+        client = self.client()
+        client.permit(until=100)
+        client.bind(0x4000, self.at)
+        self.plane.expire(101)
+        other = "2001:db8::9" if ":" in self.host else "127.0.0.9"
+        client.channel(0x4000, (other, 9))
+        self.assertEqual(self.plane.shared_totals().pairs, 1)
+
+    def test_two_channels_of_one_peer(self) -> None:
+        """The one that is bound last is heard, also when the elder ends."""
+        client = self.client()
+        client.permit()
+        client.bind(0x4000, self.at, until=100)
+        client.bind(0x4001, self.at)
+        self.plane.expire(101)
+        self.peer.sendto(b"hello", client.home)
+        self.assertEqual(client.heard(), [(0x4001, b"hello")])
+
     def test_a_closed_flow_leaves_everything(self) -> None:
         """Its peers are free, the sockets stay open, and the client may come again."""
         first = self.client()
@@ -279,6 +300,13 @@ class NameTests(SharedTestCase):
             self.stranger.sendto(payload, self.alice.home)
         self.assertEqual(self.alice.heard(), [])
         self.assertEqual(self.unclaimed(), 4)
+
+    def test_a_name_without_a_sender(self) -> None:
+        """USERNAME of ICE has two parts."""
+        half = encode(Method.BINDING, Class.REQUEST, b"c" * 12, [(Attribute.USERNAME, b"alice")])
+        self.stranger.sendto(half, self.alice.home)
+        self.assertEqual(self.alice.heard(), [])
+        self.assertEqual(self.unclaimed(), 1)
 
     def test_a_check_finds_its_client_by_name(self) -> None:
         """It comes as Data, and claims nothing: the client's answer does."""
@@ -405,6 +433,15 @@ class NameTests(SharedTestCase):
         self.peer.sendto(for_bob, self.alice.home)
         self.assertEqual(bob.heard(), [(0x4000, for_bob)])
 
+    def test_a_check_on_a_known_pair_whose_name_two_have(self) -> None:
+        """The one who has the pair gets it alone."""
+        bob = self.client(1)
+        bob.permit()
+        bob.send(self.from_, check("peer", "alice"))
+        hello = check("alice", "peer")
+        self.peer.sendto(hello, self.alice.home)
+        self.assertEqual((self.alice.heard(), bob.heard()), ([(self.at, hello)], []))
+
     def test_other_checks_on_a_known_pair_stay_there(self) -> None:
         """Those that name its own client, nobody, or one that does not permit the source."""
         bob = self.client()
@@ -431,10 +468,10 @@ class NameTests(SharedTestCase):
     def test_few_strangers_are_noted(self) -> None:
         """The newest: the answer to an older one leaves from the home."""
         strangers = [self.socket() for _ in range(MAX_NOTES + 1)]
-        for each in strangers:
+        for each in (*strangers[:-1], strangers[0], strangers[-1]):
             each.sendto(check("alice", "stranger"), self.homes[2])
             self.drain()
-        for each, index in ((strangers[0], 0), (strangers[1], 2), (strangers[-1], 2)):
+        for each, index in ((strangers[0], 2), (strangers[1], 0), (strangers[-1], 2)):
             self.alice.send(self.address(each), b"answer")
             self.assertEqual(self.received(each)[1], self.homes[index])
 
@@ -466,12 +503,13 @@ _FRAMED = st.binary(max_size=60).map(
 """Binding requests by their header, with anything inside."""
 
 
-class GarbageTests(SharedTestCase):
+_GARBAGE = st.lists(st.binary(max_size=80) | _FRAMED, max_size=4)
+
+
+class GarbageTestCase(SharedTestCase):
     """Bytes that are nothing."""
 
-    @settings(max_examples=60, deadline=None)
-    @given(st.lists(st.binary(max_size=80) | _FRAMED, max_size=4))
-    def test_any_bytes(self, packets: list[bytes]) -> None:
+    def bring(self, packets: list[bytes]) -> None:
         """From a stranger, a peer and a client: no fault of ours comes of it."""
         client = self.client()
         with (
@@ -491,3 +529,39 @@ class GarbageTests(SharedTestCase):
         client.sock.close()
         self.assertEqual(self.flushLoggedErrors(), [])
         self.assert_nothing_held()
+
+
+class GarbageTests(GarbageTestCase):
+    """Bytes that are nothing, for the pure-Python plane."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(_GARBAGE)
+    def test_any_bytes(self, packets: list[bytes]) -> None:
+        """No fault of ours comes of it."""
+        self.bring(packets)
+
+
+class NativeGarbageTests(NativeMade, GarbageTestCase):
+    """Bytes that are nothing, for the native plane."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(_GARBAGE)
+    def test_any_bytes(self, packets: list[bytes]) -> None:
+        """No fault of ours comes of it."""
+        self.bring(packets)
+
+
+class NativePairTests(NativeMade, PairTests):
+    """The native data plane does the same."""
+
+
+class NativeNameTests(NativeMade, NameTests):
+    """The native data plane does the same."""
+
+
+class NativeIPv6PairTests(NativeMade, IPv6PairTests):
+    """The native data plane does the same over IPv6."""
+
+
+class NativeIPv6NameTests(NativeMade, IPv6NameTests):
+    """The native data plane does the same over IPv6."""

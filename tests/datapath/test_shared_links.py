@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 
+from tests.datapath.planes import NativeMade
 from tests.datapath.shared import Client, SharedTestCase, check
-from turn.data_plane import LINK_SILENCE, PeerTaken
+from tests.datapath.test_twin import StreamPath, send_indication
+from turn.data_plane import LINK_SILENCE, PeerPermission, PeerTaken
 from turn.five_tuple import Address
+from turn.stun.attributes import Attribute, pack_xor_address
+from turn.stun.message import Class, Method, decode, encode
 
 
 class LinkTestCase(SharedTestCase):
@@ -77,9 +81,9 @@ class CheckedLinkTests(LinkTestCase):
 
     def test_a_name_that_is_learnt_on_the_way(self) -> None:
         """The first check of a client toward another of this relay teaches its name, too."""
-        alice, bob = self.client(0), self.client(1)
-        for client in (alice, bob):
-            client.permit()
+        alice, bob, other = self.client(0), self.client(1), self.client(0)
+        for client in (alice, bob, other):
+            client.permit(port=self.homes[1][1])
         alice.send(bob.home, check("bob", "alice"))
         self.assertEqual(bob.heard(), [])
         bob.send(alice.home, check("alice", "bob"))
@@ -166,6 +170,7 @@ class CheckedLinkTests(LinkTestCase):
         self.assertEqual(self.shown_to(hub, second, hub.home, "hub"), self.homes[2])
         self.assertEqual(self.shown_to(second, hub, second.home, "second"), hub.home)
         self.assertEqual(self.shown_to(second, hub, self.homes[2], "second"), hub.home)
+        self.assertEqual(self.shown_to(hub, second, self.homes[3], "hub"), self.homes[2])
         self.assertEqual(self.links(), 2)
 
     def test_a_name_at_another_home_is_not_meant(self) -> None:
@@ -238,6 +243,26 @@ class CheckedLinkTests(LinkTestCase):
         self.assertEqual(len(alice.heard()), 1)
         alice.send(bob.home, b"answer")
         self.assertEqual(bob.heard(), [((public, alice.home[1]), b"answer")])
+
+    def test_a_client_over_a_stream(self) -> None:
+        """It hears at once, also of an indication with a checksum."""
+        path = StreamPath()
+        flow = self.plane.open(path, [self.relays[1]], 0)
+        self.plane.permit(flow, PeerPermission(self.host, self.host), 1e9, self.homes[0][1])
+        alice = self.client(0)
+        alice.permit(port=self.homes[1][1])
+        alice.send(self.homes[1], b"plain")
+        sealed = [
+            (Attribute.XOR_PEER_ADDRESS, pack_xor_address(self.homes[1], b"i" * 12)),
+            (Attribute.DATA, b"sealed"),
+        ]
+        indication = encode(Method.SEND, Class.INDICATION, b"i" * 12, sealed, fingerprint=True)
+        alice.sock.sendto(indication, self.server)
+        self.drain()
+        heard = [decode(frame).first(Attribute.DATA) for frame in path.frames]
+        self.assertEqual(heard, [b"plain", b"sealed"])
+        self.plane.from_stream(path, send_indication(alice.home, b"answer"))
+        self.assertEqual(alice.heard(), [(self.homes[1], b"answer")])
 
     def test_bandwidth_is_limited_at_both_ends(self) -> None:
         """By the sender's limit on its way up and by the receiver's on its way down."""
@@ -319,6 +344,15 @@ class PlainLinkTests(LinkTestCase):
         self.plane.close(second[0].flow)
         self.plane.close(second[1].flow)
         self.assert_linked(*first)
+
+    def test_one_who_may_mean_either_of_two(self) -> None:
+        """Nobody is linked then, whoever sends."""
+        one, first, second = self.client(0), self.client(1), self.client(1)
+        for client, home in ((one, first.home), (first, one.home), (second, one.home)):
+            client.channel(0x4000, home)
+        for client in (one, first, second):
+            client.send_on(0x4000, b"hello")
+        self.assertEqual((self.links(), self.unclaimed()), (0, 3))
 
     def test_two_of_one_socket_and_a_third(self) -> None:
         """Three that want each other at one address are too many."""
@@ -423,3 +457,23 @@ class IPv6PlainLinkTests(PlainLinkTests):
     """The same over IPv6."""
 
     host = "::1"
+
+
+class NativeCheckedLinkTests(NativeMade, CheckedLinkTests):
+    """The native data plane does the same."""
+
+
+class NativePlainLinkTests(NativeMade, PlainLinkTests):
+    """The native data plane does the same."""
+
+
+class NativeChanceTests(NativeMade, ChanceTests):
+    """The native data plane does the same."""
+
+
+class NativeIPv6CheckedLinkTests(NativeMade, IPv6CheckedLinkTests):
+    """The native data plane does the same over IPv6."""
+
+
+class NativeIPv6PlainLinkTests(NativeMade, IPv6PlainLinkTests):
+    """The native data plane does the same over IPv6."""

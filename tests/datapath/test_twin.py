@@ -3,40 +3,21 @@ from __future__ import annotations
 import select
 import socket
 from itertools import count
-from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from suite.datapath.choice import missing_reason
 from suite.datapath.polled import PACKETS_PER_WAKE_UP
-from suite.datapath.twin import TwinPlane
-from turn.data_plane import ClientPath, ControlReceiver, PeerPermission, RelayPortBusy
+from tests.datapath.planes import NativeMade, ReactorStandIn, TwinMade
+from turn.data_plane import ClientPath, PeerPermission, RelayPortBusy
 from turn.five_tuple import Address, FiveTuple, Transport
 from turn.stun.attributes import Attribute, pack_xor_address, unpack_icmp, unpack_xor_address
 from turn.stun.channel_data import pack
+from turn.stun.framing import padded_frames
 from turn.stun.message import Class, Message, Method, decode, encode
 from turn.stun.relayed import MAX_PAYLOAD
 
-if TYPE_CHECKING:
-    from suite.datapath.native_relay import NativePlane
-
-    Plane = TwinPlane | NativePlane
-
 LOOPBACK = "127.0.0.1"
 FOREVER = 1e9
-
-
-class ReactorStandIn:
-    """Takes the plane's one descriptor and never wakes by itself."""
-
-    def __init__(self) -> None:
-        self.readers: list[object] = []
-
-    def addReader(self, reader: object) -> None:
-        self.readers.append(reader)
-
-    def removeReader(self, reader: object) -> None:
-        self.readers.remove(reader)
 
 
 class StreamPath:
@@ -51,7 +32,7 @@ class StreamPath:
         self.frames.append(message)
 
     def send_media(self, frame: bytes) -> None:
-        self.frames.append(frame)
+        self.frames.extend(padded_frames(frame))
 
 
 def send_indication(peer: Address, payload: bytes | None, *more: tuple[int, bytes]) -> bytes:
@@ -62,25 +43,11 @@ def send_indication(peer: Address, payload: bytes | None, *more: tuple[int, byte
     return encode(Method.SEND, Class.INDICATION, tid, attributes)
 
 
-def native_plane(reactor: ReactorStandIn, control: ControlReceiver) -> NativePlane:
-    """A native plane in a core of its own, with the budget of the other one."""
-    from suite.datapath.native_core import NativeCore
-    from suite.datapath.native_relay import NativePlane
-
-    core = NativeCore(reactor, lambda: 0.0)  # type: ignore[arg-type]
-    core.core.budget = PACKETS_PER_WAKE_UP
-    return NativePlane(core, control, buffer=1 << 20)
-
-
-class TwinTests(SynchronousTestCase):
+class TwinTests(TwinMade, SynchronousTestCase):
     """The pure-Python data plane between a client and a peer on the loopback interface."""
 
     host = LOOPBACK
     failed = False
-
-    def make_plane(self, control: ControlReceiver) -> Plane:
-        """The plane under test."""
-        return TwinPlane(self.reactor, control, buffer=1 << 20)  # type: ignore[arg-type]
 
     def setUp(self) -> None:
         self.reactor = ReactorStandIn()
@@ -441,21 +408,9 @@ class TwinIPv6Tests(TwinTests):
         self.assertEqual(decode(frame).first(Attribute.DATA), bytes(MAX_PAYLOAD))
 
 
-class NativeTests(TwinTests):
+class NativeTests(NativeMade, TwinTests):
     """The native data plane does the same."""
 
-    skip = missing_reason() or None
 
-    def make_plane(self, control: ControlReceiver) -> Plane:
-        """The plane under test."""
-        return native_plane(self.reactor, control)
-
-
-class NativeIPv6Tests(TwinIPv6Tests):
+class NativeIPv6Tests(NativeMade, TwinIPv6Tests):
     """The native data plane does the same over IPv6."""
-
-    skip = missing_reason() or None
-
-    def make_plane(self, control: ControlReceiver) -> Plane:
-        """The plane under test."""
-        return native_plane(self.reactor, control)

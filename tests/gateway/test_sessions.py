@@ -9,11 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from b2bua.call_events import CallEnded, PhoneGone, SignedIn, SignedOut, SignInRefused
 from b2bua.dial_numbers import parse_dial_numbers
 from b2bua.gateway.sessions import UNPROVED
+from b2bua.net.web_sign_in import WAIT
 from b2bua.settings import GatewaySettings, PhoneSettings
 from b2bua.sip.digest import Login
 from b2bua.sip.usage_events import Ended
 from tests.b2bua.network import sdp
-from tests.gateway.stage import BrowserPage, Stage, roap
+from tests.gateway.stage import ORIGIN, BrowserPage, Stage, Wire, roap
 
 USERS = PhoneSettings(
     users={"1001": "s3cret", "alice": "wonder:land"}, networks=(ip_network("198.51.100.0/24"),)
@@ -93,6 +94,71 @@ class SignInTests(SynchronousTestCase):
         page = self.build()
         self.assertEqual(200, page.sign_in("1002", "anything").code)
         self.assertEqual(200, BrowserPage(self.stage, "203.0.113.78").sign_in("1002").code)
+
+    def test_wrong_at_the_server(self) -> None:
+        """A page whose password the SIP Server refuses is told so, and may try another."""
+        page = self.build()
+        for status in (401, 403):
+            self.stage.a.behave = lambda request, status=status: (  # type: ignore[misc]
+                status if request.get("Authorization") else 401
+            )
+            self.assertEqual(403, page.sign_in("1002", f"wrong{status}").code, status)
+        self.assertEqual(["password"] * 2, self.reasons())
+        self.assertEqual(0, len(self.stage.gateway.sessions))
+        self.assertIsNone(self.login("1002"))
+        self.stage.a.behave = lambda request: 200 if request.get("Authorization") else 401
+        self.assertEqual(200, page.sign_in("1002", "right").code)
+        self.assertTrue(self.stage.core.servers.has_proved("1002"))
+        self.assertEqual(0, len(self.stage.web.sign_ins))
+
+    def test_another_page_knows_it(self) -> None:
+        """A DN that was refused without a password is tried again when a page brings one."""
+        self.build()
+        self.stage.a.behave = lambda request: 200 if request.get("Authorization") else 401
+        self.assertEqual(200, BrowserPage(self.stage).sign_in("1002").code)
+        self.assertFalse(self.stage.core.servers.knows("1002"))
+        self.assertEqual(200, BrowserPage(self.stage).sign_in("1002", "right").code)
+        self.assertTrue(self.stage.core.servers.has_proved("1002"))
+
+    def test_no_such_dn_at_the_server(self) -> None:
+        """So is one whose DN the SIP Server does not know, which is no guess."""
+        page = self.build()
+        self.stage.a.behave = lambda request: 404
+        self.assertEqual(403, page.sign_in("1002", "any").code)
+        self.assertEqual(["refused"], self.reasons())
+
+    def test_silent_server(self) -> None:
+        """A SIP Server that says nothing keeps nobody from signing in for long."""
+        page = self.build()
+        self.stage.a.works = self.stage.b.works = False
+        wire = Wire(self.stage)
+        wire.send("POST", "/sign_in", "1002:any")
+        self.stage.advance(WAIT - 0.1)
+        self.assertIsNone(wire.take())
+        self.stage.advance(0.2)
+        answer = wire.take()
+        assert answer is not None
+        self.assertEqual(200, answer.code)
+        self.assertTrue(answer.text.startswith("sid="))
+        self.assertEqual(200, page.sign_in("1003").code)
+        self.assertEqual([], self.reasons())
+
+    def test_busy_server(self) -> None:
+        """Nor does one that refuses for the moment."""
+        page = self.build()
+        self.stage.a.behave = lambda request: 500
+        self.assertEqual(200, page.sign_in("1002", "any").code)
+
+    def test_page_that_does_not_wait(self) -> None:
+        """Whoever closes the connection meanwhile is not waited for."""
+        self.build()
+        self.stage.a.works = self.stage.b.works = False
+        wire = Wire(self.stage)
+        wire.send("POST", "/sign_in", "1002:any")
+        self.assertEqual(1, len(self.stage.web.sign_ins))
+        wire.drop()
+        self.assertEqual(0, len(self.stage.web.sign_ins))
+        self.stage.advance(4)
 
     def test_guessing_at_the_server(self) -> None:
         """Nobody has the SIP Server judge one password after the other."""
@@ -227,6 +293,17 @@ class LifeTests(SynchronousTestCase):
         self.stage.advance(60)
         self.assertTrue(self.stage.is_clean())
         self.assertEqual(0, len(self.stage.gateway.agent.user_agent))
+
+    def test_beacon(self) -> None:
+        """A page that is being left may say so as beacons do: POST, as text, and no preflight."""
+        self.page.offer("2002")
+        self.stage.a.called.answer(self.stage.now, sdp())
+        self.stage.settle()
+        wire = Wire(self.stage)
+        wire.send("POST", f"/sign_out?id={self.page.sid}", Origin=ORIGIN, Content_Type="text/plain")
+        wire.drop()
+        self.assertTrue(self.stage.a.has(Ended))
+        self.assertEqual(["signed-out"], self.ends())
 
     def test_reaped(self) -> None:
         """A session that nobody polls ends after a minute, and so do its calls."""

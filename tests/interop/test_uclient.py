@@ -48,6 +48,14 @@ class ReadRunTests(SynchronousTestCase):
             self.assertFalse(read_run(exit_code, output).is_as_clean_as(clean), output)
         self.assertTrue(clean.is_as_clean_as(clean))
 
+    def test_leaves(self) -> None:
+        """What a client that leaves has lost does not count; all else does."""
+        clean = read_run(0, _CLEAN)
+        left = read_run(0, _CLEAN.replace("packets 0", "packets 9"))
+        self.assertTrue(left.is_as_clean_as(clean, leaves=True))
+        for exit_code, output in ((255, _CLEAN), (0, ""), (0, "error 400\n" + _CLEAN)):
+            self.assertFalse(read_run(exit_code, output).is_as_clean_as(clean, leaves=True))
+
 
 class UclientTests(SynchronousTestCase):
     """Each scenario is put to both servers, which run from the same configuration."""
@@ -55,9 +63,10 @@ class UclientTests(SynchronousTestCase):
     def _check(self, scenarios: Sequence[Scenario]) -> None:
         worse = []
         for pair in compare(scenarios):
-            if not pair.scenario.quick and pair.ours.received == 0:
+            leaves = pair.scenario.leaves
+            if not pair.scenario.quick and not leaves and pair.ours.received == 0:
                 worse.append(f"{pair.scenario.flags}: nothing came back\n{pair.ours.output}")
-            elif not pair.ours.is_as_clean_as(pair.coturn):
+            elif not pair.ours.is_as_clean_as(pair.coturn, leaves=leaves):
                 worse.append(
                     f"{pair.scenario.flags}: {pair.ours.cell()}"
                     f" (coturn: {pair.coturn.cell()})\n{pair.ours.output[-2000:]}"

@@ -16,6 +16,7 @@ from tests.listen.streams import BINDING, CLIENT, SERVER, Wire
 from turn.data_plane import ClientPath
 from turn.five_tuple import FiveTuple, Transport
 from turn.net.stream import StreamClient, StreamLimits
+from turn.stun.channel_data import pack
 
 SEND = bytes.fromhex("001600042112a442") + b"transaction!" + b"\x80\x22\x00\x00"
 
@@ -223,7 +224,7 @@ class SendTests(StreamTestCase):
     def test_transport_full_again(self) -> None:
         """Writing stops as soon as the transport is full again, and nothing is lost by that."""
         self.client.pauseProducing()
-        frames = [bytes([number]) * 10_000 for number in range(5)]
+        frames = [pack(0x4000, bytes([number]) * 9996, padded=True) for number in range(5)]
         for frame in frames:
             self.client.send_media(frame)
         written: list[bytes] = []
@@ -250,16 +251,28 @@ class SendTests(StreamTestCase):
         self.assertEqual(self.wire.value(), b"new")
         self.assertEqual((self.client.media_dropped, self.client.totals.media_dropped), (1, 1))
 
+    def test_joined_frames_wait_one_by_one(self) -> None:
+        """A peer's packets may come joined; for a slow reader the oldest of them are dropped."""
+        frames = [pack(0x4000, bytes([number]) * 59_997, padded=True) for number in range(5)]
+        self.client.send_media(b"".join(frames))
+        self.assertEqual(self.wire.value(), b"".join(frames))
+        self.client.pauseProducing()
+        self.client.send_media(b"".join(frames))
+        self.assertEqual(self.client.media_dropped, 1)
+        self.client.resumeProducing()
+        self.assertEqual(self.wire.value(), b"".join(frames + frames[1:]))
+
     def test_stalled_reader_costs_bounded_memory(self) -> None:
         """A reader that stops keeps at most 256 KiB of the newest media waiting."""
         self.client.pauseProducing()
         for number in range(3000):
-            self.client.send_media(struct.pack("!I", number) + bytes(996))
+            payload = struct.pack("!I", number) + bytes(992)
+            self.client.send_media(pack(0x4000, payload, padded=True))
         self.client.resumeProducing()
         value = self.wire.value()
         self.assertLessEqual(len(value), 256 * 1024)
         self.assertGreater(len(value), 255 * 1024)
-        self.assertEqual(struct.unpack("!I", value[-1000:-996]), (2999,))
+        self.assertEqual(struct.unpack("!I", value[-996:-992]), (2999,))
         self.assertEqual(self.client.media_dropped, 3000 - len(value) // 1000)
 
     def test_replies_are_never_dropped(self) -> None:
@@ -268,7 +281,7 @@ class SendTests(StreamTestCase):
         reply = bytes(1024)
         for _ in range(64):
             self.client.send_control(reply)
-            self.client.send_media(bytes(8192))
+            self.client.send_media(pack(0x4000, bytes(8188), padded=True))
         self.assertFalse(self.wire.is_closed)
         self.client.send_control(reply)
         self.assertTrue(self.wire.aborted)

@@ -40,7 +40,7 @@ class TwistedObserverTests(SynchronousTestCase):
 
     def test_levels(self) -> None:
         """Warnings are standard, our news are trace, Twisted's chatter is debug."""
-        for namespace in ("turn", "twisted.internet", "suite.web.site.PageChannel"):
+        for namespace in ("turn", "twisted.internet", "suite.web.connections.PageChannel"):
             logger = Logger(namespace=namespace, observer=self.observe)
             for level in (LogLevel.debug, LogLevel.info, LogLevel.warn):
                 logger.emit(level, "x")

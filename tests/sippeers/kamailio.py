@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -68,7 +69,14 @@ class Kamailio:
 
     def freeze(self) -> None:
         """It is there and silent: its sockets take everything and nobody reads."""
-        self._signal(signal.SIGSTOP)
+        frozen: set[int] = set()
+        # It answers before the last of its processes is there: none is left to make another.
+        while new := {self.program.pid, *_descendants(self.program.pid)} - frozen:
+            for pid in new:
+                _kill(pid, signal.SIGSTOP)
+            while not all(map(_is_stopped, new)):
+                time.sleep(0.001)
+            frozen |= new
 
     def thaw(self) -> None:
         """It goes on where it was."""
@@ -106,6 +114,15 @@ def _descendants(pid: int) -> list[int]:
         return []
     found = [int(child) for child in children.read_text().split()]
     return found + [one for child in found for one in _descendants(child)]
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process does nothing any more; one that has ended does nothing either."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] in "TtZX"
 
 
 def _kill(pid: int, number: signal.Signals) -> None:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import strategies
 from turn.stun import channel_data
 from turn.stun.errors import FramingError
-from turn.stun.framing import MAX_FRAME, FrameReader
+from turn.stun.framing import MAX_FRAME, FrameReader, padded_frames
 from turn.stun.message import Class, Method, encode, is_message
 
 REQUEST = encode(Method.BINDING, Class.REQUEST, bytes(12), [(0x8022, b"abc")])
@@ -127,3 +127,9 @@ class FrameReaderTests(SynchronousTestCase):
         with self.assertRaises(FramingError) as caught:
             reader.feed(REQUEST)
         self.assertEqual((caught.exception.reason, caught.exception.frames), ("bits", []))
+
+    @given(st.lists(strategies.channel_frames() | strategies.messages()))
+    def test_joined_frames_are_parted(self, frames: list[bytes]) -> None:
+        """What was joined comes apart, each frame with its padding."""
+        padded = [frame + bytes(-len(frame) % 4) for frame in frames]
+        self.assertEqual(list(padded_frames(b"".join(padded))), padded)

@@ -11,9 +11,10 @@ from twisted.web import server
 from twisted.web.resource import IResource, Resource
 
 from suite.http_deadline import HttpDeadline
+from suite.web.connections import PageChannel
 from suite.web.gateway_pages import NAMES, GatewayDoor
 from suite.web.ice_servers import IceServers
-from suite.web.site import PageChannel, build_gateway_root, build_site, site_of
+from suite.web.site import build_gateway_root, build_site, site_of
 from tests.web.test_site import Answer
 
 
@@ -198,8 +199,23 @@ class DeadlineTests(GatewayPagesTestCase):
         self.assertEqual([], self.ended)
         [request] = self.gateway.held.requests
         request.finish()
-        self.assertEqual(["close"], self.ended)
+        self.assertEqual(["close", "signed in"], self.ended)
         self.assertEqual(200, Answer(transport.value()).code)
+
+    def test_sign_in_that_waits(self) -> None:
+        """Who is signed in later is no stranger from then on, and who is refused stays one."""
+        for status, told in ((200, ["signed in"]), (403, [])):
+            self.setUp()
+            self.site = build_site(
+                no_offer, self.clock, gateway=GatewayDoor(lambda: {b"sign_in": self.gateway.held})
+            )
+            channel, _ = self.connect()
+            channel.dataReceived(b"GET /sign_in?1001 HTTP/1.1\r\nHost: a\r\n\r\n")
+            [request] = self.gateway.held.requests
+            request.setResponseCode(status)
+            self.assertEqual([], self.ended)
+            request.finish()
+            self.assertEqual(told, self.ended)
 
     def test_lost(self) -> None:
         """A connection that is gone is not ended again."""

@@ -7,10 +7,11 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from suite.web import site
+from suite.web import connections
+from suite.web.connections import MAX_BODY
 from suite.web.credentials import Credential, CredentialKind
 from suite.web.ice_servers import IceServer, IceServers
-from suite.web.site import MAX_BODY, build_site, requested_host, static_files
+from suite.web.site import build_site, requested_host, static_files
 
 
 class Answer:
@@ -40,7 +41,7 @@ class SiteTestCase(SynchronousTestCase):
         server = IceServer(f"turn:{host}:443?transport=udp", Credential("1:check", "p"))
         return IceServers((server,), CredentialKind.TEMPORARY, 600)
 
-    def connect(self) -> tuple[site.server.Site, StringTransport]:
+    def connect(self) -> tuple[connections.server.Site, StringTransport]:
         """Open a connection."""
         protocol = self.site.buildProtocol(None)
         transport = StringTransport()
@@ -74,7 +75,7 @@ class PagesTests(SiteTestCase):
         protocol.dataReceived(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
         answers = transport.value().split(b"HTTP/1.1 200 OK\r\n")[1:]
         closing = [b"connection: close" in answer.lower() for answer in answers]
-        self.assertEqual(closing, [False] * (site.MAX_REQUESTS - 1) + [True])
+        self.assertEqual(closing, [False] * (connections.MAX_REQUESTS - 1) + [True])
         self.assertTrue(transport.disconnecting)
 
     def test_page(self) -> None:
@@ -244,7 +245,7 @@ class SecurityTests(SiteTestCase):
     def test_silent_client(self) -> None:
         """A client that says nothing for half a minute is let go."""
         _, transport = self.connect()
-        self.clock.advance(site.IDLE_TIMEOUT - 1)
+        self.clock.advance(connections.IDLE_TIMEOUT - 1)
         self.assertFalse(transport.disconnecting)
         self.clock.advance(1)
         self.assertTrue(transport.disconnecting)

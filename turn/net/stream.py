@@ -23,11 +23,12 @@ from zope.interface import implementer
 from turn.data_plane import ClientPath
 from turn.five_tuple import FiveTuple
 from turn.stun.errors import FramingError
-from turn.stun.framing import FrameReader
+from turn.stun.framing import FrameReader, padded_frames
 
 _FIRST_CHANNEL_BYTE = 0x40
 _SEND_INDICATION = b"\x00\x16"
-_CLOSE_PATIENCE = 5.0
+CLOSE_PATIENCE = 5.0
+"""Seconds for a close that waits for the client."""
 _WRITE_AT_ONCE = 16 * 1024
 """Queued frames leave in writes of about one TLS record."""
 
@@ -261,13 +262,18 @@ class StreamClient(TurnStream):
 
     # Hot path; benchmarks/stream_client.py measures it.
     def send_media(self, frame: bytes) -> None:
-        """Send one frame, padded already, or keep it for a moment if the client reads slowly."""
+        """
+        Send frames, padded already, or keep them for a moment if the client reads slowly.
+
+        They wait, and are dropped and counted, one by one.
+        """
         if not self._blocked:
             if self._writing:
                 self._outlet.write(frame)
             return
         if self._writing:
-            self._media.append((self._clock.seconds(), frame))
+            now = self._clock.seconds()
+            self._media.extend((now, each) for each in padded_frames(frame))
             self._media_bytes += len(frame)
             self._drop_old_media()
 
@@ -277,7 +283,7 @@ class StreamClient(TurnStream):
             return
         self._stop(reason)
         self._outlet.loseConnection()
-        self._close_deadline = self._clock.callLater(_CLOSE_PATIENCE, self._outlet.abortConnection)
+        self._close_deadline = self._clock.callLater(CLOSE_PATIENCE, self._outlet.abortConnection)
 
     def abort(self, reason: str) -> None:
         """End the stream now; what the client has not read is lost."""

@@ -7,6 +7,7 @@ told from junk without the cookie, and does not exist over streams here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from turn.stun.attributes import COOKIE
@@ -88,3 +89,12 @@ def _measure(head: bytes) -> tuple[int, int]:
     if head[0] > 0x3F:
         return 4 + length, 4 + (length + 3 & ~3)
     return 20 + length, 20 + length
+
+
+def padded_frames(frames: bytes) -> Iterator[bytes]:
+    """Part whole frames, each with its padding, that were joined."""
+    offset = 0
+    while offset < len(frames):
+        _, padded = _measure(frames[offset : offset + 4])
+        yield frames[offset : offset + padded]
+        offset += padded

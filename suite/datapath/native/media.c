@@ -5,29 +5,40 @@
 
 #define DEFAULT_RATE 8000
 #define OWN_LARGEST 160
+#define CACHE_LINE 64
 /* Packets that are sealed somewhere else than where they came, until they are sent. */
 #define SCRATCH 64
 
 /* Ends */
 
-struct dp_end *dp_end_new(struct dp_plane *plane, struct dp_way *way) {
-    struct dp_end *end = calloc(1, sizeof *end);
-    if (!end) return NULL;
+void dp_end_init(struct dp_end *end, struct dp_plane *plane, struct dp_way *way) {
+    memset(end, 0, sizeof *end);
     end->handle = dp_number(plane);
     end->way = way;
     end->sends = end->receives = true;
-    memset(end->mapped, DP_NOT_MAPPED, sizeof end->mapped);
+    for (int at = 0; at < 128; at++) end->numbers[at].mapped = DP_NOT_MAPPED;
     dp_incoming_init(&end->incoming);
     end->outgoing.source = DP_NOBODY;
     end->outgoing.rate = DEFAULT_RATE;
-    return end;
 }
 
-void dp_end_free(struct dp_end *end) {
+void dp_end_clear(struct dp_end *end) {
     dp_end_part(end);
     free(end->missing);
     free(end->kept);
-    free(end);
+    end->missing = NULL;
+    end->kept = NULL;
+}
+
+static void warm(const void *from, size_t size) {
+    for (size_t at = 0; at < size; at += CACHE_LINE) __builtin_prefetch((const char *)from + at);
+}
+
+void dp_end_warm(const struct dp_end *end) {
+    warm(end, offsetof(struct dp_end, trace_due));
+    if (!end->peer) return;
+    warm(end->peer, offsetof(struct dp_end, trace_due));
+    warm(end->peer->way, offsetof(struct dp_way, latch.remote));
 }
 
 void dp_end_part(struct dp_end *end) {
@@ -177,8 +188,7 @@ void dp_end_send_own(struct dp_plane *plane, struct dp_end *end, uint8_t payload
     end->failed_seen = end->sent.failed;
 }
 
-void dp_end_flush(struct dp_plane *plane, struct dp_end *end) {
-    dp_flush(plane);
+void dp_end_settle(struct dp_plane *plane, struct dp_end *end) {
     struct dp_end *peer = end->peer;
     if (!peer) return;
     for (; peer->failed_seen < peer->sent.failed; peer->failed_seen++)
@@ -210,7 +220,7 @@ static void miss(struct dp_plane *plane, struct dp_end *end, const struct dp_rtp
 /* What this end knows of the packet, before anybody decides where it goes. */
 static uint32_t note(struct dp_plane *plane, struct dp_end *end, const struct dp_packet *packet,
                      const struct dp_rtp *header) {
-    uint32_t rate = end->rates[header->second & 0x7F];
+    uint32_t rate = end->numbers[header->second & 0x7F].rate;
     if (!rate) rate = DEFAULT_RATE;
     end->received_packets++;
     end->received_octets += packet->size;
@@ -226,10 +236,10 @@ void dp_end_received(struct dp_plane *plane, struct dp_end *end, const struct dp
                      size_t start) {
     struct dp_rtp header;
     dp_rtp_read(&header, packet->data);
-    uint8_t number = header.second & 0x7F;
+    const struct dp_number *number = &end->numbers[header.second & 0x7F];
     uint32_t rate = note(plane, end, packet, &header);
     struct dp_end *peer = end->peer;
-    if (!end->receives || end->mapped[number] == DP_NOT_MAPPED || !peer || !peer->sends ||
+    if (!end->receives || number->mapped == DP_NOT_MAPPED || !peer || !peer->sends ||
         !peer->way->latch.has_target) {
         withhold(plane, end, &header);
         return;
@@ -244,11 +254,11 @@ void dp_end_received(struct dp_plane *plane, struct dp_end *end, const struct dp
     size_t skipped = start - DP_RTP_HEADER;
     struct dp_packet rest = {packet->data + skipped, packet->size - skipped, packet->is_alone};
     header.first = 0x80 | (header.first & DP_RTP_PADDING);
-    header.second = (header.second & DP_RTP_MARKER) | end->mapped[number];
+    header.second = (header.second & DP_RTP_MARKER) | number->mapped;
     dp_rtp_write(&header, rest.data);
-    if (end->events[number].here)
-        dp_rtp_rescale(rest.data + DP_RTP_HEADER, rest.size - DP_RTP_HEADER - padding,
-                       end->events[number].here, end->events[number].there);
+    if (number->here)
+        dp_rtp_rescale(rest.data + DP_RTP_HEADER, rest.size - DP_RTP_HEADER - padding, number->here,
+                       number->there);
     peer->forwarded++;
     if (!send_on(plane, peer, &rest, header.sequence, padding)) dp_end_drop(plane, end, DP_REFUSED);
 }

@@ -46,49 +46,53 @@ enum { DP_ON_CONTROL = 1 };
 
 /* How packets of an end come and leave; all ends of a transport share one. */
 struct dp_way {
-    uint64_t handle; /* of whoever takes RTCP, and packets that Python is to send */
-    struct dp_latch latch;
     struct dp_socket *out; /* NULL: Python sends */
     struct dp_srtp srtp;
+    struct dp_latch latch;
+    uint64_t handle; /* of whoever takes RTCP, and packets that Python is to send */
 };
 
-struct dp_rates {
-    uint32_t here;
+/* What holds for a payload type. */
+struct dp_number {
+    uint32_t rate; /* 0: not told */
+    uint32_t here; /* ticks of telephone-events to convert, 0: none, and what they become */
     uint32_t there;
+    uint8_t mapped; /* the peer's payload type, or DP_NOT_MAPPED */
 };
 
+/* What every packet needs stands first, so that few lines of the cache have all of it. */
 struct dp_end {
-    uint64_t handle;
     struct dp_end *peer; /* the joined end; an echo is its own */
     struct dp_way *way;
+    uint64_t handle;
     bool sends; /* by SDP we may send, and receive */
     bool receives;
     bool has_last;
-    uint8_t mapped[128]; /* payload types of the peer, by ours */
-    uint32_t rates[128]; /* 0: not told */
+    bool traced;
+    bool traces_drops;
+    unsigned taken;
+    double second; /* when it ends in which `taken` came */
+    double last_received;
+    uint64_t received_packets;
+    uint64_t received_octets;
+    struct dp_missing *missing; /* NULL: nothing is asked for */
+    struct dp_kept *kept;       /* NULL: nothing may be sent again */
     struct dp_incoming incoming;
     struct dp_outgoing outgoing;
     struct dp_tally sent; /* octets with headers */
     uint64_t failed_seen;
     uint64_t padding_sent;
     uint64_t forwarded;
-    uint64_t received_packets;
-    uint64_t received_octets;
+    double trace_due[2]; /* by DP_WENT_IN and DP_WENT_OUT */
     uint64_t dropped[DP_DROPS];
-    double last_received;
-    double second; /* when it ends in which `taken` came */
-    unsigned taken;
-    bool traced;
-    bool traces_drops;
-    double trace_due[2];        /* by DP_WENT_IN and DP_WENT_OUT */
-    struct dp_missing *missing; /* NULL: nothing is asked for */
-    struct dp_kept *kept;       /* NULL: nothing may be sent again */
-    struct dp_rates events[128];
+    struct dp_number numbers[128];
 };
 
-/* NULL if there is no memory. */
-struct dp_end *dp_end_new(struct dp_plane *plane, struct dp_way *way);
-void dp_end_free(struct dp_end *end);
+void dp_end_init(struct dp_end *end, struct dp_plane *plane, struct dp_way *way);
+/* Part it and give back what it holds. */
+void dp_end_clear(struct dp_end *end);
+/* Have in the cache soon what a packet of this end needs. */
+void dp_end_warm(const struct dp_end *end);
 /* Bridge two ends, or one with itself; who was joined to them before is joined to nothing. */
 void dp_end_join(struct dp_end *one, struct dp_end *other);
 void dp_end_part(struct dp_end *end);
@@ -109,8 +113,22 @@ bool dp_end_is_flooded(struct dp_end *end, double now, unsigned cost);
 /* A packet of the peer's, believed, in the clear, whose payload begins at `start`. */
 void dp_end_received(struct dp_plane *plane, struct dp_end *end, const struct dp_packet *packet,
                      size_t start);
-/* Send what waits, and count what the kernel refused at the end that it came in by. */
-void dp_end_flush(struct dp_plane *plane, struct dp_end *end);
+/* What was sent for this end has been: count what the kernel refused. */
+void dp_end_settle(struct dp_plane *plane, struct dp_end *end);
+
+/* What becomes of packets of a socket. */
+struct dp_reader {
+    void (*take)(struct dp_plane *plane, struct dp_socket *socket, struct dp_slot *slot,
+                 const struct dp_packet *packet);
+    void (*settle)(struct dp_plane *plane, struct dp_socket *socket);
+};
+
+/*
+ * Receive, and leave the packets to be taken together with those of other sockets: a system call
+ * and the ciphers each push the other's code out of the cache. Returns how many there are.
+ */
+int dp_media_receive(struct dp_plane *plane, struct dp_socket *socket, int share,
+                     const struct dp_reader *reader);
 /* Send a packet of our own, if this end may send and knows where to. `payload` is at most 160. */
 void dp_end_send_own(struct dp_plane *plane, struct dp_end *end, uint8_t payload_type,
                      const uint8_t *payload, size_t size, uint32_t advance, double now,
@@ -128,10 +146,10 @@ struct dp_media_socket {
 };
 
 struct dp_plain {
-    struct dp_way way;
-    struct dp_end *end;
-    bool mux; /* RTCP comes on the RTP port too */
     struct dp_media_socket rtp;
+    bool mux; /* RTCP comes on the RTP port too */
+    struct dp_way way;
+    struct dp_end end;
     struct dp_media_socket control;
     struct dp_latch control_latch;
 };
@@ -162,11 +180,10 @@ struct dp_web_socket {
 struct dp_transport *dp_transport_new(struct dp_plane *plane);
 void dp_transport_free(struct dp_transport *transport);
 void dp_transport_drop(struct dp_plane *plane, struct dp_transport *transport, enum dp_drop why);
-/* Take RTP or RTCP of the peer; returns what that took of the budget. The caller flushes. */
-int dp_transport_media(struct dp_plane *plane, struct dp_transport *transport,
-                       const struct dp_packet *packet);
-/* Send what waits of all ends. */
-void dp_transport_flush(struct dp_plane *plane, struct dp_transport *transport);
+/* Take RTP or RTCP of the peer. */
+void dp_transport_media(struct dp_plane *plane, struct dp_transport *transport,
+                        const struct dp_packet *packet);
+void dp_transport_settle(struct dp_plane *plane, struct dp_transport *transport);
 /* The same for a packet that did not come by a socket; up to DP_SRTP_LARGEST bytes. */
 void dp_transport_arrived(struct dp_plane *plane, struct dp_transport *transport,
                           const uint8_t *data, size_t size, double now);

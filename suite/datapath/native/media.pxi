@@ -56,17 +56,17 @@ cdef extern from "media.h" nogil:
         dp_latch latch
         dp_socket *out
         dp_srtp srtp
-    cdef struct dp_rates:
+    cdef struct dp_number:
+        uint32_t rate
         uint32_t here
         uint32_t there
+        uint8_t mapped
     cdef struct dp_end:
         uint64_t handle
         dp_way *way
         bint sends
         bint receives
         bint has_last
-        uint8_t *mapped
-        uint32_t *rates
         dp_incoming incoming
         dp_outgoing outgoing
         dp_tally sent
@@ -80,12 +80,12 @@ cdef extern from "media.h" nogil:
         bint traces_drops
         double *trace_due
         dp_kept *kept
-        dp_rates *events
+        dp_number *numbers
     const int DP_NOT_MAPPED
     const int DP_DROPS
     const int DP_RTP_HEADER
-    dp_end *dp_end_new(dp_plane *plane, dp_way *way)
-    void dp_end_free(dp_end *end)
+    void dp_end_init(dp_end *end, dp_plane *plane, dp_way *way)
+    void dp_end_clear(dp_end *end)
     void dp_end_join(dp_end *one, dp_end *other)
     void dp_end_part(dp_end *end)
     bint dp_end_keep(dp_end *end, bint wanted)
@@ -100,7 +100,7 @@ cdef extern from "media.h" nogil:
         dp_socket socket
     cdef struct dp_plain:
         dp_way way
-        dp_end *end
+        dp_end end
         bint mux
         dp_media_socket control
         dp_latch control_latch
@@ -213,7 +213,7 @@ cdef class End:
         made.plain = dp_plain_open(core.plane, rtp, control)
         if made.plain is NULL:
             PyErr_SetFromErrno(OSError)
-        made.end = made.plain.end
+        made.end = &made.plain.end
         made._begin(first)
         return made
 
@@ -223,9 +223,10 @@ cdef class End:
         cdef End made = End.__new__(End)
         made.core = transport.core
         made.transport = transport
-        made.end = dp_end_new(transport.core.plane, &transport.transport.way)
+        made.end = <dp_end *>PyMem_Malloc(sizeof(dp_end))
         if made.end is NULL:
             raise MemoryError
+        dp_end_init(made.end, transport.core.plane, &transport.transport.way)
         made._begin(first)
         return made
 
@@ -238,7 +239,8 @@ cdef class End:
         if self.plain is not NULL:
             dp_plain_free(self.core.plane, self.plain)
         elif self.end is not NULL:
-            dp_end_free(self.end)
+            dp_end_clear(self.end)
+            PyMem_Free(self.end)
 
     def close(self):
         """Close its sockets; what is asked of it afterwards comes to nothing."""
@@ -256,12 +258,12 @@ cdef class End:
     def set_types(self, dict types, dict rates, dict events):
         """Payload types of the joined end, ticks, and ticks to convert, by the numbers here."""
         cdef int number
+        cdef dp_number *found
         for number in range(128):
-            self.end.mapped[number] = types.get(number, DP_NOT_MAPPED)
-            self.end.rates[number] = rates.get(number, 0)
-            here, there = events.get(number, (0, 0))
-            self.end.events[number].here = here
-            self.end.events[number].there = there
+            found = &self.end.numbers[number]
+            found.mapped = types.get(number, DP_NOT_MAPPED)
+            found.rate = rates.get(number, 0)
+            found.here, found.there = events.get(number, (0, 0))
 
     def set_ways(self, bint sends, bint receives, bint mux):
         """Whether it may send, whether what comes may pass, and whether RTCP comes with RTP."""
@@ -584,7 +586,7 @@ cdef class MediaSocket:
 
     def set_valid(self, list places):
         """Whose media may come in here."""
-        cdef dp_addr *valid = <dp_addr *>malloc(max(1, len(places)) * sizeof(dp_addr))
+        cdef dp_addr *valid = <dp_addr *>PyMem_Malloc(max(1, len(places)) * sizeof(dp_addr))
         cdef int count = 0
         if valid is NULL:
             raise MemoryError
@@ -595,7 +597,7 @@ cdef class MediaSocket:
             if not dp_web_set_valid(self.socket, valid, count):
                 raise MemoryError
         finally:
-            free(valid)
+            PyMem_Free(valid)
 
     def put(self, bytes data, tuple target):
         """Send a datagram; tell whether it left."""

@@ -1,7 +1,7 @@
 /*
  * The relay's sockets and flows: how they come and go.
  */
-#include "relay_parts.h"
+#include "relay_shared.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -42,6 +42,10 @@ void dp_turn_close(struct dp_turn *turn) {
 
 uint64_t dp_turn_ignored(const struct dp_turn *turn) {
     return turn->ignored;
+}
+
+size_t dp_turn_entries(const struct dp_turn *turn) {
+    return turn->table.used;
 }
 
 void dp_turn_ignore(struct dp_turn *turn) {
@@ -135,9 +139,9 @@ void dp_turn_answer(struct dp_turn *turn, uint64_t number, const union dp_addr *
 
 /* Relay sockets */
 
-uint64_t dp_turn_bind(struct dp_turn *turn, int fd) {
-    struct dp_relay *relay = calloc(1, sizeof *relay);
-    if (!relay || dp_watch(turn->plane, &relay->socket, fd, &dp_relay_kind)) goto refused;
+uint64_t dp_turn_add_relay(struct dp_turn *turn, struct dp_relay *relay, int fd,
+                           const struct dp_kind *kind) {
+    if (!relay || dp_watch(turn->plane, &relay->socket, fd, kind)) goto refused;
     if (!dp_turn_enter(turn, &relay->thing, DP_IS_RELAY)) {
         dp_release(turn->plane, &relay->socket);
         goto refused;
@@ -152,8 +156,13 @@ refused:
     return 0;
 }
 
+uint64_t dp_turn_bind(struct dp_turn *turn, int fd) {
+    return dp_turn_add_relay(turn, calloc(1, sizeof(struct dp_relay)), fd, &dp_relay_kind);
+}
+
 void dp_relay_close(struct dp_relay *relay) {
     struct dp_turn *turn = relay->thing.turn;
+    if (relay->is_shared) dp_shared_leave(relay);
     dp_turn_leave(&relay->thing);
     dp_forget(turn->plane, &relay->socket);
     if (relay->before)
@@ -234,25 +243,30 @@ struct dp_relay *dp_flow_relay_for(const struct dp_flow *flow, int family) {
 int dp_flow_add_relay(struct dp_flow *flow, uint64_t number) {
     struct dp_relay *relay = dp_turn_find(flow->thing.turn, number, DP_IS_RELAY);
     if (!relay) return -1;
-    if (relay->flow || dp_flow_relay_for(flow, relay->socket.family)) {
+    if (relay->flow || relay->is_shared != !!flow->sharing ||
+        dp_flow_relay_for(flow, relay->socket.family)) {
         errno = EEXIST;
         return -1;
     }
     flow->relays[family_at(relay->socket.family)] = relay;
-    relay->flow = flow;
+    if (!relay->is_shared) relay->flow = flow;
     return 0;
 }
 
 static void drop_relay(struct dp_flow *flow, struct dp_relay *relay) {
-    dp_flow_forget_channels(flow, relay);
-    flow->relays[family_at(relay->socket.family)] = NULL;
-    dp_relay_close(relay);
+    int family = relay->socket.family;
+    dp_flow_forget_channels(flow, family);
+    if (flow->sharing)
+        dp_sharing_drop(flow, family);
+    else
+        dp_relay_close(relay);
+    flow->relays[family_at(family)] = NULL;
 }
 
 int dp_flow_drop_relay(struct dp_flow *flow, uint64_t number) {
     struct dp_relay *relay = dp_turn_find(flow->thing.turn, number, DP_IS_RELAY);
     if (!relay) return -1;
-    if (relay->flow != flow) {
+    if (dp_flow_relay_for(flow, relay->socket.family) != relay) {
         errno = ENOENT;
         return -1;
     }
@@ -278,8 +292,8 @@ void dp_flow_close(struct dp_flow *flow, struct dp_counters *counters) {
     forget_client(flow);
     for (int at = 0; at < 2; at++)
         if (flow->relays[at]) drop_relay(flow, flow->relays[at]);
-    dp_flow_forget_channels(flow, NULL);
     dp_flow_forget_peers(flow);
+    dp_sharing_free(flow);
     if (flow->before)
         flow->before->after = flow->after;
     else
@@ -302,6 +316,7 @@ void dp_turn_expire(struct dp_turn *turn, double now) {
     double elapsed = turn->was_refilled ? now - turn->refilled : 0.0;
     turn->refilled = now;
     turn->was_refilled = true;
+    turn->now = now;
     for (struct dp_flow *flow = turn->flows; flow; flow = flow->after) {
         dp_flow_expire(flow, now);
         if (flow->max_bps) dp_flow_refill(flow, elapsed);

@@ -26,6 +26,14 @@ struct dp_counters {
     uint64_t dropped_packets;
 };
 
+/* As turn.data_plane.SharedTotals. */
+struct dp_shared_totals {
+    uint64_t pairs;
+    uint64_t links;
+    uint64_t unclaimed;
+    uint64_t refused;
+};
+
 struct dp_ports {
     uint16_t first;
     uint16_t last;
@@ -45,6 +53,8 @@ struct dp_turn *dp_turn_open(struct dp_plane *plane);
 void dp_turn_close(struct dp_turn *turn);
 /* Datagrams that were neither STUN nor known ChannelData. */
 uint64_t dp_turn_ignored(const struct dp_turn *turn);
+/* What is kept at all, for tests: nothing may be left of flows that are over. */
+size_t dp_turn_entries(const struct dp_turn *turn);
 /* Count one that somebody else has read in vain. */
 void dp_turn_ignore(struct dp_turn *turn);
 /* Datagrams to clients that the kernel refused. */
@@ -56,6 +66,9 @@ uint64_t dp_turn_unsent(const struct dp_turn *turn);
  */
 uint64_t dp_turn_listen(struct dp_turn *turn, int fd);
 uint64_t dp_turn_bind(struct dp_turn *turn, int fd);
+/* One that many flows share: turn/data_plane.py has the rules. */
+uint64_t dp_turn_bind_shared(struct dp_turn *turn, int fd);
+struct dp_shared_totals dp_turn_totals(const struct dp_turn *turn);
 /* 0, or -1 if there is none such. */
 int dp_turn_stop_listening(struct dp_turn *turn, uint64_t listener);
 int dp_turn_release(struct dp_turn *turn, uint64_t relay);
@@ -76,7 +89,9 @@ void dp_flow_set_python(struct dp_flow *flow);
 /* Its client has another stream; NULL: the stream is gone and frames for it are dropped. */
 void dp_flow_set_stream(struct dp_flow *flow, void *stream, dp_to_client to_client);
 int dp_flow_add_relay(struct dp_flow *flow, uint64_t relay);
-/* Close one of its relay sockets; its channels end with it. */
+/* Its relay sockets will be shared ones; at most so many pairs there, 0: any number. */
+int dp_flow_share(struct dp_flow *flow, uint64_t max_peers);
+/* Take one of its relay sockets away; its channels end with it, and it is closed unless shared. */
 int dp_flow_drop_relay(struct dp_flow *flow, uint64_t relay);
 /* Close its relay sockets and free it. */
 void dp_flow_close(struct dp_flow *flow, struct dp_counters *counters);
@@ -84,12 +99,16 @@ void dp_flow_count(const struct dp_flow *flow, struct dp_counters *counters);
 
 /*
  * Install or refresh a permission or a channel. 0, or -1 with errno: ENOMEM, EAFNOSUPPORT if the
- * flow has no relay socket of the family, ENOENT without the permission.
+ * flow has no way to the peer, ENOENT without the permission.
  */
 int dp_flow_permit(struct dp_flow *flow, const union dp_addr *host, const union dp_addr *reached_at,
                    const struct dp_ports *ports, int ports_count, double until);
 int dp_flow_bind_channel(struct dp_flow *flow, uint16_t number, const union dp_addr *peer,
-                         const union dp_addr *reached_at, double until);
+                         double until);
+/* Have a way to a peer, which is reached at this address. -1: there is none (rule 2). */
+int dp_flow_claim(struct dp_flow *flow, const union dp_addr *target);
+/* The client has named the peer that is reached at this address (rule 11). */
+void dp_flow_want(struct dp_flow *flow, const union dp_addr *target);
 
 /*
  * Forward one whole ChannelData message or Send indication, whose bytes stay as they are until

@@ -15,6 +15,11 @@ cdef extern from "relay.h" nogil:
         uint64_t peer_sent_packets
         uint64_t peer_sent_bytes
         uint64_t dropped_packets
+    cdef struct dp_shared_totals:
+        uint64_t pairs
+        uint64_t links
+        uint64_t unclaimed
+        uint64_t refused
     cdef struct dp_ports:
         uint16_t first
         uint16_t last
@@ -23,8 +28,11 @@ cdef extern from "relay.h" nogil:
     uint64_t dp_turn_ignored(const dp_turn *turn)
     uint64_t dp_turn_unsent(const dp_turn *turn)
     void dp_turn_ignore(dp_turn *turn)
+    size_t dp_turn_entries(const dp_turn *turn)
     uint64_t dp_turn_listen(dp_turn *turn, int fd)
     uint64_t dp_turn_bind(dp_turn *turn, int fd)
+    uint64_t dp_turn_bind_shared(dp_turn *turn, int fd)
+    dp_shared_totals dp_turn_totals(const dp_turn *turn)
     int dp_turn_stop_listening(dp_turn *turn, uint64_t listener)
     int dp_turn_release(dp_turn *turn, uint64_t relay)
     void dp_turn_answer(dp_turn *turn, uint64_t listener, const dp_addr *to,
@@ -36,13 +44,15 @@ cdef extern from "relay.h" nogil:
     int dp_flow_set_udp(dp_flow *flow, uint64_t listener, const dp_addr *client)
     void dp_flow_set_python(dp_flow *flow)
     int dp_flow_add_relay(dp_flow *flow, uint64_t relay)
+    int dp_flow_share(dp_flow *flow, uint64_t max_peers)
     int dp_flow_drop_relay(dp_flow *flow, uint64_t relay)
     void dp_flow_close(dp_flow *flow, dp_counters *counters)
     void dp_flow_count(const dp_flow *flow, dp_counters *counters)
     int dp_flow_permit(dp_flow *flow, const dp_addr *host, const dp_addr *reached_at,
                        const dp_ports *ports, int ports_count, double until)
-    int dp_flow_bind_channel(dp_flow *flow, uint16_t number, const dp_addr *peer,
-                             const dp_addr *reached_at, double until)
+    int dp_flow_bind_channel(dp_flow *flow, uint16_t number, const dp_addr *peer, double until)
+    void dp_flow_want(dp_flow *flow, const dp_addr *target)
+    int dp_flow_claim(dp_flow *flow, const dp_addr *target)
     void dp_flow_from_client(dp_turn *turn, dp_flow *flow, const uint8_t *frame, size_t size)
     void dp_flow_send(dp_flow *flow, const dp_addr *peer, const uint8_t *payload, size_t size,
                       bint dont_fragment)
@@ -97,6 +107,11 @@ cdef class Turn:
         """Datagrams to clients that the kernel refused."""
         return dp_turn_unsent(self.turn) if self.turn is not NULL else 0
 
+    @property
+    def entries(self):
+        """What is kept at all, for tests."""
+        return dp_turn_entries(self.turn)
+
     def ignore(self):
         """Count a message that Python has read in vain."""
         dp_turn_ignore(self.turn)
@@ -125,6 +140,18 @@ cdef class Turn:
         if not number:
             PyErr_SetFromErrno(OSError)
         return number
+
+    def bind_shared(self, int fd):
+        """Take one that any number of flows share; return its number."""
+        cdef uint64_t number = dp_turn_bind_shared(self.turn, fd)
+        if not number:
+            PyErr_SetFromErrno(OSError)
+        return number
+
+    def totals(self):
+        """What the shared sockets hold and dropped, as turn.data_plane.SharedTotals has it."""
+        cdef dp_shared_totals totals = dp_turn_totals(self.turn)
+        return totals.pairs, totals.links, totals.unclaimed, totals.refused
 
     def release(self, uint64_t relay):
         """Close a relay socket."""
@@ -160,6 +187,11 @@ cdef class Turn:
     def set_python(self, uint64_t flow):
         """Its client's stream is Python's."""
         dp_flow_set_python(self.find(flow))
+
+    def share(self, uint64_t flow, uint64_t max_peers):
+        """Its relay sockets will be shared ones."""
+        if dp_flow_share(self.find(flow), max_peers):
+            raise MemoryError
 
     def add_relay(self, uint64_t flow, uint64_t relay):
         """Give it a relay socket."""
@@ -207,20 +239,29 @@ cdef class Turn:
         if result:
             raise MemoryError
 
-    def bind_channel(
-        self, uint64_t flow, uint16_t number, str host, int port, str reached_at, double until
-    ):
-        """Install or refresh a channel. ValueError if its family or permission is missing."""
-        cdef dp_addr peer, reached
+    def want(self, uint64_t flow, str reached_at, int port):
+        """The client has named this peer."""
+        cdef dp_addr target
+        to_addr(reached_at, port, &target)
+        dp_flow_want(self.find(flow), &target)
+
+    def claim(self, uint64_t flow, str reached_at, int port):
+        """Have a way to this peer; False if there is none."""
+        cdef dp_addr target
+        to_addr(reached_at, port, &target)
+        return dp_flow_claim(self.find(flow), &target) == 0
+
+    def bind_channel(self, uint64_t flow, uint16_t number, str host, int port, double until):
+        """Install or refresh a channel. ValueError without a way or a permission."""
+        cdef dp_addr peer
         to_addr(host, port, &peer)
-        to_addr(reached_at, 0, &reached)
-        if dp_flow_bind_channel(self.find(flow), number, &peer, &reached, until):
-            raise ValueError(f"the flow has neither relay socket nor permission for {host}")
+        if dp_flow_bind_channel(self.find(flow), number, &peer, until):
+            raise ValueError(f"the flow has no way to {host}, or no permission")
 
     def from_stream(self, uint64_t flow, bytes frame not None):
         """Forward a frame of a stream that Python reads; 0: of one without a flow."""
         dp_flow_from_client(self.turn, self.find(flow) if flow else NULL, frame, len(frame))
-        dp_flush(self.core.plane)
+        dp_settle(self.core.plane)
 
     def send(self, uint64_t flow, str host, int port, bytes payload not None, bint dont_fragment):
         """Forward what a Send indication asks for; it may be late."""
@@ -231,4 +272,4 @@ cdef class Turn:
             return
         to_addr(host, port, &peer)
         dp_flow_send(found, &peer, payload, len(payload), dont_fragment)
-        dp_flush(self.core.plane)
+        dp_settle(self.core.plane)

@@ -148,19 +148,24 @@ void dp_flow_down_icmp(struct dp_flow *flow, const union dp_addr *shown, uint8_t
 
 /* Relay sockets */
 
-static struct dp_relay *relay_of(struct dp_socket *socket) {
-    return (struct dp_relay *)((char *)socket - offsetof(struct dp_relay, socket));
-}
-
-static void indicate(struct dp_flow *flow, const struct dp_slot *slot, size_t at, size_t size) {
-    struct dp_peer *peer = dp_flow_heard(flow, &slot->from);
+static void indicate(struct dp_flow *flow, const union dp_addr *from, uint8_t *payload, size_t size,
+                     bool has_headroom) {
+    struct dp_peer *peer = dp_flow_heard(flow, from);
     if (!peer || size > DP_PAYLOAD_MOST) {
         flow->counters.dropped_packets++;
         return;
     }
     union dp_addr shown = peer->host;
-    shown.in.sin_port = slot->from.in.sin_port;
-    dp_flow_down_data(flow, &shown, slot->data + at, size, at == 0);
+    shown.in.sin_port = from->in.sin_port;
+    dp_flow_down_data(flow, &shown, payload, size, has_headroom);
+}
+
+void dp_flow_deliver(struct dp_flow *flow, const struct dp_channel *channel,
+                     const union dp_addr *from, uint8_t *payload, size_t size, bool has_headroom) {
+    if (channel && channel->peer)
+        dp_flow_down_channel(flow, channel->number, payload, size, has_headroom);
+    else
+        indicate(flow, from, payload, size, has_headroom);
 }
 
 static void take(struct dp_relay *relay, const struct dp_slot *slot) {
@@ -170,16 +175,13 @@ static void take(struct dp_relay *relay, const struct dp_slot *slot) {
     /* An empty datagram is one, too. */
     do {
         size_t size = slot->size - at < slot->segment ? slot->size - at : slot->segment;
-        if (channel && channel->peer)
-            dp_flow_down_channel(relay->flow, channel->number, slot->data + at, size, at == 0);
-        else
-            indicate(relay->flow, slot, at, size);
+        dp_flow_deliver(relay->flow, channel, &slot->from, slot->data + at, size, at == 0);
         at += slot->segment;
     } while (at < slot->size);
 }
 
 static int receive(struct dp_plane *plane, struct dp_socket *socket, int share) {
-    struct dp_relay *relay = relay_of(socket);
+    struct dp_relay *relay = dp_relay_of(socket);
     int room = DP_EVENTS - plane->events_used;
     int count = dp_receive(plane, socket, share < room ? share : room);
     if (relay->flow)
@@ -224,20 +226,29 @@ static bool next_error(const struct dp_socket *socket, union dp_addr *peer,
     return true;
 }
 
-/* Tell the client of errors from peers that it may talk to (section 11.5). */
-static void report_errors(struct dp_plane *plane, struct dp_socket *socket) {
-    struct dp_relay *relay = relay_of(socket);
+/* Section 11.5: a client hears of errors from peers that it may talk to. */
+void dp_relay_report(struct dp_relay *relay,
+                     struct dp_flow *(*flow_of)(struct dp_relay *, const union dp_addr *)) {
     union dp_addr from;
     struct sock_extended_err error;
-    (void)plane;
-    while (next_error(socket, &from, &error)) {
-        if (!error.ee_type || !relay->flow) continue;
-        struct dp_peer *peer = dp_flow_heard(relay->flow, &from);
+    while (next_error(&relay->socket, &from, &error)) {
+        struct dp_flow *flow = error.ee_type ? flow_of(relay, &from) : NULL;
+        struct dp_peer *peer = flow ? dp_flow_heard(flow, &from) : NULL;
         if (!peer) continue;
         union dp_addr shown = peer->host;
         shown.in.sin_port = from.in.sin_port;
-        dp_flow_down_icmp(relay->flow, &shown, error.ee_type, error.ee_code, error.ee_info);
+        dp_flow_down_icmp(flow, &shown, error.ee_type, error.ee_code, error.ee_info);
     }
+}
+
+static struct dp_flow *owner(struct dp_relay *relay, const union dp_addr *peer) {
+    (void)peer;
+    return relay->flow;
+}
+
+static void report_errors(struct dp_plane *plane, struct dp_socket *socket) {
+    (void)plane;
+    dp_relay_report(dp_relay_of(socket), owner);
 }
 
 const struct dp_kind dp_relay_kind = {.readable = receive, .errors = report_errors};

@@ -16,12 +16,19 @@
 /* Frames for Python's streams are joined up to about one TLS record. */
 #define DP_JOINED_MOST 16384
 
-/* Numbers are never reused, so each has its own spaces in the table, told apart by two bits. */
+/*
+ * Numbers begin at 1 and are never reused, so each has its own spaces in the table, told apart by
+ * two bits.
+ */
 enum dp_space {
     DP_THINGS = 0,  /* by number: listener, relay or flow */
     DP_CLIENTS = 1, /* of a listener, by address: flow */
-    DP_SOURCES = 1, /* of a relay, by address: channel */
+    DP_SOURCES = 1, /* of a relay, by address: channel; of a shared one: pair */
+    DP_WAYS = 1,    /* of a flow, by address: way */
+    DP_SHARED = 1,  /* of number 0, by address: shared relay */
     DP_HOSTS = 2,   /* of a flow, by the host that the client names: permission */
+    DP_SEEKERS = 2, /* of a shared relay, by the number of another: who seek */
+    DP_NAMES = 2,   /* of number 0, by a hash: name */
     DP_REACHED = 3, /* of a flow, by the host that packets come from: permission */
 };
 
@@ -40,6 +47,9 @@ struct dp_turn {
     struct dp_flow *flows;
     struct dp_listener *listeners;
     struct dp_relay *relays;
+    struct dp_relay *shared; /* the shared ones, in the order of binding */
+    struct dp_shared_totals totals;
+    double now; /* what dp_turn_expire last said */
     uint64_t ignored;
     struct dp_tally to_clients;
     double refilled;
@@ -59,7 +69,10 @@ struct dp_relay {
     struct dp_thing thing;
     struct dp_socket socket;
     struct dp_relay *before, *after;
-    struct dp_flow *flow; /* NULL: nobody's yet */
+    struct dp_flow *flow; /* NULL: nobody's yet, or shared */
+    bool is_shared;
+    union dp_addr address; /* of a shared one */
+    struct dp_relay *next_shared;
 };
 
 /* A permission. */
@@ -78,8 +91,9 @@ struct dp_channel {
     union dp_addr target;
     double until;
     struct dp_flow *flow;
-    struct dp_relay *relay;
-    struct dp_peer *peer; /* NULL: the permission is over */
+    struct dp_relay *relay; /* NULL over shared sockets */
+    struct dp_way *way;     /* over shared sockets; NULL: it is over */
+    struct dp_peer *peer;   /* NULL: the permission is over */
 };
 
 enum dp_client { DP_NOBODY, DP_UDP_CLIENT, DP_PYTHON_STREAM, DP_OTHER_STREAM };
@@ -92,7 +106,8 @@ struct dp_flow {
     union dp_addr address; /* of a UDP client */
     void *stream;
     dp_to_client to_client;
-    struct dp_relay *relays[2]; /* IPv4, IPv6 */
+    struct dp_relay *relays[2]; /* IPv4, IPv6; or its homes among the shared ones */
+    struct dp_sharing *sharing; /* NULL: the relay sockets are its own */
     struct dp_peer *peers;
     struct dp_channel **channels; /* by number */
     int channels_used;
@@ -125,9 +140,20 @@ const uint8_t *dp_turn_id(struct dp_turn *turn);
 
 extern const struct dp_kind dp_listener_kind;
 extern const struct dp_kind dp_relay_kind;
+extern const struct dp_kind dp_shared_kind;
+uint64_t dp_turn_add_relay(struct dp_turn *turn, struct dp_relay *relay, int fd,
+                           const struct dp_kind *kind);
+static inline struct dp_relay *dp_relay_of(struct dp_socket *socket) {
+    return (struct dp_relay *)((char *)socket - offsetof(struct dp_relay, socket));
+}
+/* Tell the client of a flow what the error queue has; `flow_of` says whose a peer is. */
+void dp_relay_report(struct dp_relay *relay,
+                     struct dp_flow *(*flow_of)(struct dp_relay *, const union dp_addr *));
 /* Close it and forget it. */
 void dp_relay_close(struct dp_relay *relay);
 void dp_listener_let_go(struct dp_listener *listener);
+
+bool dp_same_host(const union dp_addr *one, const union dp_addr *other);
 
 struct dp_relay *dp_flow_relay_for(const struct dp_flow *flow, int family);
 struct dp_channel *dp_flow_channel(const struct dp_flow *flow, uint16_t number);
@@ -137,10 +163,17 @@ bool dp_peer_counts(const struct dp_peer *peer, uint16_t port);
 void dp_flow_expire(struct dp_flow *flow, double now);
 void dp_flow_refill(struct dp_flow *flow, double elapsed);
 void dp_flow_forget_peers(struct dp_flow *flow);
-/* All channels, or those of one relay socket. */
-void dp_flow_forget_channels(struct dp_flow *flow, const struct dp_relay *relay);
+/* Those to peers of one family. */
+void dp_flow_forget_channels(struct dp_flow *flow, int family);
 
-/* What a peer sent goes to the client: as ChannelData, or as a Data indication. */
+/* Hand a datagram to the kernel, or count it as dropped. */
+void dp_flow_send_by(struct dp_flow *flow, struct dp_relay *relay, const union dp_addr *to,
+                     const uint8_t *payload, size_t size, bool dont_fragment);
+
+/* What a peer sent goes to the client, on the channel if there is one that is alive. */
+void dp_flow_deliver(struct dp_flow *flow, const struct dp_channel *channel,
+                     const union dp_addr *from, uint8_t *payload, size_t size, bool has_headroom);
+/* The same: as ChannelData, or as a Data indication. */
 void dp_flow_down_channel(struct dp_flow *flow, uint16_t number, uint8_t *payload, size_t size,
                           bool has_headroom);
 void dp_flow_down_data(struct dp_flow *flow, const union dp_addr *shown, uint8_t *payload,

@@ -1,7 +1,7 @@
 /*
  * Permissions and channels of a flow (RFC 8656, sections 9 and 12), and its budgets of bytes.
  */
-#include "relay_parts.h"
+#include "relay_shared.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static struct dp_key reached_key(const struct dp_flow *flow, const union dp_addr
     return dp_space_host_key(flow->thing.number, DP_REACHED, host);
 }
 
-static bool same_host(const union dp_addr *one, const union dp_addr *other) {
+bool dp_same_host(const union dp_addr *one, const union dp_addr *other) {
     if (one->sa.sa_family != other->sa.sa_family) return false;
     if (one->sa.sa_family == AF_INET) return one->in.sin_addr.s_addr == other->in.sin_addr.s_addr;
     return !memcmp(&one->in6.sin6_addr, &other->in6.sin6_addr, 16);
@@ -66,7 +66,7 @@ static struct dp_peer *make_peer(struct dp_flow *flow, const union dp_addr *host
     peer->next = flow->peers;
     flow->peers = peer;
     for (int at = 0; at < flow->channels_used; at++)
-        if (same_host(&flow->channels[at]->address, host)) flow->channels[at]->peer = peer;
+        if (dp_same_host(&flow->channels[at]->address, host)) flow->channels[at]->peer = peer;
     return peer;
 }
 
@@ -151,19 +151,38 @@ static struct dp_key source_key(const struct dp_channel *channel) {
     return dp_space_key(channel->relay->thing.number, DP_SOURCES, &channel->target);
 }
 
+/* Let whatever hears the channel's peer know of it. False if there is no memory. */
+static bool attach(struct dp_channel *channel) {
+    if (channel->way) {
+        channel->way->channel = channel;
+        return true;
+    }
+    struct dp_key key = source_key(channel);
+    return dp_table_put(table_of(channel->flow), &key, channel);
+}
+
+static void detach(struct dp_channel *channel) {
+    if (channel->flow->sharing) {
+        dp_way_detach(channel);
+        return;
+    }
+    struct dp_table *table = table_of(channel->flow);
+    struct dp_key key = source_key(channel);
+    if (dp_table_get(table, &key) == channel) dp_table_take(table, &key);
+}
+
 static void forget_channel(struct dp_flow *flow, int at) {
     struct dp_channel *channel = flow->channels[at];
-    struct dp_key key = source_key(channel);
-    dp_table_take(table_of(flow), &key);
     flow->channels_used--;
     memmove(flow->channels + at, flow->channels + at + 1,
             (size_t)(flow->channels_used - at) * sizeof *flow->channels);
+    detach(channel);
     free(channel);
 }
 
-void dp_flow_forget_channels(struct dp_flow *flow, const struct dp_relay *relay) {
+void dp_flow_forget_channels(struct dp_flow *flow, int family) {
     for (int at = flow->channels_used - 1; at >= 0; at--)
-        if (!relay || flow->channels[at]->relay == relay) forget_channel(flow, at);
+        if (flow->channels[at]->target.sa.sa_family == family) forget_channel(flow, at);
 }
 
 static bool make_room(struct dp_flow *flow) {
@@ -178,12 +197,12 @@ static bool make_room(struct dp_flow *flow) {
 
 static bool enter_channel(struct dp_flow *flow, const struct dp_channel *made) {
     struct dp_channel *channel = malloc(sizeof *channel);
-    struct dp_key key = source_key(made);
-    if (!channel || !make_room(flow) || !dp_table_put(table_of(flow), &key, channel)) {
+    if (!channel) return false;
+    *channel = *made;
+    if (!make_room(flow) || !attach(channel)) {
         free(channel);
         return false;
     }
-    *channel = *made;
     int at = channel_at(flow, made->number);
     memmove(flow->channels + at + 1, flow->channels + at,
             (size_t)(flow->channels_used - at) * sizeof *flow->channels);
@@ -192,32 +211,39 @@ static bool enter_channel(struct dp_flow *flow, const struct dp_channel *made) {
     return true;
 }
 
-static int make_channel(struct dp_flow *flow, uint16_t number, const union dp_addr *peer,
-                        const union dp_addr *reached_at, double until) {
+static int make_channel(struct dp_flow *flow, uint16_t number, const union dp_addr *address,
+                        double until) {
+    struct dp_key key = host_key(flow, address);
+    struct dp_peer *peer = dp_table_get(table_of(flow), &key);
+    if (!peer) {
+        errno = ENOENT;
+        return -1;
+    }
     struct dp_channel made = {.number = number,
-                              .address = *peer,
-                              .target = *reached_at,
+                              .address = *address,
+                              .target = peer->reached_at,
                               .until = until,
                               .flow = flow,
-                              .relay = dp_flow_relay_for(flow, reached_at->sa.sa_family)};
-    struct dp_key key = host_key(flow, peer);
-    made.target.in.sin_port = peer->in.sin_port;
-    made.peer = dp_table_get(table_of(flow), &key);
-    errno = !made.relay ? EAFNOSUPPORT : !made.peer ? ENOENT : 0;
-    if (errno) return -1;
-    if (enter_channel(flow, &made)) return 0;
+                              .peer = peer};
+    made.target.in.sin_port = address->in.sin_port;
+    if (flow->sharing)
+        made.way = dp_flow_way(flow, &made.target);
+    else
+        made.relay = dp_flow_relay_for(flow, made.target.sa.sa_family);
+    errno = EAFNOSUPPORT;
+    if (!made.way && !made.relay) return -1;
     errno = ENOMEM;
-    return -1;
+    return enter_channel(flow, &made) ? 0 : -1;
 }
 
 int dp_flow_bind_channel(struct dp_flow *flow, uint16_t number, const union dp_addr *peer,
-                         const union dp_addr *reached_at, double until) {
+                         double until) {
     struct dp_channel *channel = dp_flow_channel(flow, number);
     if (channel && !dp_addr_same(&channel->address, peer)) {
         forget_channel(flow, channel_at(flow, number));
         channel = NULL;
     }
-    if (!channel && make_channel(flow, number, peer, reached_at, until)) return -1;
+    if (!channel && make_channel(flow, number, peer, until)) return -1;
     if (channel) channel->until = until;
     flow->soonest = earlier(flow->soonest, until);
     return 0;
@@ -244,6 +270,7 @@ void dp_flow_expire(struct dp_flow *flow, double now) {
     }
     for (int at = flow->channels_used - 1; at >= 0; at--)
         if (flow->channels[at]->until <= now) forget_channel(flow, at);
+    if (flow->sharing) dp_sharing_expire(flow);
     find_soonest(flow);
 }
 

@@ -3,10 +3,12 @@
  *
  * Hot path; benchmarks/run.py measures it.
  */
-#include "relay_parts.h"
+#include "relay_shared.h"
 
 #include <netinet/ip.h>
 #include <string.h>
+
+#define KEPT_FOR_STREAMS 3
 
 enum attribute {
     XOR_PEER_ADDRESS = 0x0012,
@@ -17,7 +19,7 @@ enum attribute {
     FINGERPRINT = 0x8028,
 };
 
-enum { SEND_INDICATION = 0x0016, BINDING_REQUEST = 0x0001 };
+enum { SEND_INDICATION = 0x0016, BINDING_REQUEST = 0x0001 }; /* the second: of RFC 3489, too */
 
 /* Comprehension-required attributes of RFC 8489 and RFC 8656, a bit for each of the first 64. */
 #define BIT(type) ((uint64_t)1 << (type))
@@ -46,7 +48,7 @@ static void count_received(struct dp_flow *flow, size_t size) {
 static void send_up(struct dp_flow *flow, struct dp_relay *relay, const union dp_addr *to,
                     const uint8_t *payload, size_t size) {
     if (!to->in.sin_port) {
-        /* The kernel would say so, and take it for a fault of joined packets. */
+        /* The kernel would say so, and it would be taken for a fault of joined packets. */
         flow->counters.dropped_packets++;
         return;
     }
@@ -57,18 +59,6 @@ static void send_up(struct dp_flow *flow, struct dp_relay *relay, const union dp
     out->tally = &flow->to_peers;
 }
 
-static void channel_data(struct dp_flow *flow, const uint8_t *frame, size_t size) {
-    struct dp_channel *channel = dp_flow_channel(flow, dp_read16(frame));
-    size_t length = dp_read16(frame + 2);
-    if (!channel || length > size - DP_CHANNEL_HEAD) {
-        flow->counters.dropped_packets++;
-        return;
-    }
-    count_received(flow, length);
-    if (take_up(flow, length))
-        send_up(flow, channel->relay, &channel->target, frame + DP_CHANNEL_HEAD, length);
-}
-
 static void set_dont_fragment(const struct dp_socket *socket, bool on) {
     int value = on ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT;
     if (socket->family == AF_INET6)
@@ -77,30 +67,58 @@ static void set_dont_fragment(const struct dp_socket *socket, bool on) {
         setsockopt(socket->fd, IPPROTO_IP, IP_MTU_DISCOVER, &value, sizeof value);
 }
 
+void dp_flow_send_by(struct dp_flow *flow, struct dp_relay *relay, const union dp_addr *to,
+                     const uint8_t *payload, size_t size, bool dont_fragment) {
+    struct dp_plane *plane = flow->thing.turn->plane;
+    if (!dont_fragment) {
+        send_up(flow, relay, to, payload, size);
+        return;
+    }
+    /* The kernel has no such wish for one packet, only for the socket. */
+    dp_flush(plane);
+    set_dont_fragment(&relay->socket, true);
+    send_up(flow, relay, to, payload, size);
+    dp_flush(plane);
+    set_dont_fragment(&relay->socket, false);
+}
+
+static void channel_data(struct dp_flow *flow, const uint8_t *frame, size_t size) {
+    struct dp_channel *channel = dp_flow_channel(flow, dp_read16(frame));
+    size_t length = dp_read16(frame + 2);
+    if (!channel || length > size - DP_CHANNEL_HEAD) {
+        flow->counters.dropped_packets++;
+        return;
+    }
+    count_received(flow, length);
+    if (!take_up(flow, length)) return;
+    if (channel->relay)
+        send_up(flow, channel->relay, &channel->target, frame + DP_CHANNEL_HEAD, length);
+    else
+        dp_way_send(flow, channel->way, frame + DP_CHANNEL_HEAD, length, false);
+}
+
 void dp_flow_send(struct dp_flow *flow, const union dp_addr *address, const uint8_t *payload,
                   size_t size, bool dont_fragment) {
-    struct dp_turn *turn = flow->thing.turn;
     struct dp_key key = dp_space_host_key(flow->thing.number, DP_HOSTS, address);
-    struct dp_peer *peer = dp_table_get(&turn->table, &key);
-    struct dp_relay *relay = dp_flow_relay_for(flow, address->sa.sa_family);
-    if (!peer || !relay || !dp_peer_counts(peer, ntohs(address->in.sin_port))) {
+    struct dp_peer *peer = dp_table_get(&flow->thing.turn->table, &key);
+    if (!peer || !dp_peer_counts(peer, ntohs(address->in.sin_port))) {
+        flow->counters.dropped_packets++;
+        return;
+    }
+    union dp_addr to = peer->reached_at;
+    to.in.sin_port = address->in.sin_port;
+    struct dp_way *way = flow->sharing ? dp_flow_way(flow, &to) : NULL;
+    struct dp_relay *relay = flow->sharing ? NULL : dp_flow_relay_for(flow, to.sa.sa_family);
+    if (!way && !relay) {
         flow->counters.dropped_packets++;
         return;
     }
     count_received(flow, size);
     if (!take_up(flow, size)) return;
-    union dp_addr to = peer->reached_at;
-    to.in.sin_port = address->in.sin_port;
-    if (!dont_fragment) {
-        send_up(flow, relay, &to, payload, size);
-        return;
-    }
-    /* The kernel has no such wish for one packet, only for the socket. */
-    dp_flush(turn->plane);
-    set_dont_fragment(&relay->socket, true);
-    send_up(flow, relay, &to, payload, size);
-    dp_flush(turn->plane);
-    set_dont_fragment(&relay->socket, false);
+    if (relay)
+        dp_flow_send_by(flow, relay, &to, payload, size, dont_fragment);
+    else
+        dp_way_send(flow, way, payload, size, dont_fragment);
 }
 
 /* Send indications */
@@ -177,12 +195,21 @@ static enum reading read_send(const uint8_t *message, size_t size, struct send_i
     return send->peer.sa.sa_family ? READ : MALFORMED;
 }
 
+/* Not in the last room: a stream that finds none for its messages has to be ended. */
+static void tell_send(struct dp_turn *turn, const struct dp_flow *flow, const uint8_t *message,
+                      size_t size) {
+    if (dp_can_tell(turn->plane, KEPT_FOR_STREAMS + 1))
+        dp_tell(turn->plane, DP_SEND, flow->thing.number, 0, NULL, message, size);
+    else
+        turn->plane->untold++;
+}
+
 static void send_indication(struct dp_turn *turn, struct dp_flow *flow, const uint8_t *message,
                             size_t size) {
     struct send_indication send;
     enum reading reading = read_send(message, size, &send);
     if (reading == FOR_PYTHON && flow)
-        dp_tell(turn->plane, DP_SEND, flow->thing.number, 0, NULL, message, size);
+        tell_send(turn, flow, message, size);
     else if (reading != READ || !flow || !send.payload || send.unknown_required)
         turn->ignored++;
     else
