@@ -65,6 +65,7 @@ cdef extern from "plane.h" nogil:
     int dp_drain(dp_plane *plane, double now)
     void dp_told(dp_plane *plane)
     void dp_flush(dp_plane *plane)
+    void dp_settle(dp_plane *plane)
 
 
 cdef int to_addr(str host, int port, dp_addr *addr) except -1:

@@ -188,8 +188,7 @@ void dp_end_send_own(struct dp_plane *plane, struct dp_end *end, uint8_t payload
     end->failed_seen = end->sent.failed;
 }
 
-void dp_end_flush(struct dp_plane *plane, struct dp_end *end) {
-    dp_free_slots(plane);
+void dp_end_settle(struct dp_plane *plane, struct dp_end *end) {
     struct dp_end *peer = end->peer;
     if (!peer) return;
     for (; peer->failed_seen < peer->sent.failed; peer->failed_seen++)

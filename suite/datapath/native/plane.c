@@ -175,14 +175,19 @@ int dp_drain(struct dp_plane *plane, double now) {
             if (ready[at].data.ptr) left -= take(plane, ready, at, share > 0 ? share : 1);
         }
         dp_free_slots(plane);
-        if (plane->round_over) plane->round_over(plane);
         if (exhausted(plane, left, until)) {
             plane->budget_exhausted++;
             break;
         }
     }
     plane->ready_count = 0;
+    if (plane->before_sleep) plane->before_sleep(plane);
     return plane->events_used;
+}
+
+void dp_settle(struct dp_plane *plane) {
+    dp_flush(plane);
+    if (plane->before_sleep) plane->before_sleep(plane);
 }
 
 /* Events */
@@ -301,6 +306,7 @@ static void adapt_burst(struct dp_plane *plane, struct dp_socket *socket, int co
 
 /* Only between two receipts: until then somebody still reads the slots. */
 void dp_free_slots(struct dp_plane *plane) {
+    if (plane->take) plane->take(plane);
     dp_flush(plane);
     plane->slots_used = 0;
 }
