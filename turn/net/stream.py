@@ -27,7 +27,8 @@ from turn.stun.framing import FrameReader, padded_frames
 
 _FIRST_CHANNEL_BYTE = 0x40
 _SEND_INDICATION = b"\x00\x16"
-_CLOSE_PATIENCE = 5.0
+CLOSE_PATIENCE = 5.0
+"""Seconds for a close that waits for the client."""
 _WRITE_AT_ONCE = 16 * 1024
 """Queued frames leave in writes of about one TLS record."""
 
@@ -282,7 +283,7 @@ class StreamClient(TurnStream):
             return
         self._stop(reason)
         self._outlet.loseConnection()
-        self._close_deadline = self._clock.callLater(_CLOSE_PATIENCE, self._outlet.abortConnection)
+        self._close_deadline = self._clock.callLater(CLOSE_PATIENCE, self._outlet.abortConnection)
 
     def abort(self, reason: str) -> None:
         """End the stream now; what the client has not read is lost."""

@@ -172,13 +172,13 @@ int dp_drain(struct dp_plane *plane, double now) {
             if (ready[at].data.ptr) left -= take(plane, ready, at, share > 0 ? share : 1);
         }
         dp_free_slots(plane);
-        if (plane->round_over) plane->round_over(plane);
         if (exhausted(plane, left, until)) {
             plane->budget_exhausted++;
             break;
         }
     }
     plane->ready_count = 0;
+    if (plane->before_sleep) plane->before_sleep(plane);
     return plane->events_used;
 }
 

@@ -116,8 +116,8 @@ struct dp_plane {
     uint64_t numbers;          /* handles given so far */
     void *ready;               /* of the wake-up under way */
     int ready_count;
-    void *streams;                              /* see stream.h */
-    void (*round_over)(struct dp_plane *plane); /* the last thing of every round, or NULL */
+    void *streams;                                /* see stream.h */
+    void (*before_sleep)(struct dp_plane *plane); /* the last thing of every wake-up, or NULL */
     uint8_t *memory;
 };
 

@@ -3,7 +3,7 @@
  *
  * A stream owns its descriptor. ChannelData and Send indications go straight to the client's flow;
  * all other STUN goes to Python, that of one read in one event. What the relay sends is gathered
- * and leaves in one write per round. A reader that is slower than its media loses the oldest
+ * and leaves in one write per wake-up. A reader that is slower than its media loses the oldest
  * media, never a reply and never half a frame. turn/net/stream.py is the same in Python.
  *
  * Memory: an idle stream has its struct only. A stream is freed by whoever opened it, never within
@@ -47,7 +47,7 @@ struct dp_backlog {
     size_t frames;
 };
 
-/* Frames of one round that leave together. */
+/* Frames of one wake-up that leave together. */
 struct dp_gather {
     struct dp_gather *next;
     size_t used;
@@ -66,6 +66,8 @@ struct dp_stream {
     bool is_gathering;
     uint32_t strange; /* frames since it has been a stranger */
     int taken;        /* frames of the read under way */
+    int told;         /* those of them that Python gets */
+    size_t read_most; /* bytes of the next read */
     /* The frame that has begun. */
     uint8_t *begun;
     size_t begun_size;
@@ -116,7 +118,7 @@ struct dp_streams {
 struct dp_streams *dp_streams_open(struct dp_plane *plane);
 /* All streams must be freed before. */
 void dp_streams_close(struct dp_streams *streams);
-/* Write what has been gathered; the plane calls it at the end of a round. */
+/* Write what has been gathered; the plane calls it at the end of a wake-up. */
 void dp_streams_flush(struct dp_plane *plane);
 /* Tell of frames that have not been whole for `timeout` seconds. */
 void dp_streams_expire(struct dp_streams *streams, double now, double timeout);

@@ -56,7 +56,7 @@ static void decrypt(struct dp_stream *stream) {
 
 void dp_tls_read(struct dp_stream *stream) {
     uint8_t *records = stream->all->scratch;
-    ssize_t size = recv(stream->socket.fd, records, DP_STREAM_READ, MSG_DONTWAIT);
+    ssize_t size = recv(stream->socket.fd, records, stream->read_most, MSG_DONTWAIT);
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
     /* An end without close_notify may be anybody's doing. */
     if (size <= 0 ||
