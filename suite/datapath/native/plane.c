@@ -184,7 +184,7 @@ int dp_drain(struct dp_plane *plane, double now) {
 
 void dp_settle(struct dp_plane *plane) {
     dp_flush(plane);
-    if (plane->round_over) plane->round_over(plane);
+    if (plane->before_sleep) plane->before_sleep(plane);
 }
 
 /* Events */
