@@ -296,6 +296,7 @@ static void adapt_burst(struct dp_plane *plane, struct dp_socket *socket, int co
 
 /* Only between two receipts: until then somebody still reads the slots. */
 void dp_free_slots(struct dp_plane *plane) {
+    if (plane->take) plane->take(plane);
     dp_flush(plane);
     plane->slots_used = 0;
 }
