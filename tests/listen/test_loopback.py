@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+import subprocess
 from ipaddress import IPv4Network, ip_network
 from typing import ClassVar, cast
 
@@ -22,6 +24,7 @@ from suite.settings import TcpListen
 from suite.tls import TlsContexts
 from tests.listen.streams import BINDING, own_certificate
 from tests.listen.test_stream import Service, channel_data
+from tests.programs import require_program
 from turn.five_tuple import Address, FiveTuple
 from turn.net.stream import StreamClient, StreamLimits, StreamTotals, TurnStream
 
@@ -191,6 +194,33 @@ class NativeConversationTests(OnCore, ConversationTests):
     """The same, and the core moves the bytes."""
 
 
+class KeyUpdateTests(PortTestCase):
+    """Peers that change their keys in the middle (RFC 8446, section 4.6.3)."""
+
+    @inlineCallbacks
+    def test_both_ways(self) -> object:
+        """New keys of the client, and those that it asks us for, lose nothing either way."""
+        program = require_program("openssl")
+        port = self.start().port
+        client = yield deferToThread(begin_s_client, program, port)
+        self.addCleanup(end_s_client, client)
+        for number, command in enumerate((b"", b"k\n", b"K\n"), 1):
+            client.stdin.write(command)
+            client.stdin.flush()
+            yield pause(0.3 if command else 0)
+            client.stdin.write(BINDING)
+            client.stdin.flush()
+            while len(self.service.heard) < number:
+                yield pause(0.01)
+            self.clients[0].send_control(ANSWER)
+            yield deferToThread(read_until, client, ANSWER)
+        self.assertEqual(self.service.heard, [("control", BINDING)] * 3)
+
+
+class NativeKeyUpdateTests(OnCore, KeyUpdateTests):
+    """The same, and the core reads and writes."""
+
+
 class HalfOpenTests(PortTestCase):
     """Connections that say nothing, or not enough."""
 
@@ -209,6 +239,33 @@ class HalfOpenTests(PortTestCase):
         self.assertEqual(self.admission.strangers, 1)
         self.assertEqual(self.admission.handshakes, 0)
         self.assertEqual(sum(self.admission.refused.values()), 200)
+
+
+def begin_s_client(program: str, port: int) -> subprocess.Popen[bytes]:
+    """OpenSSL's own client, whose lines K and k are commands to change keys."""
+    return subprocess.Popen(
+        [program, "s_client", "-tls1_3", "-connect", f"127.0.0.1:{port}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def end_s_client(client: subprocess.Popen[bytes]) -> None:
+    """End the process and its pipes."""
+    client.kill()
+    client.communicate()
+
+
+def read_until(client: subprocess.Popen[bytes], wanted: bytes) -> None:
+    """Read what the client prints up to these bytes."""
+    assert client.stdout is not None
+    seen = b""
+    while wanted not in seen:
+        data = os.read(client.stdout.fileno(), 4096)
+        if not data:
+            raise AssertionError(f"the client ended: {seen!r}")
+        seen += data
 
 
 def connect(port: int, secure: bool) -> socket.socket:
