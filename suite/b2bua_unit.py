@@ -17,7 +17,7 @@ from b2bua.net.transport import NotBound
 from b2bua.settings import B2buaSettings
 from b2bua.upstreams import State
 from suite.bind_failure import BindFailure, explain
-from suite.datapath.media import TwinMediaPlane
+from suite.datapath.media_ends import AnyMediaPlane
 from suite.log_records import LogEvent
 from suite.unit import Health
 from suite.units import NotOpened
@@ -107,7 +107,7 @@ class MediaUnit:
     name = "media plane"
     required = True
 
-    def __init__(self, plane: TwinMediaPlane, complaint: str = "") -> None:
+    def __init__(self, plane: AnyMediaPlane, complaint: str = "") -> None:
         """``complaint``: what is wrong although it serves."""
         self._plane = plane
         self._complaint = complaint

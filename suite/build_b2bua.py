@@ -19,6 +19,7 @@ from suite.b2bua_unit import B2buaUnit, MediaUnit, listened
 from suite.call_log import CallLog, TransportLog
 from suite.call_metrics import CallCounts, b2bua_metrics, gateway_metrics
 from suite.datapath.media import TwinMediaPlane
+from suite.datapath.media_ends import AnyMediaPlane
 from suite.datapath.media_trace import MediaTrace
 from suite.lab.lab import Lab
 from suite.lab.settings import LabSettings
@@ -73,17 +74,18 @@ def make_plane(
     service: SuiteService,
     settings: B2buaSettings,
     owner: Callable[[int], TransportOwner | None] = lambda transport: None,
-) -> tuple[B2buaSettings, TwinMediaPlane]:
+) -> tuple[B2buaSettings, AnyMediaPlane]:
     """
     Make the media plane, and give the settings that it can serve. ``owner``: see TransportLog.
 
     What keeps browsers from being served keeps nobody else: phones call, and the relay relays.
+    Raises DataPlaneUnavailable.
     """
     log = service.log
+    make = _way_of_packets(service)
 
-    def plane(web: WebMediaSettings | None) -> TwinMediaPlane:
-        return TwinMediaPlane(
-            service.reactor,
+    def plane(web: WebMediaSettings | None) -> AnyMediaPlane:
+        return make(
             service.clocks.monotonic,
             settings.media,
             Randomness().below,
@@ -98,6 +100,20 @@ def make_plane(
     except (DtlsIdentityError, OSError, RuntimeError) as error:
         log.standard(LogEvent.ICE, f"Browsers are not served, they can have no media: {error}")
         return replace(settings, web=None, gateway=None), plane(None)
+
+
+def _way_of_packets(service: SuiteService) -> Callable[..., AnyMediaPlane]:
+    """Who moves the packets: C, if it is here and can encrypt; else Python. See MediaEnds."""
+    core = service.native_core
+    if core is not None:
+        from suite.datapath.native_media import NativeMediaPlane
+        from suite.datapath.native_srtp import missing_reason
+
+        missing = missing_reason()
+        if not missing:
+            return partial(NativeMediaPlane, core)
+        service.log.standard(LogEvent.SIP, f"Media are moved in pure Python: {missing}")
+    return partial(TwinMediaPlane, service.reactor)
 
 
 def _media_trace(service: SuiteService, level: int) -> MediaTrace:

@@ -13,7 +13,7 @@ from b2bua import call_events as events
 from b2bua.net.service import B2buaService
 from b2bua.net.web import WebInterface
 from b2bua.upstreams import State
-from suite.datapath.media import TwinMediaPlane
+from suite.datapath.media_ends import AnyMediaPlane
 from suite.metrics import Metrics
 
 _SETUP_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 180.0)
@@ -86,7 +86,7 @@ class CallCounts:
         return self._ended
 
 
-def b2bua_metrics(metrics: Metrics, service: Service, plane: TwinMediaPlane) -> None:
+def b2bua_metrics(metrics: Metrics, service: Service, plane: AnyMediaPlane) -> None:
     """Show how the B2BUA is; all is zero while it does not run."""
     readings = metrics.readings
 
@@ -171,7 +171,7 @@ def b2bua_metrics(metrics: Metrics, service: Service, plane: TwinMediaPlane) -> 
     )
 
 
-def gateway_metrics(metrics: Metrics, service: Service, plane: TwinMediaPlane) -> None:
+def gateway_metrics(metrics: Metrics, service: Service, plane: AnyMediaPlane) -> None:
     """Show how browsers fare; all is zero while nothing runs."""
     readings = metrics.readings
 
@@ -211,7 +211,7 @@ def gateway_metrics(metrics: Metrics, service: Service, plane: TwinMediaPlane) -
     _transport_metrics(metrics, plane)
 
 
-def _transport_metrics(metrics: Metrics, plane: TwinMediaPlane) -> None:
+def _transport_metrics(metrics: Metrics, plane: AnyMediaPlane) -> None:
     readings = metrics.readings
     readings.gauge("sgw_ice_transports", "Transports of browsers", lambda: plane.transports)
     readings.counters(

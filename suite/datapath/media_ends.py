@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -343,3 +343,7 @@ def _bind_pair(host: str, port: int) -> tuple[socket.socket, socket.socket]:
     except OSError:
         rtp.close()
         raise
+
+
+AnyMediaPlane: TypeAlias = MediaEnds[Any, Any]
+"""Whoever moves the packets."""

@@ -27,6 +27,7 @@ from suite.datapath.polled import PACKETS_PER_WAKE_UP
 from tests.datapath.test_twin import ReactorStandIn
 
 if TYPE_CHECKING:
+    from suite.datapath.native_core import NativeCore
     from suite.datapath.native_media import NativeMediaPlane
 
 # An address for each process, so that runs beside each other do not meet on one port.
@@ -41,8 +42,18 @@ LONGEST_INTERVAL = 6.2
 Plane: TypeAlias = "TwinMediaPlane | NativeMediaPlane"
 
 
+# They are imported where they are made, because they may not have been built.
+
+
+def native_core(reactor: Any) -> NativeCore:
+    """One that the reactor wakes, with its clock."""
+    from suite.datapath.native_core import NativeCore
+
+    return NativeCore(reactor, reactor.seconds)
+
+
 def native_plane(reactor: Any, clock: Any, *values: Any, **more: Any) -> NativeMediaPlane:
-    """One with a core of its own; it is imported here because it may not have been built."""
+    """One with a core of its own."""
     from suite.datapath.native_core import NativeCore
     from suite.datapath.native_media import NativeMediaPlane
 

@@ -17,7 +17,8 @@ from b2bua.net.service import B2buaService
 from b2bua.transport_owner import TransportOwner
 from suite.call_log import CallLog, TransportLog
 from suite.call_metrics import CallCounts, gateway_metrics
-from suite.datapath.media import MediaTotals, TwinMediaPlane
+from suite.datapath.media import TwinMediaPlane
+from suite.datapath.media_ends import MediaTotals
 from suite.metrics import Metrics
 from suite.web.gateway_pages import GatewayDoor
 from suite.web.http_trace import HttpTrace, RoapFaults

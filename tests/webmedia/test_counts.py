@@ -13,6 +13,7 @@ from suite.build_b2bua import make_plane
 from suite.config import Arguments, load
 from suite.service import SuiteService
 from tests.config.machines import MACHINE
+from tests.datapath.media import native_core
 from tests.runtime.doubles import MemoryLog
 from tests.webmedia.folders import temporary_folder
 from tests.webmedia.loops import LoopReactor, until
@@ -96,7 +97,10 @@ class StartTests(WebPlaneTestCase):
         log = MemoryLog()
         reactor = LoopReactor(self.loop)
         service = SimpleNamespace(
-            log=log, reactor=reactor, clocks=SimpleNamespace(monotonic=reactor)
+            log=log,
+            reactor=reactor,
+            clocks=SimpleNamespace(monotonic=reactor),
+            native_core=native_core(reactor) if self.native else None,
         )
         self.patch(__import__("suite.build_b2bua").build_b2bua, "get_loop", lambda: self.loop)
         served, plane = make_plane(cast(SuiteService, service), settings)
@@ -105,3 +109,4 @@ class StartTests(WebPlaneTestCase):
         self.assertEqual(settings.servers, served.servers)
         [line] = log.lines
         self.assertTrue(line.startswith("Std 20015 Browsers are not served"), line)
+        self.assertEqual("native" if self.native else "pure Python", plane.kind)

@@ -60,6 +60,10 @@ class NativeCountTests(NativeWebCase, test_counts.CountTests):
     """Transports by what became of them, handshakes by outcome."""
 
 
+class NativeStartTests(NativeWebCase, test_counts.StartTests):
+    """What keeps browsers from being served keeps nobody else."""
+
+
 class NativeFeedbackTests(NativeWebCase, test_feedback.FeedbackTests):
     """Feedback between two browsers, and of our own."""
 

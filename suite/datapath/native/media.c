@@ -188,8 +188,7 @@ void dp_end_send_own(struct dp_plane *plane, struct dp_end *end, uint8_t payload
     end->failed_seen = end->sent.failed;
 }
 
-void dp_end_flush(struct dp_plane *plane, struct dp_end *end) {
-    dp_free_slots(plane);
+void dp_end_settle(struct dp_plane *plane, struct dp_end *end) {
     struct dp_end *peer = end->peer;
     if (!peer) return;
     for (; peer->failed_seen < peer->sent.failed; peer->failed_seen++)
@@ -258,7 +257,7 @@ void dp_end_received(struct dp_plane *plane, struct dp_end *end, const struct dp
     header.second = (header.second & DP_RTP_MARKER) | number->mapped;
     dp_rtp_write(&header, rest.data);
     if (number->here)
-        dp_rtp_rescale(rest.data + DP_RTP_HEADER, rest.size - DP_RTP_HEADER, number->here,
+        dp_rtp_rescale(rest.data + DP_RTP_HEADER, rest.size - DP_RTP_HEADER - padding, number->here,
                        number->there);
     peer->forwarded++;
     if (!send_on(plane, peer, &rest, header.sequence, padding)) dp_end_drop(plane, end, DP_REFUSED);

@@ -113,8 +113,22 @@ bool dp_end_is_flooded(struct dp_end *end, double now, unsigned cost);
 /* A packet of the peer's, believed, in the clear, whose payload begins at `start`. */
 void dp_end_received(struct dp_plane *plane, struct dp_end *end, const struct dp_packet *packet,
                      size_t start);
-/* Send what waits, and count what the kernel refused at the end that it came in by. */
-void dp_end_flush(struct dp_plane *plane, struct dp_end *end);
+/* What was sent for this end has been: count what the kernel refused. */
+void dp_end_settle(struct dp_plane *plane, struct dp_end *end);
+
+/* What becomes of packets of a socket. */
+struct dp_reader {
+    void (*take)(struct dp_plane *plane, struct dp_socket *socket, struct dp_slot *slot,
+                 const struct dp_packet *packet);
+    void (*settle)(struct dp_plane *plane, struct dp_socket *socket);
+};
+
+/*
+ * Receive, and leave the packets to be taken together with those of other sockets: a system call
+ * and the ciphers each push the other's code out of the cache. Returns how many there are.
+ */
+int dp_media_receive(struct dp_plane *plane, struct dp_socket *socket, int share,
+                     const struct dp_reader *reader);
 /* Send a packet of our own, if this end may send and knows where to. `payload` is at most 160. */
 void dp_end_send_own(struct dp_plane *plane, struct dp_end *end, uint8_t payload_type,
                      const uint8_t *payload, size_t size, uint32_t advance, double now,
@@ -166,11 +180,10 @@ struct dp_web_socket {
 struct dp_transport *dp_transport_new(struct dp_plane *plane);
 void dp_transport_free(struct dp_transport *transport);
 void dp_transport_drop(struct dp_plane *plane, struct dp_transport *transport, enum dp_drop why);
-/* Take RTP or RTCP of the peer; returns what that took of the budget. The caller flushes. */
-int dp_transport_media(struct dp_plane *plane, struct dp_transport *transport,
-                       const struct dp_packet *packet);
-/* Send what waits of all ends. */
-void dp_transport_flush(struct dp_plane *plane, struct dp_transport *transport);
+/* Take RTP or RTCP of the peer. */
+void dp_transport_media(struct dp_plane *plane, struct dp_transport *transport,
+                        const struct dp_packet *packet);
+void dp_transport_settle(struct dp_plane *plane, struct dp_transport *transport);
 /* The same for a packet that did not come by a socket; up to DP_SRTP_LARGEST bytes. */
 void dp_transport_arrived(struct dp_plane *plane, struct dp_transport *transport,
                           const uint8_t *data, size_t size, double now);

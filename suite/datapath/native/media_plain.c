@@ -53,9 +53,9 @@ static void tell_control(struct dp_plane *plane, const struct dp_plain *plain,
             packet->data, packet->size);
 }
 
-/* A packet on the RTP port; returns what it took of the budget. */
-static int take_rtp(struct dp_plane *plane, struct dp_plain *plain, const struct dp_slot *slot,
-                    struct dp_packet *packet) {
+static void take_rtp(struct dp_plane *plane, struct dp_socket *socket, struct dp_slot *slot,
+                     const struct dp_packet *packet) {
+    struct dp_plain *plain = ((struct dp_media_socket *)socket)->plain;
     struct dp_end *end = &plain->end;
     struct dp_latch *latch = &plain->way.latch;
     const struct dp_srtp *srtp = &plain->way.srtp;
@@ -64,53 +64,41 @@ static int take_rtp(struct dp_plane *plane, struct dp_plain *plain, const struct
     bool is_source = latch->has_source && dp_addr_same(&slot->from, &latch->source);
     if (dp_end_is_flooded(end, plane->now, is_control ? DP_MEDIA_COST : 1)) {
         dp_end_drop(plane, end, DP_FLOOD);
-        return 1;
+        return;
     }
     if ((is_control || srtp->wanted) && !is_source &&
         !dp_latch_hears(latch, &slot->from, plane->now)) {
         dp_end_drop(plane, end, DP_SOURCE);
-        return 1;
+        return;
     }
     if (is_control) {
         tell_control(plane, plain, slot, packet, 0);
-        return DP_MEDIA_COST;
+        return;
     }
-    if (srtp->wanted) {
-        packet->size = dp_unprotect(srtp, packet->data, packet->size);
-        if (!packet->size) {
-            dp_end_drop(plane, end, DP_UNAUTHENTIC);
-            return 1;
-        }
+    struct dp_packet clear = *packet;
+    if (srtp->wanted) clear.size = dp_unprotect(srtp, packet->data, packet->size);
+    if (srtp->wanted && !clear.size) {
+        dp_end_drop(plane, end, DP_UNAUTHENTIC);
+        return;
     }
-    int start = dp_rtp_payload(packet->data, packet->size);
+    int start = dp_rtp_payload(clear.data, clear.size);
     if (start < 0)
         dp_end_drop(plane, end, DP_MALFORMED);
     else if (!is_source && !dp_latch_lock(latch, &slot->from, plane->now))
         dp_end_drop(plane, end, DP_SOURCE);
     else
-        dp_end_received(plane, end, packet, (size_t)start);
-    return 1;
+        dp_end_received(plane, end, &clear, (size_t)start);
+}
+
+static void settle_rtp(struct dp_plane *plane, struct dp_socket *socket) {
+    dp_end_settle(plane, &((struct dp_media_socket *)socket)->plain->end);
 }
 
 static int read_rtp(struct dp_plane *plane, struct dp_socket *socket, int share) {
-    struct dp_plain *plain = ((struct dp_media_socket *)socket)->plain;
+    static const struct dp_reader reader = {take_rtp, settle_rtp};
     /* The system call takes longer than the memory. */
-    dp_end_warm(&plain->end);
-    int count = dp_receive(plane, socket, share < DP_MEDIA_SHARE ? share : DP_MEDIA_SHARE);
-    int spent = 0;
-    for (int at = 0; at < count; at++) {
-        struct dp_slot *slot = &plane->slots[at];
-        size_t done = 0;
-        do {
-            size_t left = slot->size - done;
-            size_t size = left < slot->segment ? left : slot->segment;
-            struct dp_packet packet = {slot->data + done, size, size == slot->size};
-            spent += take_rtp(plane, plain, slot, &packet);
-            done += size;
-        } while (done < slot->size);
-    }
-    if (count) dp_end_flush(plane, &plain->end);
-    return spent;
+    dp_end_warm(&((struct dp_media_socket *)socket)->plain->end);
+    return dp_media_receive(plane, socket, share, &reader);
 }
 
 static int read_control(struct dp_plane *plane, struct dp_socket *socket, int share) {

@@ -31,19 +31,19 @@ void dp_transport_drop(struct dp_plane *plane, struct dp_transport *transport, e
         transport->dropped[why]++;
 }
 
-int dp_transport_media(struct dp_plane *plane, struct dp_transport *transport,
-                       const struct dp_packet *packet) {
+void dp_transport_media(struct dp_plane *plane, struct dp_transport *transport,
+                        const struct dp_packet *packet) {
     const uint8_t *data = packet->data;
     if (dp_is_rtcp(data[1])) {
         dp_tell(plane, DP_RTCP, transport->way.handle, 0, NULL, data, packet->size);
-        return DP_MEDIA_COST;
+        return;
     }
     struct dp_end *end = transport->by_number[data[1] & 0x7F];
     struct dp_packet plain = *packet;
     plain.size = dp_unprotect(&transport->way.srtp, plain.data, plain.size);
     if (!end) {
         dp_transport_drop(plane, transport, plain.size ? DP_PAYLOAD_TYPE : DP_UNAUTHENTIC);
-        return 1;
+        return;
     }
     int start = plain.size ? dp_rtp_payload(plain.data, plain.size) : 0;
     if (!plain.size)
@@ -54,15 +54,13 @@ int dp_transport_media(struct dp_plane *plane, struct dp_transport *transport,
         dp_end_drop(plane, end, DP_FLOOD);
     else
         dp_end_received(plane, end, &plain, (size_t)start);
-    return 1;
 }
 
-void dp_transport_flush(struct dp_plane *plane, struct dp_transport *transport) {
-    dp_free_slots(plane);
+void dp_transport_settle(struct dp_plane *plane, struct dp_transport *transport) {
     struct dp_end *before = NULL;
     for (int number = 0; number < 128; number++) {
         struct dp_end *end = transport->by_number[number];
-        if (end && end != before) dp_end_flush(plane, end);
+        if (end && end != before) dp_end_settle(plane, end);
         before = end;
     }
 }
@@ -78,7 +76,8 @@ void dp_transport_arrived(struct dp_plane *plane, struct dp_transport *transport
     struct dp_packet packet = {(uint8_t *)room, size, true};
     plane->now = now;
     dp_transport_media(plane, transport, &packet);
-    dp_transport_flush(plane, transport);
+    dp_flush(plane);
+    dp_transport_settle(plane, transport);
 }
 
 /* Sockets */
@@ -127,41 +126,34 @@ static bool is_valid(struct dp_web_socket *socket, const union dp_addr *from) {
     return false;
 }
 
-static int take_web(struct dp_plane *plane, struct dp_web_socket *socket,
-                    const struct dp_slot *slot, const struct dp_packet *packet) {
+static void take_web(struct dp_plane *plane, struct dp_socket *base, struct dp_slot *slot,
+                     const struct dp_packet *packet) {
+    struct dp_web_socket *socket = (struct dp_web_socket *)base;
     struct dp_transport *transport = socket->transport;
     if (packet->size < DP_MEDIA_SHORTEST) {
         dp_transport_drop(plane, transport, DP_MALFORMED);
-        return 1;
+        return;
     }
     /* RFC 7983: the first byte tells STUN, DTLS, and RTP with RTCP. */
     uint8_t first = packet->data[0];
-    if (first < 4 || (first >= 20 && first <= 63)) {
+    if (first < 4 || (first >= 20 && first <= 63))
         dp_tell(plane, DP_OTHER, socket->handle, 0, &slot->from, packet->data, packet->size);
-        return DP_MEDIA_COST;
-    }
-    if ((first & 0xC0) == 0x80 && is_valid(socket, &slot->from))
-        return dp_transport_media(plane, transport, packet);
-    dp_transport_drop(plane, transport, (first & 0xC0) == 0x80 ? DP_SOURCE : DP_MALFORMED);
-    return 1;
+    else if ((first & 0xC0) != 0x80)
+        dp_transport_drop(plane, transport, DP_MALFORMED);
+    else if (!is_valid(socket, &slot->from))
+        dp_transport_drop(plane, transport, DP_SOURCE);
+    else
+        dp_transport_media(plane, transport, packet);
+}
+
+static void settle_web(struct dp_plane *plane, struct dp_socket *base) {
+    dp_transport_settle(plane, ((struct dp_web_socket *)base)->transport);
 }
 
 static int read_web(struct dp_plane *plane, struct dp_socket *base, int share) {
-    struct dp_web_socket *socket = (struct dp_web_socket *)base;
-    int count = dp_receive(plane, base, share < DP_MEDIA_SHARE ? share : DP_MEDIA_SHARE);
-    int spent = 0;
-    if (!socket->transport) return count;
-    for (int at = 0; at < count; at++) {
-        struct dp_slot *slot = &plane->slots[at];
-        size_t done = 0;
-        do {
-            size_t left = slot->size - done;
-            size_t size = left < slot->segment ? left : slot->segment;
-            struct dp_packet packet = {slot->data + done, size, size == slot->size};
-            spent += take_web(plane, socket, slot, &packet);
-            done += size;
-        } while (done < slot->size);
-    }
-    if (count) dp_transport_flush(plane, socket->transport);
-    return spent;
+    static const struct dp_reader reader = {take_web, settle_web};
+    const struct dp_transport *transport = ((struct dp_web_socket *)base)->transport;
+    if (!transport) return dp_receive(plane, base, 1);
+    if (transport->first) dp_end_warm(transport->first);
+    return dp_media_receive(plane, base, share, &reader);
 }

@@ -182,6 +182,11 @@ int dp_drain(struct dp_plane *plane, double now) {
     return plane->events_used;
 }
 
+void dp_settle(struct dp_plane *plane) {
+    dp_flush(plane);
+    if (plane->before_sleep) plane->before_sleep(plane);
+}
+
 /* Events */
 
 bool dp_can_tell(const struct dp_plane *plane, int count) {
@@ -291,6 +296,7 @@ static void adapt_burst(struct dp_plane *plane, struct dp_socket *socket, int co
 
 /* Only between two receipts: until then somebody still reads the slots. */
 void dp_free_slots(struct dp_plane *plane) {
+    if (plane->take) plane->take(plane);
     dp_flush(plane);
     plane->slots_used = 0;
 }

@@ -117,6 +117,7 @@ struct dp_plane {
     void *ready;               /* of the wake-up under way */
     int ready_count;
     void *streams;                                /* see stream.h */
+    void (*take)(struct dp_plane *plane);         /* reads what slots hold for later, or NULL */
     void (*before_sleep)(struct dp_plane *plane); /* the last thing of every wake-up, or NULL */
     uint8_t *memory;
 };
@@ -152,8 +153,7 @@ void dp_told(struct dp_plane *plane);
  */
 int dp_receive(struct dp_plane *plane, struct dp_socket *socket, int most);
 /*
- * Send what waits; nothing that was received so far is needed any more. Slots that are used again
- * at once are in the cache, so whoever has read a socket may call it.
+ * Let whoever has left packets in the slots take them, send what waits, and have all slots free.
  */
 void dp_free_slots(struct dp_plane *plane);
 
@@ -164,6 +164,8 @@ void dp_free_slots(struct dp_plane *plane);
 struct dp_out *dp_out(struct dp_plane *plane, struct dp_socket *socket, const union dp_addr *to);
 /* Send all that waits. To be called after whatever sends outside of a wake-up. */
 void dp_flush(struct dp_plane *plane);
+/* Send all that waits, to streams too: the end of what is done outside of a wake-up. */
+void dp_settle(struct dp_plane *plane);
 
 /*
  * Tell Python; the bytes are copied. False if there is no room, which is counted. The kinds are
