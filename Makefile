@@ -9,6 +9,7 @@ TESTS ?= tests
 REPEAT ?= 20
 SCENARIOS ?= tests/interop tests/sippeers tests/historic tests/webrtc
 MINUTES ?= 10
+RUNS ?= 2000000
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 17
@@ -48,7 +49,8 @@ bench: ## relay, calls and bridges beside their peers, and what browsers cost
 soak: .cache/tools ## allocations come and go for MINUTES; memory and descriptors must not grow
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
-fuzz: .cache/tools ## every property test with the nightly number of examples
+fuzz: .cache/tools ## every property test with the nightly number of examples, and the C core
+	$(BIN)/python -m tests.native.fuzz --runs $(RUNS)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m hypothesis $(TESTS)
 
 flake: .cache/tools ## each scenario with a real peer REPEAT times; prints how often it passed

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sized
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -29,6 +28,7 @@ from b2bua.leg import Leg, Target
 from b2bua.media_plane import MediaPlane, TransportEvent
 from b2bua.media_watch import MediaWatch
 from b2bua.new_legs import NewLegs
+from b2bua.parties import SELF, PhoneContact, number_of, sip_uri, without_dialog
 from b2bua.settings import B2buaSettings, EchoAnswer
 from b2bua.sip.digest import DigestClient
 from b2bua.sip.headers import NameAddr
@@ -39,29 +39,18 @@ from b2bua.sip.invite_usage import InviteUsage
 from b2bua.sip.message import Request
 from b2bua.sip.timers import Deadlines, earliest
 from b2bua.sip.transactions import TableFull
-from b2bua.sip.uri import SipUri, TelUri, Uri, escape_user
+from b2bua.sip.uri import Uri
 from b2bua.sip.usage_events import Ended, Invitation, Invited, UsageEvent
 from b2bua.sip.user_agent import UserAgent
 
 Headers = tuple[tuple[str, str], ...]
 _SERVICE_HEADER = PREFIX + SERVICE_TYPE
-SELF = "self"
-"""Whom a browser calls to hear and see itself."""
 _LONGEST_NUMBER = 128
 _LEAST_ATTEMPTS = 3
 """How often one INVITE may be sent, one server after the other; with more servers, once each."""
 
 _WAIT_FOR_SERVER = 2.0
 """Seconds: a server that was only suspected answers its probe at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class PhoneContact:
-    """Where one phone of a DN is reached."""
-
-    uri: SipUri
-    hop: Hop
-    route: tuple[str, ...] = ()
 
 
 class Surroundings(Protocol):
@@ -243,11 +232,11 @@ class Calls:
 
     def _to_phones(self, request: Request, number: str, now: float) -> list[Leg]:
         legs = []
-        caller = _plain(request.from_)
+        caller = without_dialog(request.from_)
         headers = carry(request, Trust(source=True)).headers
         for contact in self._around.contacts(number, now):
             leg = self._new.make(self._new.kind_of_callee(contact.hop), number)
-            to = NameAddr("", _sip_uri(number, self._settings.servers.domain))
+            to = NameAddr("", sip_uri(number, self._settings.servers.domain))
             leg.media.seen_host = contact.hop.host
             leg.target = Target(contact.uri, caller, to, contact.hop, contact.route, headers)
             legs.append(leg)
@@ -256,8 +245,8 @@ class Calls:
     def _to_server(self, request: Request, number: str) -> Leg:
         domain = self._settings.servers.domain
         leg = self._new.make("server", number)
-        uri = _sip_uri(number, domain)
-        own = _sip_uri(number_of(request.from_.uri), domain)
+        uri = sip_uri(number, domain)
+        own = sip_uri(number_of(request.from_.uri), domain)
         headers = carry(request, Trust(target=True)).headers
         service = self._settings.service_type
         if service and service.lower() != "none":
@@ -464,22 +453,3 @@ class Calls:
         """End every call, as the process is about to end."""
         for call in list(self._calls.values()):
             call.hang_up("shutdown", now)
-
-
-def number_of(uri: Uri) -> str:
-    """The number, or the name, that a URI is about; "" where there is none."""
-    if isinstance(uri, SipUri):
-        return uri.user_text.partition(";")[0]
-    return uri.digits if isinstance(uri, TelUri) else ""
-
-
-def _sip_uri(number: str, domain: str) -> SipUri:
-    return SipUri("sip", escape_user(number), None, domain)
-
-
-def _plain(party: NameAddr) -> NameAddr:
-    """A party without what belongs to the dialog it came in."""
-    uri = party.uri
-    if isinstance(uri, SipUri):
-        uri = SipUri(uri.scheme, uri.user, None, uri.host, uri.port)
-    return NameAddr(party.display, uri)

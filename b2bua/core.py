@@ -19,9 +19,10 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from b2bua.call_events import Event, MessagePassed, ServerChanged, ServersDown, Subscriber
-from b2bua.calls import Calls, PhoneContact
+from b2bua.calls import Calls
 from b2bua.gate import Answer, Gate, Pass
 from b2bua.media_plane import MediaPlane, StreamCounters
+from b2bua.parties import PhoneContact
 from b2bua.registrar import Registrar, SignIn
 from b2bua.server_requests import retry_after
 from b2bua.servers import Servers
@@ -204,13 +205,19 @@ class B2bua:
             self.servers.sign_in(number, now)
         self._pump(now)
 
-    def lend(self, dn: str, password: str | None) -> None:
-        """Answer the SIP Servers' challenges for a DN with this, unless it has one here."""
+    def lend(self, dn: str, password: str | None, now: float) -> None:
+        """
+        Answer the SIP Servers' challenges for a DN with this, unless it has one here.
+
+        Where it was refused for want of one, and somebody is signed in still, it is tried again.
+        """
         if password is None:
             self._lent.pop(dn, None)
         elif dn in self._lent or not self.servers.has_proved(dn):
             # What a stranger says must not end a registration that stands by a password of ours.
             self._lent[dn] = password
+            if self.registrar.bindings(dn, now) and not self.servers.knows(dn):
+                self.sign_in([dn], now)
 
     def is_registering(self, dn: str) -> bool:
         """Whether the SIP Server is asked to register a DN, and has not said yet."""

@@ -118,7 +118,7 @@ class Servers:
             Pace(settings.register_rate, settings.register_burst),
         )
         self._registrations.suspend()
-        self._accounts = Accounts(self._password, self.is_server_hop, self._is_ours, token)
+        self._accounts = Accounts(self._password, self.is_server_hop, self.knows, token)
         self._exchanges = Exchanges(agent.table)
         self._events: list[Event] = []
         self._is_closing = False
@@ -173,6 +173,10 @@ class Servers:
     def is_registered(self, dn: str) -> bool:
         """Whether a DN has a binding, as far as the servers' answers say."""
         return self._registrations.state(dn) in BOUND
+
+    def knows(self, dn: str) -> bool:
+        """Whether a DN is registered, or is to be; one that was refused for good is neither."""
+        return self._registrations.state(dn) is not RegistrationState.UNREGISTERED
 
     # Where requests go.
 
@@ -264,9 +268,6 @@ class Servers:
     def has_proved(self, dn: str) -> bool:
         """Whether a DN is registered by a password that the servers have asked for."""
         return self.is_registered(dn) and self._accounts.is_challenged(dn)
-
-    def _is_ours(self, dn: str) -> bool:
-        return self._registrations.state(dn) is not RegistrationState.UNREGISTERED
 
     def _password(self, dn: str) -> str | None:
         own = self._passwords(dn)

@@ -13,10 +13,8 @@ from __future__ import annotations
 import os
 import sys
 from base64 import b64decode
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import DatagramProtocol, Protocol
 from twisted.internet.stdio import StandardIO
@@ -27,6 +25,9 @@ from b2bua.settings import MediaSettings
 from suite import reactor as suite_reactor
 from suite.datapath.choice import choose
 from suite.datapath.media import TwinMediaPlane
+
+if TYPE_CHECKING:
+    from suite.datapath.native_media import NativeMediaPlane
 
 HOST = "127.0.0.1"
 BINDING_BYTES = 20
@@ -66,23 +67,21 @@ def keys(sends: str, receives: str) -> SrtpKeys | None:
     return SrtpKeys(profile=PROFILE, sends=b64decode(sends), receives=b64decode(receives))
 
 
-def media_plane(reactor: Any, settings: MediaSettings) -> Any:
-    """The media plane that the suite would take here, as far as there is a native one."""
-    chosen = choose(os.environ)
-    if not chosen.is_native or find_spec("suite.datapath.native_media") is None:
+def media_plane(reactor: Any, settings: MediaSettings) -> TwinMediaPlane | NativeMediaPlane:
+    """The native media plane where it is chosen and can encrypt, else its twin."""
+    if not choose(os.environ).is_native:
         return TwinMediaPlane(reactor, reactor, settings)
-    native_srtp = import_module("suite.datapath.native_srtp")
+    from suite.datapath import native_media, native_srtp
+    from suite.datapath.native_core import NativeCore
+
     if missing := native_srtp.missing_reason():  # which also tells the core what to encrypt with
         print(f"SRTP: {missing}", file=sys.stderr)
         return TwinMediaPlane(reactor, reactor, settings)
-    native_core = import_module("suite.datapath.native_core")
-    native_media = import_module("suite.datapath.native_media")
-    loop = suite_reactor.loop_under(reactor)
-    core = native_core.NativeCore(reactor, reactor.seconds, loop)
+    core = NativeCore(reactor, reactor.seconds)
     return native_media.NativeMediaPlane(core, reactor, settings)
 
 
-def open_end(plane: Any, port: int, of: SrtpKeys | None) -> int:
+def open_end(plane: TwinMediaPlane | NativeMediaPlane, port: int, of: SrtpKeys | None) -> int:
     """An end toward one endpoint."""
     end: int = plane.open()
     plane.set_terms(
@@ -98,7 +97,7 @@ def open_end(plane: Any, port: int, of: SrtpKeys | None) -> int:
     return end
 
 
-def bridge(plane: Any, line: str) -> str:
+def bridge(plane: TwinMediaPlane | NativeMediaPlane, line: str) -> str:
     """Open the call of a line; return the line with our ports."""
     fields = line.split()
     a_sends, a_receives, b_sends, b_receives = fields[5:9]

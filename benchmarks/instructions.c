@@ -58,7 +58,7 @@ static void add_flow(struct bench *bench, struct dp_turn *turn, uint64_t listene
     uint64_t relay = dp_turn_bind(turn, bound(&bench->relay_at[i]));
     if (!flow || !relay || dp_flow_set_udp(flow, listener, &client) ||
         dp_flow_add_relay(flow, relay) || dp_flow_permit(flow, peer, peer, NULL, 0, FOREVER) ||
-        dp_flow_bind_channel(flow, (uint16_t)(0x4000 + i), peer, peer, FOREVER))
+        dp_flow_bind_channel(flow, (uint16_t)(0x4000 + i), peer, FOREVER))
         die("flow");
 }
 

@@ -65,7 +65,7 @@ FULL = Extent(
     search_seconds=1.5,
     growth=(10, 200, 1000, 5000),
     growth_repetitions=3,
-    limit=1300,
+    limit=1200,
 )
 QUICK = Extent(
     repetitions=2,
@@ -88,12 +88,14 @@ class Bench(Progress):
     One run of the table.
 
     ``starts`` are ours and the peer, both with a relay socket for each allocation. ``shared`` is
-    ours with shared relay ports, ``twin`` ours with its data plane in pure Python.
+    ours with shared relay ports, ``twin`` ours with its data plane in pure Python, ``bare`` what
+    is no relay.
     """
 
     starts: tuple[Start, Start]
     shared: Start
     twin: Start
+    bare: Start
     extent: Extent
     plane: str = ""
     """Which data plane ``starts`` and ``shared`` run, in the words of the start log."""

@@ -182,4 +182,16 @@ def ratio_row(name: str, figure: str, sides: Runs, field: str, unit: str) -> Row
     )
 
 
-COSTS: dict[str, Benchmark] = {name: relayed(name) for name in TRAFFIC}
+def bare(bench: Bench) -> Iterator[Row]:
+    """What the kernel alone costs where ports are shared: nobody's packet is cheaper than this."""
+    with ExitStack() as stack:
+        servers = pair(stack, (bench.bare, bench.starts[1]))
+        traffic = TRAFFIC["shared-172"].at(TRAFFIC["shared-172"].rate, bench.extent.seconds)
+        runs = alternate(bench, "bare", servers, traffic, bench.extent.repetitions)
+    figure = "CPU per relayed packet, a bare loop/coturn"
+    row = ratio_row("bare-172", figure, runs, "cpu_us_per_pkt", "us")
+    note = "traffic of shared-172; one port, nothing checked or counted, batches of 64"
+    yield replace(row, note=note, facts=facts(runs))
+
+
+COSTS: dict[str, Benchmark] = {name: relayed(name) for name in TRAFFIC} | {"bare-172": bare}

@@ -164,6 +164,10 @@ def certain(plane: str) -> str:
     """The data plane that is measured. Raises ServerDidNotStart where that cannot be told."""
     if plane not in (servers.NATIVE, servers.PYTHON):
         raise servers.ServerDidNotStart(f"no telling which data plane it runs: {plane}")
+    if plane == servers.NATIVE and servers.is_stale():
+        raise servers.ServerDidNotStart(
+            "the native data plane is older than its sources: python setup.py build_ext --inplace"
+        )
     return plane
 
 
@@ -187,6 +191,7 @@ def relay_table(chosen: argparse.Namespace, names: list[str], namespace: bool) -
         starts=(itself if chosen.against_itself else ours, servers.coturn),
         shared=itself if chosen.against_itself else functools.partial(ours, shares_ports=True),
         twin=itself if chosen.against_itself else twin,
+        bare=itself if chosen.against_itself else servers.bare,
         extent=extent,
         plane=plane,
         load_cpu=LOAD_CPU,

@@ -149,6 +149,16 @@ def ours(
 
 
 @contextlib.contextmanager
+def bare(cpu: int = 0, port: int = 45478, relay_port: int = 45479) -> Iterator[Server]:
+    """What is no relay, but moves packets as one with a shared port would; see bare.c."""
+    with tempfile.TemporaryDirectory(prefix="relay-bench-") as name:
+        directory = Path(name)
+        command = [str(CHECKOUT / "benchmarks" / "bare"), str(port), str(relay_port)]
+        with _running("bare", command, cpu, port, 0, directory) as server:
+            yield replace(server, shares_ports=True)
+
+
+@contextlib.contextmanager
 def _directory(port: int, tls_port: int, first_port: int) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="relay-bench-") as name:
         directory = Path(name)
@@ -277,6 +287,13 @@ def plane_in(text: str) -> str:
     if found is None:
         return "not stated"
     return NATIVE if found.group(1).lower() == NATIVE else PYTHON
+
+
+def is_stale(folder: Path = CHECKOUT / "suite" / "datapath") -> bool:
+    """Whether the native data plane was built before some of its sources were written."""
+    built = [path.stat().st_mtime for path in folder.glob("_native*.so")]
+    sources = [*folder.glob("_native.pyx"), *folder.glob("native/*")]
+    return bool(built) and any(path.stat().st_mtime > max(built) for path in sources)
 
 
 def stream_plane(server: Server, leg: str) -> str:

@@ -779,11 +779,13 @@ static double run_trial(double r, double secs, const char *kind, int print) {
         if (t >= end) break;
         double want = (t - t0) / 1e9 * r;
         int due = (int)(want - sched);
+        due -= due % train; /* a train that a tick cuts in two is none */
         if (due > 0 && (t - lastsend) >= (uint64_t)tick_us * 1000) {
             if (due > cap) {
-                T->skipped += due - (int)cap;
-                sched += due - (int)cap;
-                due = cap;
+                int most = (int)cap - (int)cap % train;
+                T->skipped += due - most;
+                sched += due - most;
+                due = most;
             }
             sched += due;
             lastsend = t;
@@ -793,7 +795,7 @@ static double run_trial(double r, double secs, const char *kind, int print) {
             uint64_t nx = lastsend + (uint64_t)tick_us * 1000, n2 = now_ns();
             int w = nx > n2 ? (nx - n2) / 1000 : 1;
             if (w < 1) w = 1;
-            double nextpkt = (sched + 1) / r * 1e6 - (n2 - t0) / 1e3;
+            double nextpkt = (sched + train) / r * 1e6 - (n2 - t0) / 1e3;
             if (nextpkt > w) w = nextpkt > 100000 ? 100000 : nextpkt;
             poll_io(w);
         }

@@ -74,8 +74,14 @@ class PromptServer(tcp.Server):
                 data = data[sent:]
         super().write(data)
 
-    def hand_over(self) -> HandedOver:
-        """Give the descriptor away; nothing is read or written here any more."""
+    def hand_over(self) -> HandedOver | None:
+        """
+        Give the descriptor away; nothing is read or written here any more.
+
+        None: the connection is ending already.
+        """
+        if self.disconnecting or self._aborting or not self.connected:
+            return None
         self.stopReading()
         self.stopWriting()
         unsent = bytes(self.dataBuffer[self.offset :]) + b"".join(self._tempDataBuffer)

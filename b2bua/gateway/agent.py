@@ -10,29 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from b2bua.attached_data import (
-    FORM_TYPE,
-    AttachedDataError,
-    Pair,
-    check_pairs,
-    from_headers,
-    to_headers,
-)
+from b2bua.attached_data import FORM_TYPE, from_headers
 from b2bua.bodies import NotAcceptable, session_description
-from b2bua.calls import SELF, number_of
 from b2bua.core import Randomness
 from b2bua.gateway import texts
 from b2bua.gateway.call import Call, key_of
+from b2bua.gateway.dialling import attached_headers, number_in
 from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.registers import OF_GATEWAY, Registers, contact_of, uri_of
 from b2bua.gateway.roap import HIGHEST_TIE_BREAKER, ErrorType, MessageType, RoapMessage
 from b2bua.gateway.roap_states import RoapState
 from b2bua.gateway.session import Session
 from b2bua.gateway.sessions import Sessions
-from b2bua.gateway.statistics import describe
+from b2bua.gateway.statistics import describe, have_ceased
 from b2bua.gateway.texts import Bye, GetStats, Info, Posted
 from b2bua.gateway.to_page import Gathered
 from b2bua.media_plane import StreamCounters
+from b2bua.parties import SELF, number_of
 from b2bua.settings import B2buaSettings
 from b2bua.sip.headers import NameAddr
 from b2bua.sip.hop import Hop
@@ -66,10 +60,6 @@ from b2bua.sip.user_agent import AgentOutput, UserAgent
 OCTETS: Final = "application/octet-stream"
 """The type of an INFO that goes to the peer as it is."""
 _MOST_CALLS: Final = 8
-_LONGEST_NUMBER: Final = 64
-_JUST_BEFORE: Final = 3.0
-_SILENT_FOR: Final = 10.0
-"""Seconds, of media: a page that is there sends some, also where its microphone is off."""
 
 Counters = Callable[[Hop, str], Mapping[str, StreamCounters]]
 """What the media of the B2BUA's leg of a dialog have moved, by kind; the dialog's Call-ID."""
@@ -225,7 +215,11 @@ class Agent:
 
     def hang_up_silent(self, session: Session, left_at: float, now: float) -> int:
         """End the calls whose media ceased when the page left, at that time; how many there are."""
-        silent = [call for call in session.calls.values() if self._is_silent(call, left_at, now)]
+        silent = [
+            call
+            for call in session.calls.values()
+            if have_ceased(self._counters_of(call), left_at, now)
+        ]
         for call in silent:
             # Should the page be there after all, it finds that out with its next poll.
             self._over(call, 480)
@@ -233,13 +227,6 @@ class Agent:
                 call.usage.bye(now)
         self.pump(now)
         return len(silent)
-
-    def _is_silent(self, call: Call, left_at: float, now: float) -> bool:
-        """Whether media of the page came until then; on hold nobody knows."""
-        counters = self._counters_of(call).values()
-        came = [each.last_received for each in counters if each.last_received is not None]
-        latest = max(came, default=0.0)
-        return bool(came) and left_at - _JUST_BEFORE <= latest <= now - _SILENT_FOR
 
     def _counters_of(self, call: Call) -> Mapping[str, StreamCounters]:
         if call.usage is None or not call.usage.dialogs:
@@ -453,25 +440,6 @@ class Agent:
         """Give what is to be sent to the B2BUA, in order, once."""
         outputs, self._outputs = self._outputs, []
         return outputs
-
-
-def number_in(peer: str) -> str:
-    """The number that a page calls; "" for none that could be one."""
-    fits = 0 < len(peer) <= _LONGEST_NUMBER and peer.isprintable() and peer.isascii()
-    return peer if fits and not set(peer) & set(' "<>\\') else ""
-
-
-def attached_headers(pairs: tuple[Pair, ...]) -> list[Pair]:
-    """Header fields of what a page attaches; what may not go on is left out, the call is made."""
-    kept: list[Pair] = []
-    for pair in pairs:
-        try:
-            check_pairs([pair])
-            to_headers([*kept, pair])
-        except AttachedDataError:
-            continue
-        kept.append(pair)
-    return to_headers(kept)
 
 
 def _is_rung(call: Call) -> bool:

@@ -85,7 +85,7 @@ class Gateway:
         random: Randomness,
         *,
         emit: Subscriber,
-        lend: Callable[[str, str | None], None],
+        lend: Callable[[str, str | None, float], None],
         proved: Callable[[str], str | None],
         is_registering: Callable[[str], bool],
         gathered: Gathered,
@@ -129,7 +129,7 @@ class Gateway:
             session.is_judged = True
             self._statuses.pop(user, None)
             self._lent.add(user)
-            self._lend(user, lent)
+            self._lend(user, lent, now)
         self._emit(SignedIn(user, host, session.is_anonymous))
         if not session.is_anonymous:
             self.agent.register(session, now)
@@ -174,7 +174,7 @@ class Gateway:
         if session.user in self._lent and not self.sessions.of_user(session.user):
             self._lent.discard(session.user)
             self._statuses.pop(session.user, None)
-            self._lend(session.user, None)
+            self._lend(session.user, None, now)
         self._emit(SignedOut(session.user, session.host, reason))
 
     def end_all(self, now: float) -> None:

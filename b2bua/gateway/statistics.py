@@ -1,5 +1,6 @@
 """
-The numbers that a page asks for with GET-STATS, under the names that old pages read.
+The numbers of a call's media: those that a page asks for with GET-STATS, under the names that old
+pages read, and what they say of whether it is there.
 
 Times are in milliseconds. ``rx`` is what we receive of the page, ``tx`` what it receives of us.
 """
@@ -11,6 +12,9 @@ from collections.abc import Mapping
 from b2bua.media_plane import StreamCounters
 
 _KEPT = 1000
+_JUST_BEFORE = 3.0
+_SILENT_FOR = 10.0
+"""Seconds: a page that is there sends some media, also where its microphone is off."""
 
 
 def describe(
@@ -52,3 +56,9 @@ def _medium(counters: StreamCounters, seen: list[float]) -> dict[str, object]:
 
 def _milliseconds(seconds: float | None) -> float:
     return 0.0 if seconds is None else round(seconds * 1000, 3)
+
+
+def have_ceased(counters: Mapping[str, StreamCounters], left_at: float, now: float) -> bool:
+    """Whether media of a page came until it left, at that time, and none since."""
+    came = [each.last_received for each in counters.values() if each.last_received is not None]
+    return bool(came) and left_at - _JUST_BEFORE <= max(came) <= now - _SILENT_FOR

@@ -1,6 +1,6 @@
 """Types of the extension module; what it does is told in ``_native.pyx``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 Event = tuple[int, int, int, tuple[str, int] | None, bytes]
 
@@ -13,6 +13,15 @@ class Core:
     def untold(self) -> int: ...
     def drain(self, now: float) -> Sequence[Event]: ...
     def take_events(self) -> Sequence[Event]: ...
+
+class Waker:
+    def __init__(
+        self,
+        core: Core,
+        seconds: Callable[[], float],
+        told: Callable[[Sequence[Event]], None],
+    ) -> None: ...
+    def wake(self) -> None: ...
 
 CounterValues = tuple[int, int, int, int, int, int, int, int, int]
 

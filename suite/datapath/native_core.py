@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from suite.datapath._native import Core
+from suite.datapath._native import Core, Waker
 
 if TYPE_CHECKING:
     from suite.datapath._native import Event
@@ -67,7 +67,8 @@ class NativeCore:
         if self._loop is None:
             self._reactor.addReader(self)
         else:
-            self._loop.add_reader(self.fileno(), self.doRead)
+            waker = Waker(self.core, self._seconds, self._hand_out)
+            self._loop.add_reader(self.fileno(), waker.wake)
 
     def _end(self) -> None:
         if self._loop is None:

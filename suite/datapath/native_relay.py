@@ -235,6 +235,8 @@ class NativePlane:
             self._turn.ignore()
             return
         self._turn.send(owner, *indication.peer, indication.payload, indication.dont_fragment)
+        # Over shared sockets it may have gone to a stream that Python writes.
+        self._core.hand_out()
 
     def _to_stream(self, owner: int, more: int, source: Address | None, data: bytes) -> None:
         path = self._paths.get(owner)

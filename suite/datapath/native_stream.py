@@ -7,6 +7,7 @@ moves to the core. What a stream may do is as in ``turn.net.stream``.
 
 from __future__ import annotations
 
+import os
 from typing import Protocol as Seam
 from typing import cast
 
@@ -21,7 +22,14 @@ from suite.datapath.native_core import STREAM, STREAM_END, NativeCore
 from suite.datapath.openssl_calls import OpenSslUnusable, layer, openssl_calls, unsent_records
 from suite.stream_port import HandedOver
 from turn.five_tuple import FiveTuple, Transport
-from turn.net.stream import StreamClient, StreamLimits, StreamService, StreamTotals, TurnStream
+from turn.net.stream import (
+    CLOSE_PATIENCE,
+    StreamClient,
+    StreamLimits,
+    StreamService,
+    StreamTotals,
+    TurnStream,
+)
 from turn.stun.framing import FrameReader
 
 DONE, LOST, FRAMING, STRANGE, LATE, CLOSED = range(6)
@@ -31,7 +39,6 @@ _TO_CLOSE = {
     STRANGE: "too many frames without an allocation",
     LATE: "frame not finished in time",
 }
-_CLOSE_PATIENCE = 5.0
 _TICK = 0.5
 """Seconds between looks at frames that are not whole."""
 
@@ -39,14 +46,11 @@ _TICK = 0.5
 class Movable(Seam):
     """What a stream needs of the transport that Twisted has made."""
 
-    connected: bool
-    disconnecting: bool
-
     def pauseProducing(self) -> None:
         """Read no more."""
 
-    def hand_over(self) -> HandedOver:
-        """Give the descriptor away."""
+    def hand_over(self) -> HandedOver | None:
+        """Give the descriptor away, unless the connection is ending."""
 
     def getHandle(self) -> SSL.Connection:
         """The TLS connection, where there is one."""
@@ -116,19 +120,21 @@ class NativeStream(TurnStream):
             self._dropped = native.media_dropped
             self._streams.forget(self, native)
         self._ended(reason)
-        self._native = None
+        self._native = self._handed = None
 
     def _move(self) -> None:
-        if not self._writing or self._wire.disconnecting:
+        handed = self._wire.hand_over() if self._writing else None
+        if handed is None:
             return
+        self._handed = handed
         records, tls = b"", None
         if self.five_tuple.transport is Transport.TLS:
             connection = self._wire.getHandle()
             records, tls = unsent_records(connection), self._streams.layer(connection)
-        self._handed = self._wire.hand_over()
         try:
-            self._native = self._streams.open(self, self._handed, records, tls)
+            self._native = self._streams.open(self, handed, records, tls)
         except OSError:
+            os.close(handed.descriptor)
             self._lost(ConnectionLost())
             return
         first, self._first = b"".join(self._first), []
@@ -144,13 +150,21 @@ class NativeStream(TurnStream):
 
     def arrived(self, data: bytes) -> None:
         """Take the whole frames of one read, padded."""
-        for frame in FrameReader().feed(data):
+        try:
+            self._deliver(FrameReader().feed(data))
+        except Exception:
+            # Whoever waits for the answer would wait for ever.
+            self.abort("connection lost")
+            raise
+
+    def _deliver(self, frames: list[bytes]) -> None:
+        for frame in frames:
+            if not self._writing:
+                return
             if frame[0] >= 0x40 or frame[:2] == b"\x00\x16":
                 self._service.media(self, frame)
             else:
                 self._service.control(frame, self)
-            if not self._writing:
-                return
 
     def over(self, why: int) -> None:
         """The core has closed the stream, or says why it has to be closed."""
@@ -195,11 +209,10 @@ class NativeStream(TurnStream):
         self._writing = False
         if self._native is None:
             self._wire.loseConnection()
-            return
-        if self._native.close():
+        elif self._native.close():
             self._close_deadline = self._clock.callLater(0, self._lost, ConnectionDone())
-        else:
-            self._close_deadline = self._clock.callLater(_CLOSE_PATIENCE, self._abort)
+            return
+        self._close_deadline = self._clock.callLater(CLOSE_PATIENCE, self._give_up)
 
     def abort(self, reason: str) -> None:
         """End the stream now; what the client has not read is lost."""
@@ -213,10 +226,12 @@ class NativeStream(TurnStream):
             self._native.abort()
             self._close_deadline = self._clock.callLater(0, self._lost, ConnectionAborted())
 
-    def _abort(self) -> None:
-        if self._native is not None:
+    def _give_up(self) -> None:
+        if self._native is None:
+            self._wire.abortConnection()
+        else:
             self._native.abort()
-        self._lost(ConnectionAborted())
+            self._lost(ConnectionAborted())
 
     def _lost(self, why: Exception) -> None:
         """Let Twisted tell everybody that the connection is gone, ``connectionLost`` included."""

@@ -143,7 +143,7 @@ class TwinEnd(MediaEnd):
         )
         padding = buffer[size - 1] if first & PADDING else 0
         if number in self._events:
-            rescale(buffer, start, size, self._events[number])
+            rescale(buffer, start, size - padding, self._events[number])
         peer.forwarded += 1
         if not peer.send(self._around.view[begin:size], target, size - start - padding):
             self.drop("refused")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from b2bua.call_events import DnRegistered
-from b2bua.calls import number_of
 from b2bua.dial_numbers import parse_dial_numbers
+from b2bua.parties import number_of
 from b2bua.sip.usage_events import Invited
 from tests.b2bua.network import OURS, PHONE, SERVER_A, Ended, Established, Peer, sdp
 from tests.b2bua.test_calls import CallCase

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import skipIf
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks.instructions import grown, per_packet
-from benchmarks.load import LoadFailed
+from benchmarks.instructions import NATIVE, grown, per_packet
+from benchmarks.load import HERE, LoadFailed
 from benchmarks.page import NOTHING, PAGE, RESULTS, TABLES, filled
 from benchmarks.profiles import condensed, share_of, stacks
 
@@ -117,6 +120,14 @@ class ProfileTests(SynchronousTestCase):
 
 class InstructionTests(SynchronousTestCase):
     """What valgrind counted, as a guard."""
+
+    @skipIf(shutil.which("cc") is None, "there is no C compiler")
+    def test_the_driver_fits_the_core(self) -> None:
+        """It is compiled only where it is used, and the core's functions change."""
+        command = ["cc", "-std=gnu11", "-D_GNU_SOURCE", "-Werror", "-fsyntax-only", f"-I{NATIVE}"]
+        driver = str(HERE / "instructions.c")
+        done = subprocess.run([*command, driver], capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
     def test_per_packet(self) -> None:
         """By the packets that came out; without any there is no figure."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,6 +25,7 @@ from benchmarks.servers import (
     Server,
     ServerDidNotStart,
     insist,
+    is_stale,
     plane_in,
     stream_plane_in,
 )
@@ -36,7 +40,8 @@ def refusing() -> Iterator[Server]:
 
 def bench(**changes: Any) -> Bench:
     """A run of the table in which no server starts."""
-    starts: dict[str, Any] = {"starts": (refusing, refusing), "shared": refusing, "twin": refusing}
+    starts: dict[str, Any] = {name: refusing for name in ("shared", "twin", "bare")}
+    starts["starts"] = (refusing, refusing)
     return Bench(**starts | {"extent": QUICK, "limit": QUICK.limit} | changes)
 
 
@@ -102,6 +107,19 @@ class PlaneTests(SynchronousTestCase):
         found = [stream_plane_in(said, leg) for leg in ("tcp", "tls")]
         self.assertEqual(found, ["native", "Twisted (another OpenSSL)"])
         self.assertEqual(stream_plane_in("data plane: native", "tcp"), "not stated")
+
+    def test_sources_that_were_not_built(self) -> None:
+        """What was built before its sources is not what is measured; without it nothing is old."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "native").mkdir()
+            for path, moment in (("native/relay.c", 10), ("_native.x86.so", 20)):
+                self.assertFalse(is_stale(folder))
+                (folder / path).touch()
+                os.utime(folder / path, (moment, moment))
+            self.assertFalse(is_stale(folder))
+            os.utime(folder / "native/relay.c", (30, 30))
+            self.assertTrue(is_stale(folder))
 
     def test_goals(self) -> None:
         """Each kind of traffic has a goal of its own in native code; the twin has one for all."""

@@ -6,8 +6,11 @@ import random
 
 from tests.datapath.planes import NativeMade
 from tests.datapath.shared import Client, SharedTestCase, check
-from turn.data_plane import LINK_SILENCE, PeerTaken
+from tests.datapath.test_twin import StreamPath, send_indication
+from turn.data_plane import LINK_SILENCE, PeerPermission, PeerTaken
 from turn.five_tuple import Address
+from turn.stun.attributes import Attribute, pack_xor_address
+from turn.stun.message import Class, Method, decode, encode
 
 
 class LinkTestCase(SharedTestCase):
@@ -240,6 +243,26 @@ class CheckedLinkTests(LinkTestCase):
         self.assertEqual(len(alice.heard()), 1)
         alice.send(bob.home, b"answer")
         self.assertEqual(bob.heard(), [((public, alice.home[1]), b"answer")])
+
+    def test_a_client_over_a_stream(self) -> None:
+        """It hears at once, also of an indication with a checksum."""
+        path = StreamPath()
+        flow = self.plane.open(path, [self.relays[1]], 0)
+        self.plane.permit(flow, PeerPermission(self.host, self.host), 1e9, self.homes[0][1])
+        alice = self.client(0)
+        alice.permit(port=self.homes[1][1])
+        alice.send(self.homes[1], b"plain")
+        sealed = [
+            (Attribute.XOR_PEER_ADDRESS, pack_xor_address(self.homes[1], b"i" * 12)),
+            (Attribute.DATA, b"sealed"),
+        ]
+        indication = encode(Method.SEND, Class.INDICATION, b"i" * 12, sealed, fingerprint=True)
+        alice.sock.sendto(indication, self.server)
+        self.drain()
+        heard = [decode(frame).first(Attribute.DATA) for frame in path.frames]
+        self.assertEqual(heard, [b"plain", b"sealed"])
+        self.plane.from_stream(path, send_indication(alice.home, b"answer"))
+        self.assertEqual(alice.heard(), [(self.homes[1], b"answer")])
 
     def test_bandwidth_is_limited_at_both_ends(self) -> None:
         """By the sender's limit on its way up and by the receiver's on its way down."""

@@ -14,7 +14,7 @@ from b2bua.settings import GatewaySettings, PhoneSettings
 from b2bua.sip.digest import Login
 from b2bua.sip.usage_events import Ended
 from tests.b2bua.network import sdp
-from tests.gateway.stage import BrowserPage, Stage, Wire, roap
+from tests.gateway.stage import ORIGIN, BrowserPage, Stage, Wire, roap
 
 USERS = PhoneSettings(
     users={"1001": "s3cret", "alice": "wonder:land"}, networks=(ip_network("198.51.100.0/24"),)
@@ -110,6 +110,15 @@ class SignInTests(SynchronousTestCase):
         self.assertEqual(200, page.sign_in("1002", "right").code)
         self.assertTrue(self.stage.core.servers.has_proved("1002"))
         self.assertEqual(0, len(self.stage.web.sign_ins))
+
+    def test_another_page_knows_it(self) -> None:
+        """A DN that was refused without a password is tried again when a page brings one."""
+        self.build()
+        self.stage.a.behave = lambda request: 200 if request.get("Authorization") else 401
+        self.assertEqual(200, BrowserPage(self.stage).sign_in("1002").code)
+        self.assertFalse(self.stage.core.servers.knows("1002"))
+        self.assertEqual(200, BrowserPage(self.stage).sign_in("1002", "right").code)
+        self.assertTrue(self.stage.core.servers.has_proved("1002"))
 
     def test_no_such_dn_at_the_server(self) -> None:
         """So is one whose DN the SIP Server does not know, which is no guess."""
@@ -284,6 +293,17 @@ class LifeTests(SynchronousTestCase):
         self.stage.advance(60)
         self.assertTrue(self.stage.is_clean())
         self.assertEqual(0, len(self.stage.gateway.agent.user_agent))
+
+    def test_beacon(self) -> None:
+        """A page that is being left may say so as beacons do: POST, as text, and no preflight."""
+        self.page.offer("2002")
+        self.stage.a.called.answer(self.stage.now, sdp())
+        self.stage.settle()
+        wire = Wire(self.stage)
+        wire.send("POST", f"/sign_out?id={self.page.sid}", Origin=ORIGIN, Content_Type="text/plain")
+        wire.drop()
+        self.assertTrue(self.stage.a.has(Ended))
+        self.assertEqual(["signed-out"], self.ends())
 
     def test_reaped(self) -> None:
         """A session that nobody polls ends after a minute, and so do its calls."""

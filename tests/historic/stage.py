@@ -183,17 +183,29 @@ class StageTestCase(SynchronousTestCase):
         return made
 
     async def signed_in(self, dn: str, page: Page | None = None, **told: Any) -> HistoricClient:
-        """One that has signed in."""
+        """One that has signed in, and can be called."""
         made = self.client(page, **told)
         await made.register(dn)
         self.assertEqual(1, len(made.named("onRegister")), made.story("signed in"))
+        await self.registered(dn)
         return made
 
+    async def registered(self, dn: str) -> None:
+        """Wait until the SIP Server knows a DN, which it does a moment after its sign-in."""
+        for _ in range(100):
+            status = await self.stage.lab_status()
+            if any(one["dn"] == dn for one in status["registrations"]):
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{dn} is not registered: {status['registrations']}")
+
     async def phone(self, dn: str, kinds: tuple[str, ...] = ("audio",)) -> SipPhone:
-        """A plain phone that is registered."""
+        """A plain phone that is registered, and can be called."""
         made = SipPhone(dn, SIP)
         self._phones.append(made)
-        return await made.start(kinds)
+        await made.start(kinds)
+        await self.registered(dn)
+        return made
 
     async def _leave(self) -> None:
         leaving = [*(one.leave() for one in self._clients), *(one.stop() for one in self._phones)]

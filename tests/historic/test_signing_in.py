@@ -28,7 +28,7 @@ class SignInTests(StageTestCase):
         """A DN that signs in can be called: the SIP Server knows it."""
         client = await self.signed_in("1001")
         self.assertRegex(client.ssid or "", r"^[A-Za-z0-9._~-]+$")
-        await until_registered(self, "1001")
+        await self.registered("1001")
         await client.disconnect()
         self.assertEqual([], client.all_faults())
 
@@ -126,16 +126,6 @@ class SignInTests(StageTestCase):
         await client.register("1011")
         self.assertNotEqual(dead, client.ssid)
         self.clean(client)
-
-
-async def until_registered(case: StageTestCase, dn: str) -> None:
-    """Wait until the SIP Server knows a DN."""
-    for _ in range(100):
-        status = await case.stage.lab_status()
-        if any(one["dn"] == dn for one in status["registrations"]):
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"{dn} is not registered: {status['registrations']}")
 
 
 class PollTests(StageTestCase):

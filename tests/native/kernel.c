@@ -11,6 +11,9 @@
 
 #define EPOLL_FD (SIM_FIRST_FD - 1)
 #define PLAN 64
+#define LARGE_BLOCK ((size_t)60 << 10)
+#define LARGE_BLOCKS 16
+#define LARGEST 65507
 #define LARGEST_MAP ((size_t)32 << 20)
 
 struct plan {
@@ -24,6 +27,7 @@ uint64_t sim_clock_ns;
 static struct sim_socket sockets[SIM_SOCKETS];
 static struct plan sending;
 static struct plan receiving;
+static uint8_t *mapped;
 static int refused_options;
 static int turn; /* of epoll_wait, which begins where it ended */
 
@@ -38,6 +42,10 @@ struct sim_socket *sim_of(int fd) {
         return NULL;
     }
     return &sockets[fd - SIM_FIRST_FD];
+}
+
+int sim_fd(const struct sim_socket *socket) {
+    return SIM_FIRST_FD + (int)(socket - sockets);
 }
 
 bool sim_is_open(int fd) {
@@ -150,6 +158,7 @@ bool sim_arrive(int fd, const union dp_addr *from, const uint8_t *data, size_t s
                 size_t segment) {
     struct sim_socket *socket = sim_of(fd);
     if (!socket || socket->count == SIM_QUEUE) return false;
+    if (!socket->stream && size > LARGEST) return false;
     struct sim_arrival *arrival = &socket->queue[(socket->first + socket->count++) % SIM_QUEUE];
     *arrival = (struct sim_arrival){*from, data, size, segment ? segment : size};
     return true;
@@ -273,11 +282,46 @@ int kernel_getsockopt(int fd, int level, int option, void *value, socklen_t *siz
 
 /* One mapping, which is not given back: clearing it for each input would take most of the time. */
 void *kernel_mmap(void *where, size_t size, int rights, int flags, int fd, off_t offset) {
-    static uint8_t *memory;
     (void)where, (void)rights, (void)flags, (void)offset;
     REQUIRE(fd == -1 && size <= LARGEST_MAP);
-    if (!memory) memory = aligned_alloc(4096, LARGEST_MAP);
-    return memory ? memory : MAP_FAILED;
+    if (!mapped) mapped = aligned_alloc(4096, LARGEST_MAP);
+    return mapped ? mapped : MAP_FAILED;
+}
+
+bool sim_is_mapped(const void *at) {
+    return mapped && (uintptr_t)at - (uintptr_t)mapped < LARGEST_MAP;
+}
+
+/* Large blocks are used again, which is most of the time of an input, too. */
+static struct {
+    void *block;
+    size_t size;
+    bool used;
+} large[LARGE_BLOCKS];
+
+void *kernel_malloc(size_t size) {
+    if (size < LARGE_BLOCK) return malloc(size);
+    for (int at = 0; at < LARGE_BLOCKS; at++) {
+        if (large[at].used || (large[at].block && large[at].size != size)) continue;
+        if (!large[at].block) large[at].block = malloc(size);
+        if (!large[at].block) return NULL;
+        ASAN_UNPOISON_MEMORY_REGION(large[at].block, size);
+        large[at].size = size;
+        large[at].used = true;
+        return large[at].block;
+    }
+    return malloc(size);
+}
+
+void kernel_free(void *block) {
+    for (int at = 0; block && at < LARGE_BLOCKS; at++)
+        if (large[at].block == block) {
+            REQUIRE(large[at].used);
+            ASAN_POISON_MEMORY_REGION(block, large[at].size);
+            large[at].used = false;
+            return;
+        }
+    free(block);
 }
 
 int kernel_munmap(void *where, size_t size) {

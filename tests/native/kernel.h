@@ -24,7 +24,7 @@ struct sim_ears {
     void (*sent)(int fd, const union dp_addr *to, const uint8_t *data, size_t size);
     /* Bytes of a stream left. */
     void (*wrote)(int fd, const uint8_t *data, size_t size);
-    /* Bytes of a stream were read. */
+    /* Bytes of a stream, or one datagram, were read. */
     void (*took)(int fd, const uint8_t *data, size_t size);
 };
 extern struct sim_ears sim_ears;
@@ -43,6 +43,8 @@ struct sim_icmp {
 void sim_reset(void);
 /* How many descriptors are open. */
 int sim_open_count(void);
+/* Whether the core has this memory from the kernel. */
+bool sim_is_mapped(const void *at);
 bool sim_is_open(int fd);
 int kernel_close(int fd);
 
@@ -52,7 +54,7 @@ int sim_tcp(const union dp_addr *own);
 
 /*
  * What arrives. The bytes must stay until they are read. `segment` below `size`: equal datagrams
- * that came as one; a socket without GRO gets them one by one. False: no room.
+ * that came as one; a socket without GRO gets them one by one. False: no room, or too much for UDP.
  */
 bool sim_arrive(int fd, const union dp_addr *from, const uint8_t *data, size_t size,
                 size_t segment);

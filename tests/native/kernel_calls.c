@@ -51,6 +51,17 @@ static void give_name(struct msghdr *head, const union dp_addr *from) {
     head->msg_namelen = size;
 }
 
+static void hear_taken(const struct sim_socket *socket, const uint8_t *data, size_t size,
+                       size_t segment) {
+    size_t at = 0;
+    if (!sim_ears.took) return;
+    do {
+        size_t one = size - at < segment ? size - at : segment;
+        sim_ears.took(sim_fd(socket), one ? data + at : data, one);
+        at += segment;
+    } while (at < size);
+}
+
 /* One datagram, or all that is joined where the socket wants that. */
 static unsigned give_datagram(struct sim_socket *socket, struct msghdr *head) {
     struct sim_arrival *arrival = &socket->queue[socket->first];
@@ -61,6 +72,7 @@ static unsigned give_datagram(struct sim_socket *socket, struct msghdr *head) {
     size_t taken = size < head->msg_iov[0].iov_len ? size : head->msg_iov[0].iov_len;
     wall_off(room, head->msg_iov[0].iov_len, taken);
     if (size) memcpy(room, arrival->data, taken);
+    hear_taken(socket, arrival->data, taken, arrival->segment);
     give_name(head, &arrival->from);
     head->msg_flags = taken < size ? MSG_TRUNC : 0;
     if (whole && arrival->size > arrival->segment)

@@ -52,6 +52,7 @@ struct sim_socket {
 
 /* NULL with errno set if there is none. */
 struct sim_socket *sim_of(int fd);
+int sim_fd(const struct sim_socket *socket);
 void sim_pop(struct sim_socket *socket);
 /* The next result of a plan. */
 uint8_t sim_next_send(void);

@@ -68,8 +68,7 @@ void client_said(struct client *client, const uint8_t *data, size_t size) {
 
 static void took(int fd, const uint8_t *data, size_t size) {
     struct client *client = client_at(fd);
-    REQUIRE(client);
-    if (!client->is_tls) client_said(client, data, size);
+    if (client && !client->is_tls) client_said(client, data, size);
 }
 
 static void took_tls(const struct tls_connection *connection, const uint8_t *data, size_t size) {

@@ -6,7 +6,7 @@ What each scenario proves stands in its file; here is what SIPp itself cannot ch
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import ClassVar
 
 from tests.sippeers.sipp import Run
@@ -189,8 +189,11 @@ class PatienceTests(StageTestCase):
         late, never, refreshed = map(self.hear, together(runs))
         for said in (late, never):
             copies = [m.at for m in said.received("200 INVITE")]
-            waits = [round(after - before, 1) for before, after in pairwise(copies)]
-            self.assertEqual(waits[:6], [0.5, 1.0, 2.0, 4.0, 4.0, 4.0])
+            due = accumulate((0.5, 1.0, 2.0, 4.0, 4.0, 4.0), initial=0.0)
+            # A copy that a busy machine reads late makes none of the later ones late.
+            late = [at - copies[0] - then for at, then in zip(copies, due, strict=False)]
+            self.assertEqual(7, len(late))
+            self.assertTrue(all(-0.1 < each < 0.45 for each in late), late)
         answer, bye = never.received("200 INVITE")[0], never.received("BYE")[0]
         self.assertApproximates(bye.at - answer.at, 32.0, 1.0)
         refresh = refreshed.received("UPDATE", "INVITE")[0]

@@ -27,7 +27,8 @@ from turn.stun.framing import FrameReader, padded_frames
 
 _FIRST_CHANNEL_BYTE = 0x40
 _SEND_INDICATION = b"\x00\x16"
-_CLOSE_PATIENCE = 5.0
+CLOSE_PATIENCE = 5.0
+"""Seconds for a close that waits for the client."""
 _WRITE_AT_ONCE = 16 * 1024
 """Queued frames leave in writes of about one TLS record."""
 
@@ -117,6 +118,16 @@ class TurnStream(Protocol):
         self._close_deadline: IDelayedCall | None = None
         self._closing = ""
 
+    @property
+    def media_dropped(self) -> int:
+        """Frames that were too old or too many for this client."""
+        raise NotImplementedError
+
+    @property
+    def media_waiting(self) -> tuple[int, int]:
+        """Frames and bytes that wait for this client."""
+        raise NotImplementedError
+
     def send_control(self, message: bytes) -> None:
         """Send one STUN message; a client that lets 64 KiB of them wait is disconnected."""
         raise NotImplementedError
@@ -184,8 +195,7 @@ class StreamClient(TurnStream):
         totals: StreamTotals | None = None,
     ) -> None:
         super().__init__(five_tuple, service, clock, limits, totals)
-        self.media_dropped = 0
-        """Frames that were too old or too many for this client."""
+        self._dropped = 0
         self._frames = FrameReader()
         self._blocked = False
         self._control: deque[bytes] = deque()
@@ -195,6 +205,16 @@ class StreamClient(TurnStream):
         self._strange_frames = 0
         self._partial_since: float | None = None
         self._frame_deadline: IDelayedCall | None = None
+
+    @property
+    def media_dropped(self) -> int:
+        """Frames that were too old or too many for this client."""
+        return self._dropped
+
+    @property
+    def media_waiting(self) -> tuple[int, int]:
+        """Frames and bytes that wait for this client."""
+        return len(self._media), self._media_bytes
 
     def connectionMade(self) -> None:
         """Begin to wait for the first frame."""
@@ -282,7 +302,7 @@ class StreamClient(TurnStream):
             return
         self._stop(reason)
         self._outlet.loseConnection()
-        self._close_deadline = self._clock.callLater(_CLOSE_PATIENCE, self._outlet.abortConnection)
+        self._close_deadline = self._clock.callLater(CLOSE_PATIENCE, self._outlet.abortConnection)
 
     def abort(self, reason: str) -> None:
         """End the stream now; what the client has not read is lost."""
@@ -334,7 +354,7 @@ class StreamClient(TurnStream):
             self._count_dropped(1)
 
     def _count_dropped(self, frames: int) -> None:
-        self.media_dropped += frames
+        self._dropped += frames
         self.totals.media_dropped += frames
 
     def _drop_queues(self) -> None:

@@ -65,6 +65,7 @@ cdef extern from "plane.h" nogil:
     int dp_drain(dp_plane *plane, double now)
     void dp_told(dp_plane *plane)
     void dp_flush(dp_plane *plane)
+    void dp_settle(dp_plane *plane)
 
 
 cdef int to_addr(str host, int port, dp_addr *addr) except -1:
@@ -175,3 +176,29 @@ cdef class Core:
             ))
         dp_told(self.plane)
         return events
+
+
+cdef class Waker:
+    """
+    One Core's wake-ups as a callback without a frame of Python.
+
+    ``seconds`` is asked for the time, ``told`` gets the events where there are any.
+    """
+
+    cdef Core core
+    cdef object seconds
+    cdef object told
+
+    def __cinit__(self, Core core, seconds, told):
+        self.core = core
+        self.seconds = seconds
+        self.told = told
+
+    def wake(self):
+        """One wake-up."""
+        cdef double now = self.seconds()
+        cdef dp_plane *plane = self.core.plane
+        with nogil:
+            dp_drain(plane, now)
+        if plane.events_used:
+            self.told(self.core._take_events())

@@ -257,7 +257,7 @@ void dp_end_received(struct dp_plane *plane, struct dp_end *end, const struct dp
     header.second = (header.second & DP_RTP_MARKER) | number->mapped;
     dp_rtp_write(&header, rest.data);
     if (number->here)
-        dp_rtp_rescale(rest.data + DP_RTP_HEADER, rest.size - DP_RTP_HEADER, number->here,
+        dp_rtp_rescale(rest.data + DP_RTP_HEADER, rest.size - DP_RTP_HEADER - padding, number->here,
                        number->there);
     peer->forwarded++;
     if (!send_on(plane, peer, &rest, header.sequence, padding)) dp_end_drop(plane, end, DP_REFUSED);

@@ -19,7 +19,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define DP_SLOTS 64
+#define DP_SLOTS 256
+#define DP_BURST 64
 #define DP_HEADROOM 64
 #define DP_LARGEST 65535
 #define DP_OUTS 256
@@ -47,8 +48,8 @@ struct dp_socket {
     int32_t last;
     uint8_t family;
     uint8_t burst;         /* packets to ask for in one system call */
-    bool is_full;          /* the last such call gave as many */
-    uint32_t wake_up;      /* when that was */
+    uint8_t lone;          /* calls in a row that gave one packet or none */
+    uint32_t wake_up;      /* of the last one */
     uint8_t trains;        /* how likely runs of equal packets are */
     bool gro;              /* the kernel joins runs on receiving (UDP_GRO) */
     bool no_gso;           /* the kernel, or the way, takes no joined packets */
@@ -116,9 +117,9 @@ struct dp_plane {
     uint64_t numbers;          /* handles given so far */
     void *ready;               /* of the wake-up under way */
     int ready_count;
-    void *streams;                              /* see stream.h */
-    void (*take)(struct dp_plane *plane);       /* reads what slots hold for later, or NULL */
-    void (*round_over)(struct dp_plane *plane); /* the last thing of every round, or NULL */
+    void *streams;                                /* see stream.h */
+    void (*take)(struct dp_plane *plane);         /* reads what slots hold for later, or NULL */
+    void (*before_sleep)(struct dp_plane *plane); /* the last thing of every wake-up, or NULL */
     uint8_t *memory;
 };
 
@@ -164,6 +165,8 @@ void dp_free_slots(struct dp_plane *plane);
 struct dp_out *dp_out(struct dp_plane *plane, struct dp_socket *socket, const union dp_addr *to);
 /* Send all that waits. To be called after whatever sends outside of a wake-up. */
 void dp_flush(struct dp_plane *plane);
+/* Send all that waits, to streams too: the end of what is done outside of a wake-up. */
+void dp_settle(struct dp_plane *plane);
 
 /*
  * Tell Python; the bytes are copied. False if there is no room, which is counted. The kinds are

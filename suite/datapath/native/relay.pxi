@@ -261,7 +261,7 @@ cdef class Turn:
     def from_stream(self, uint64_t flow, bytes frame not None):
         """Forward a frame of a stream that Python reads; 0: of one without a flow."""
         dp_flow_from_client(self.turn, self.find(flow) if flow else NULL, frame, len(frame))
-        dp_flush(self.core.plane)
+        dp_settle(self.core.plane)
 
     def send(self, uint64_t flow, str host, int port, bytes payload not None, bint dont_fragment):
         """Forward what a Send indication asks for; it may be late."""
@@ -272,4 +272,4 @@ cdef class Turn:
             return
         to_addr(host, port, &peer)
         dp_flow_send(found, &peer, payload, len(payload), dont_fragment)
-        dp_flush(self.core.plane)
+        dp_settle(self.core.plane)

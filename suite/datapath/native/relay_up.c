@@ -8,6 +8,8 @@
 #include <netinet/ip.h>
 #include <string.h>
 
+#define KEPT_FOR_STREAMS 3
+
 enum attribute {
     XOR_PEER_ADDRESS = 0x0012,
     DATA = 0x0013,
@@ -193,12 +195,21 @@ static enum reading read_send(const uint8_t *message, size_t size, struct send_i
     return send->peer.sa.sa_family ? READ : MALFORMED;
 }
 
+/* Not in the last room: a stream that finds none for its messages has to be ended. */
+static void tell_send(struct dp_turn *turn, const struct dp_flow *flow, const uint8_t *message,
+                      size_t size) {
+    if (dp_can_tell(turn->plane, KEPT_FOR_STREAMS + 1))
+        dp_tell(turn->plane, DP_SEND, flow->thing.number, 0, NULL, message, size);
+    else
+        turn->plane->untold++;
+}
+
 static void send_indication(struct dp_turn *turn, struct dp_flow *flow, const uint8_t *message,
                             size_t size) {
     struct send_indication send;
     enum reading reading = read_send(message, size, &send);
     if (reading == FOR_PYTHON && flow)
-        dp_tell(turn->plane, DP_SEND, flow->thing.number, 0, NULL, message, size);
+        tell_send(turn, flow, message, size);
     else if (reading != READ || !flow || !send.payload || send.unknown_required)
         turn->ignored++;
     else

@@ -10,6 +10,11 @@
 
 /* What one read can give: an unfinished frame, and with TLS the rest of an unfinished record. */
 #define STAGE_SIZE (DP_FRAME_MOST + 3 * DP_STREAM_READ)
+/* Python has as much to do for a message as C for so many packets. */
+#define MESSAGE_COSTS 16
+/* A stream with more messages in one read gets smaller ones. */
+#define MESSAGES_OF_READ 32
+#define READ_LEAST 1024
 #define ROOM_SIZE ((size_t)512 * 1024)
 #define SCRATCH_SIZE ((size_t)64 * 1024)
 /* A read tells of messages, of those that the stage had no room for, and of the end. */
@@ -30,20 +35,25 @@ struct dp_streams *dp_streams_open(struct dp_plane *plane) {
         return NULL;
     }
     plane->streams = streams;
-    plane->round_over = dp_streams_flush;
+    plane->before_sleep = dp_streams_flush;
     return streams;
+}
+
+static void free_spares(struct dp_spares *spares) {
+    while (spares->first) {
+        struct dp_gather *next = spares->first->next;
+        free(spares->first);
+        spares->first = next;
+    }
 }
 
 void dp_streams_close(struct dp_streams *streams) {
     if (streams->plane->streams == streams) {
         streams->plane->streams = NULL;
-        streams->plane->round_over = NULL;
+        streams->plane->before_sleep = NULL;
     }
-    while (streams->spare) {
-        struct dp_gather *next = streams->spare->next;
-        free(streams->spare);
-        streams->spare = next;
-    }
+    free_spares(&streams->small);
+    free_spares(&streams->large);
     free(streams->stage);
     free(streams->room);
     free(streams->scratch);
@@ -131,6 +141,7 @@ static void stage(struct dp_stream *stream, const uint8_t *frame, size_t size) {
     if (all->staged + size > STAGE_SIZE) tell_staged(stream);
     memcpy(all->stage + all->staged, frame, size);
     all->staged += size;
+    stream->told++;
 }
 
 static void take_frame(struct dp_stream *stream, const uint8_t *frame, size_t padded) {
@@ -206,7 +217,7 @@ void dp_stream_arrived(struct dp_stream *stream, uint8_t *room, size_t size) {
 
 static void read_plain(struct dp_stream *stream) {
     uint8_t *room = dp_stream_room(stream);
-    ssize_t size = recv(stream->socket.fd, room, DP_STREAM_READ, MSG_DONTWAIT);
+    ssize_t size = recv(stream->socket.fd, room, stream->read_most, MSG_DONTWAIT);
     if (size > 0)
         dp_stream_arrived(stream, room, (size_t)size);
     else if (size == 0)
@@ -223,11 +234,19 @@ static void discard(struct dp_stream *stream) {
         dp_stream_end(stream, DP_END_LOST);
 }
 
+/* One client must not make Python busy for longer than the others can wait. */
+static void choose_next_read(struct dp_stream *stream) {
+    if (stream->told > MESSAGES_OF_READ && stream->read_most > READ_LEAST)
+        stream->read_most /= 2;
+    else if (stream->told <= MESSAGES_OF_READ / 2 && stream->read_most < DP_STREAM_READ)
+        stream->read_most *= 2;
+}
+
 static int readable(struct dp_plane *plane, struct dp_socket *socket, int share) {
     struct dp_stream *stream = (struct dp_stream *)socket;
     (void)share; /* one read is a share */
     if (!dp_can_tell(plane, EVENTS_OF_READ)) return 0;
-    stream->taken = 0;
+    stream->taken = stream->told = 0;
     if (stream->broken)
         dp_stream_end(stream, DP_END_LOST);
     else if (stream->state != DP_STREAM_LIVE)
@@ -237,7 +256,8 @@ static int readable(struct dp_plane *plane, struct dp_socket *socket, int share)
     else
         read_plain(stream);
     tell_staged(stream);
-    return stream->taken;
+    choose_next_read(stream);
+    return stream->taken + stream->told * MESSAGE_COSTS;
 }
 
 void dp_stream_feed(struct dp_stream *stream, const uint8_t *data, size_t size) {
@@ -275,6 +295,7 @@ struct dp_stream *dp_stream_open(struct dp_streams *streams, int fd, const struc
     stream->all = streams;
     stream->handle = dp_number(streams->plane);
     stream->is_stranger = true;
+    stream->read_most = DP_STREAM_READ;
     if (tls) stream->tls = *tls;
     stream->next = streams->first;
     if (streams->first) streams->first->previous = stream;

@@ -3,7 +3,7 @@
  *
  * A stream owns its descriptor. ChannelData and Send indications go straight to the client's flow;
  * all other STUN goes to Python, that of one read in one event. What the relay sends is gathered
- * and leaves in one write per round. A reader that is slower than its media loses the oldest
+ * and leaves in one write per wake-up. A reader that is slower than its media loses the oldest
  * media, never a reply and never half a frame. turn/net/stream.py is the same in Python.
  *
  * Memory: an idle stream has its struct only. A stream is freed by whoever opened it, never within
@@ -47,11 +47,18 @@ struct dp_backlog {
     size_t frames;
 };
 
-/* Frames of one round that leave together. */
+/* Frames of one wake-up that leave together. */
 struct dp_gather {
     struct dp_gather *next;
+    bool is_large;
     size_t used;
-    uint8_t data[DP_STREAM_WRITE];
+    uint8_t data[];
+};
+
+/* Those that nobody uses. */
+struct dp_spares {
+    struct dp_gather *first;
+    int count;
 };
 
 struct dp_stream {
@@ -66,6 +73,8 @@ struct dp_stream {
     bool is_gathering;
     uint32_t strange; /* frames since it has been a stranger */
     int taken;        /* frames of the read under way */
+    int told;         /* those of them that Python gets */
+    size_t read_most; /* bytes of the next read */
     /* The frame that has begun. */
     uint8_t *begun;
     size_t begun_size;
@@ -95,8 +104,8 @@ struct dp_streams {
     struct dp_stream *first;
     struct dp_stream *oldest, *newest; /* of those with an unfinished frame */
     struct dp_stream *gathering;
-    struct dp_gather *spare;
-    int spares;
+    struct dp_spares small; /* for a few frames, so that many streams fit into the cache */
+    struct dp_spares large; /* of DP_STREAM_WRITE bytes */
     double media_age;
     size_t media_bytes;
     uint32_t strange_most;
@@ -116,7 +125,7 @@ struct dp_streams {
 struct dp_streams *dp_streams_open(struct dp_plane *plane);
 /* All streams must be freed before. */
 void dp_streams_close(struct dp_streams *streams);
-/* Write what has been gathered; the plane calls it at the end of a round. */
+/* Write what has been gathered; the plane calls it at the end of a wake-up. */
 void dp_streams_flush(struct dp_plane *plane);
 /* Tell of frames that have not been whole for `timeout` seconds. */
 void dp_streams_expire(struct dp_streams *streams, double now, double timeout);
