@@ -92,23 +92,33 @@ class Reports:
 
     def compound(self, now: float, *more: RtcpPacket) -> bytes:
         """Return a report and our name, and ``more`` after them."""
-        ours = self._outgoing.ssrc
-        block = self._incoming.report(*self._last_heard(now))
+        is_sender, last_report, delay = self.opening(now)
+        outgoing = self._outgoing
+        block = self._incoming.report(last_report, delay)
         blocks = () if block is None else (block,)
-        packets = self._outgoing.packets
-        report: RtcpPacket = ReceiverReport(ssrc=ours, blocks=blocks)
-        # Whoever sent since the report before the last is a sender (section 6.4).
-        if packets != self._sent_before[0]:
+        report: RtcpPacket = ReceiverReport(ssrc=outgoing.ssrc, blocks=blocks)
+        if is_sender:
             report = SenderReport(
-                ssrc=ours,
+                ssrc=outgoing.ssrc,
                 time=_ntp(now),
-                timestamp=self._outgoing.timestamp_at(now),
-                packets=packets % _SHORT,
-                octets=self._outgoing.octets % _SHORT,
+                timestamp=outgoing.timestamp_at(now),
+                packets=outgoing.packets % _SHORT,
+                octets=outgoing.octets % _SHORT,
                 blocks=blocks,
             )
+        name = SourceDescription(ssrc=outgoing.ssrc, name=self._name)
+        return build_compound((report, name, *more))
+
+    def opening(self, now: float) -> tuple[bool, int, int]:
+        """
+        Begin a report: whether we are a sender, and what tells the peer of its own last report.
+
+        Whoever sent since the report before the last is a sender (section 6.4).
+        """
+        packets = self._outgoing.packets
+        is_sender = packets != self._sent_before[0]
         self._sent_before = (self._sent_before[1], packets)
-        return build_compound((report, SourceDescription(ssrc=ours, name=self._name), *more))
+        return is_sender, *self._last_heard(now)
 
     def read(self, packets: Iterable[RtcpPacket], now: float) -> list[Feedback]:
         """Take what the peer says of this end, and its source; return the feedback in it."""

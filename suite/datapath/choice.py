@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Final
 
 VARIABLE: Final = "WEBRTC_SUITE_DATA_PLANE"
@@ -50,12 +51,15 @@ def choose(environ: Mapping[str, str]) -> DataPlaneChoice:
 
 def missing_reason() -> str:
     """Why the native plane cannot serve here; empty if it can."""
-    try:
-        from suite.datapath._native import Core
-
-        Core()
-    except ImportError:
+    if find_spec("suite.datapath._native") is None:
         return "the native extension was not built, for want of a C compiler"
+    try:
+        from suite.datapath import _native, native_media, native_relay, native_stream
+
+        assert native_media and native_relay and native_stream
+        _native.Core()
+    except ImportError as error:
+        return f"the native extension is not of this version: {error}"
     except OSError as error:
         return f"the native extension does not start: {error}"
     return ""

@@ -11,7 +11,8 @@ from typing import Final
 from b2bua.media_plane import SrtpKeys, StreamCounters, StreamTerms
 from b2bua.net.srtp import SrtpSession
 from b2bua.rtp.latch import Address, usable
-from b2bua.rtp.rtcp import ReportBlock
+from b2bua.rtp.reports import Reports
+from b2bua.rtp.rtcp import ReportBlock, RtcpPacket, build_compound
 from suite.datapath._native import Core, End
 from suite.datapath.media_end import MediaEnd
 from suite.datapath.media_trace import MORE, EndTrace
@@ -121,6 +122,19 @@ class _Outgoing:
         return self._end.timestamp_at(now)
 
 
+class _Reports(Reports):
+    """Those of an end in C, which also writes them: there are many every second."""
+
+    def __init__(self, name: bytes, end: End) -> None:
+        super().__init__(name, _Incoming(end), _Outgoing(end))
+        self._end = end
+
+    def compound(self, now: float, *more: RtcpPacket) -> bytes:
+        """Return a report and our name, and ``more`` after them."""
+        own = self._end.compound(now, self._name, *self.opening(now))
+        return own + build_compound(more) if more else own
+
+
 class NativeEnd(MediaEnd):
     """An end whose packets pass in C."""
 
@@ -128,6 +142,7 @@ class NativeEnd(MediaEnd):
 
     def __init__(self, native: End, seconds: Callable[[], float], name: bytes) -> None:
         super().__init__(_Incoming(native), _Outgoing(native), name)
+        self.reports = _Reports(name, native)
         self.native = native
         self.seconds = seconds
 

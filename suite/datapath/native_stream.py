@@ -120,7 +120,7 @@ class NativeStream(TurnStream):
             self._dropped = native.media_dropped
             self._streams.forget(self, native)
         self._ended(reason)
-        self._native = None
+        self._native = self._handed = None
 
     def _move(self) -> None:
         handed = self._wire.hand_over() if self._writing else None

@@ -15,6 +15,14 @@ from suite.datapath.choice import (
 )
 from suite.diagnostics import EX_CONFIG
 
+_WITH_AN_EMPTY_EXTENSION = """
+import importlib.machinery, importlib.util, sys
+spec = importlib.machinery.ModuleSpec("suite.datapath._native", None)
+sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+from suite.datapath.choice import choose
+print(choose({}).why)
+"""
+
 
 class ChoiceTests(SynchronousTestCase):
     """Which data plane serves."""
@@ -45,6 +53,17 @@ class ChoiceTests(SynchronousTestCase):
         error = self.assertRaises(DataPlaneUnavailable, choose, {VARIABLE: "native"})
         self.assertIn("it is gone", str(error))
         self.assertEqual(choose({}).why, "it is gone")
+
+    def test_an_extension_of_another_version(self) -> None:
+        """One that was built from other sources, and lacks something, is as good as none."""
+        asked = subprocess.run(
+            [sys.executable, "-c", _WITH_AN_EMPTY_EXTENSION],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        self.assertIn("the native extension is not of this version", asked.stdout)
 
     def test_a_refused_start_is_a_configuration_error(self) -> None:
         """The process says why in one line and ends as with any error of its configuration."""

@@ -97,6 +97,7 @@ TLS = (
     Scenario("-t -S -X", "over TLS, port pairs"),
     Scenario("-t -S -s", "over TLS, indications"),
     Scenario("-t -S -y", "over TLS, client to client"),
+    Scenario("-t -S -c -z 1", "over TLS, frames close behind each other"),
 )
 IPV6 = (
     Scenario("-x -c", "an IPv6 relay for an IPv4 client"),

@@ -16,10 +16,12 @@ from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from suite.datapath.choice import missing_reason
-from tests.listen.over_sockets import Connected, Loop, Make, by_core, by_twisted
-from tests.listen.streams import BINDING
+from tests.listen.over_sockets import Connected, Loop, Make, Service, by_core, by_twisted
+from tests.listen.streams import BINDING, CLIENT, SERVER
 from tests.listen.test_stream import SEND, channel_data
 from turn.data_plane import ClientPath
+from turn.five_tuple import FiveTuple, Transport
+from turn.net.stream import StreamClient, StreamTotals
 from turn.stun.errors import FramingError
 from turn.stun.framing import FrameReader
 
@@ -252,7 +254,7 @@ class TwistedTests(SynchronousTestCase):
             one.stream.send_media(channel_data(struct.pack("!I", number) + bytes(996)))
             if number % 10 == 0:
                 one.loop.turn()
-            if one.stream.media_dropped:  # type: ignore[attr-defined]
+            if one.stream.media_dropped:
                 return number + 1
         raise AssertionError("there is no end to what the kernel takes")
 
@@ -265,7 +267,7 @@ class TwistedTests(SynchronousTestCase):
             one.stream.send_media(channel_data(struct.pack("!I", number) + bytes(996)))
         frames = FrameReader().feed(one.read())
         numbers = [struct.unpack("!I", frame[4:8])[0] for frame in frames]
-        dropped = one.stream.media_dropped  # type: ignore[attr-defined]
+        dropped = one.stream.media_dropped
         self.assertEqual(len(numbers), sent + 50 - dropped)
         self.assertEqual(numbers, sorted(numbers))
         self.assertEqual(numbers[-1], sent + 49)
@@ -445,3 +447,28 @@ class FramingTests(SynchronousTestCase):
         self.assertEqual([frame for _, frame in one.service.heard], frames)
         self.assertEqual(one.ended(), ["framing error"] if is_bad else [])
         one.end()
+
+
+class FallbackTests(SynchronousTestCase):
+    """Where OpenSSL cannot be called from C."""
+
+    skip = missing_reason() or None
+
+    def test_twisted_serves_tls(self) -> None:
+        """TLS stays with Twisted, TCP does not, and the log can say why."""
+        from suite.datapath import native_stream, openssl_calls
+        from suite.datapath.native_core import NativeCore
+
+        self.patch(openssl_calls, "OPENSSL_FUNCTIONS", ("SSL_that_never_was",))
+        self.patch(native_stream, "openssl_calls", openssl_calls.openssl_calls.__wrapped__)
+        loop = Loop()
+        core = NativeCore(loop, loop.seconds)  # type: ignore[arg-type]
+        streams = native_stream.NativeStreams(core, loop)
+        self.assertIn("Twisted (cryptography has other insides", streams.tls_words)
+        for transport, kind in (
+            (Transport.TLS, StreamClient),
+            (Transport.TCP, native_stream.NativeStream),
+        ):
+            five_tuple = FiveTuple(transport, CLIENT, SERVER)
+            made = streams.client(five_tuple, Service(), StreamTotals())
+            self.assertIsInstance(made, kind)

@@ -118,6 +118,16 @@ class TurnStream(Protocol):
         self._close_deadline: IDelayedCall | None = None
         self._closing = ""
 
+    @property
+    def media_dropped(self) -> int:
+        """Frames that were too old or too many for this client."""
+        raise NotImplementedError
+
+    @property
+    def media_waiting(self) -> tuple[int, int]:
+        """Frames and bytes that wait for this client."""
+        raise NotImplementedError
+
     def send_control(self, message: bytes) -> None:
         """Send one STUN message; a client that lets 64 KiB of them wait is disconnected."""
         raise NotImplementedError
@@ -185,8 +195,7 @@ class StreamClient(TurnStream):
         totals: StreamTotals | None = None,
     ) -> None:
         super().__init__(five_tuple, service, clock, limits, totals)
-        self.media_dropped = 0
-        """Frames that were too old or too many for this client."""
+        self._dropped = 0
         self._frames = FrameReader()
         self._blocked = False
         self._control: deque[bytes] = deque()
@@ -196,6 +205,16 @@ class StreamClient(TurnStream):
         self._strange_frames = 0
         self._partial_since: float | None = None
         self._frame_deadline: IDelayedCall | None = None
+
+    @property
+    def media_dropped(self) -> int:
+        """Frames that were too old or too many for this client."""
+        return self._dropped
+
+    @property
+    def media_waiting(self) -> tuple[int, int]:
+        """Frames and bytes that wait for this client."""
+        return len(self._media), self._media_bytes
 
     def connectionMade(self) -> None:
         """Begin to wait for the first frame."""
@@ -335,7 +354,7 @@ class StreamClient(TurnStream):
             self._count_dropped(1)
 
     def _count_dropped(self, frames: int) -> None:
-        self.media_dropped += frames
+        self._dropped += frames
         self.totals.media_dropped += frames
 
     def _drop_queues(self) -> None:

@@ -139,6 +139,21 @@ bool dp_way_put(struct dp_plane *plane, const struct dp_way *way, const uint8_t 
 bool dp_socket_put(struct dp_plane *plane, struct dp_socket *socket, const union dp_addr *to,
                    const uint8_t *data, size_t size);
 
+#define DP_NAME_MOST 255
+/* The longest report and name together. */
+#define DP_COMPOUND_MOST 340
+
+/* What only Python knows of a report. */
+struct dp_opening {
+    bool is_sender;
+    uint32_t last_report; /* of the peer, and how long ago it came */
+    uint32_t delay;
+};
+
+/* Write a report and a name, at most DP_COMPOUND_MOST bytes; returns how many. */
+size_t dp_end_compound(struct dp_end *end, const struct dp_opening *opening, double now,
+                       const char *name, size_t size, uint8_t *into);
+
 /* Sockets of an end's own. */
 struct dp_media_socket {
     struct dp_socket socket;

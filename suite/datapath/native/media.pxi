@@ -96,6 +96,12 @@ cdef extern from "media.h" nogil:
     bint dp_way_put(dp_plane *plane, const dp_way *way, const uint8_t *data, size_t size)
     bint dp_socket_put(dp_plane *plane, dp_socket *socket, const dp_addr *to,
                        const uint8_t *data, size_t size)
+    cdef struct dp_opening:
+        bint is_sender
+        uint32_t last_report
+        uint32_t delay
+    size_t dp_end_compound(dp_end *end, const dp_opening *opening, double now, const char *name,
+                           size_t size, uint8_t *into)
     cdef struct dp_media_socket:
         dp_socket socket
     cdef struct dp_plain:
@@ -417,6 +423,15 @@ cdef class End:
         if not dp_incoming_report(&self.end.incoming, &found):
             return None
         return found.ssrc, found.fraction, found.lost, found.highest, found.jitter
+
+    def compound(self, double now, bytes name, bint is_sender, uint32_t last_report,
+                 uint32_t delay):
+        """A report and a name, as RTCP."""
+        cdef uint8_t[512] into
+        cdef dp_opening opening
+        opening.is_sender, opening.last_report, opening.delay = is_sender, last_report, delay
+        cdef size_t size = dp_end_compound(self.end, &opening, now, name, len(name), into)
+        return PyBytes_FromStringAndSize(<const char *>into, size)
 
     # The stream that goes out
 

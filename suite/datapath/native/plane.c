@@ -29,6 +29,9 @@
 /* Runs of equal packets that make joining worth its price, and how long without them ends it. */
 #define TRAINS_WANTED 8
 #define TRAINS_MOST 64
+/* Packets that a socket is asked for once it has more than one, and how often one ends that. */
+#define BURST_FIRST 8
+#define LONE_MOST 16
 
 struct dp_plane *dp_open(void) {
     struct dp_plane *plane = calloc(1, sizeof *plane);
@@ -281,17 +284,24 @@ static void note_trains(struct dp_plane *plane, struct dp_socket *socket, int co
 }
 
 /*
- * Ask for more where a socket was full twice in one wake-up: the call that finds nothing more costs
- * a tenth of a packet, and most relay sockets have one at a time.
+ * How many packets the next call asks for. Most relay sockets have one at a time, and the call that
+ * finds nothing more costs a tenth of a packet: only a socket that has another one within a wake-up
+ * is asked for many. Where there are many, each call too much is a flush too much.
  */
 static void adapt_burst(struct dp_plane *plane, struct dp_socket *socket, int count) {
-    bool is_full = count == socket->burst;
-    if (is_full && socket->is_full && socket->wake_up == plane->wake_up && socket->burst < DP_SLOTS)
-        socket->burst = (uint8_t)(socket->burst * 2);
-    else if (count < socket->burst / 2)
-        socket->burst = (uint8_t)(socket->burst / 2);
-    socket->is_full = is_full;
+    bool is_next = socket->wake_up == plane->wake_up;
     socket->wake_up = plane->wake_up;
+    socket->lone = count > 1 ? 0 : (uint8_t)(socket->lone + 1);
+    if (socket->burst == 1) {
+        if (is_next) socket->burst = BURST_FIRST;
+        socket->lone = 0;
+    } else if (count == socket->burst && socket->burst < DP_BURST) {
+        socket->burst = (uint8_t)(socket->burst * 2);
+    } else if (socket->lone >= LONE_MOST) {
+        socket->burst = 1;
+    } else if (count * 4 < socket->burst && socket->burst > BURST_FIRST) {
+        socket->burst = (uint8_t)(socket->burst / 2);
+    }
 }
 
 /* Only between two receipts: until then somebody still reads the slots. */
@@ -315,14 +325,14 @@ static int receive_one(struct dp_plane *plane, struct dp_socket *socket) {
 }
 
 int dp_receive(struct dp_plane *plane, struct dp_socket *socket, int most) {
-    static _Thread_local struct mmsghdr messages[DP_SLOTS];
-    static _Thread_local struct iovec parts[DP_SLOTS];
+    static _Thread_local struct mmsghdr messages[DP_BURST];
+    static _Thread_local struct iovec parts[DP_BURST];
     static _Thread_local union {
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
-    } ancillary[DP_SLOTS];
+    } ancillary[DP_BURST];
     int wanted = socket->burst < most ? socket->burst : most;
-    if (wanted > DP_SLOTS) wanted = DP_SLOTS;
+    if (wanted > DP_BURST) wanted = DP_BURST;
     if (plane->slots_used + wanted > DP_SLOTS) dp_free_slots(plane);
     plane->slots = plane->all_slots + plane->slots_used;
     if (wanted == 1 && !socket->gro) return receive_one(plane, socket);

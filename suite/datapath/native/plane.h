@@ -19,7 +19,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define DP_SLOTS 64
+#define DP_SLOTS 256
+#define DP_BURST 64
 #define DP_HEADROOM 64
 #define DP_LARGEST 65535
 #define DP_OUTS 256
@@ -47,8 +48,8 @@ struct dp_socket {
     int32_t last;
     uint8_t family;
     uint8_t burst;         /* packets to ask for in one system call */
-    bool is_full;          /* the last such call gave as many */
-    uint32_t wake_up;      /* when that was */
+    uint8_t lone;          /* calls in a row that gave one packet or none */
+    uint32_t wake_up;      /* of the last one */
     uint8_t trains;        /* how likely runs of equal packets are */
     bool gro;              /* the kernel joins runs on receiving (UDP_GRO) */
     bool no_gso;           /* the kernel, or the way, takes no joined packets */

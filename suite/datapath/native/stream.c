@@ -39,16 +39,21 @@ struct dp_streams *dp_streams_open(struct dp_plane *plane) {
     return streams;
 }
 
+static void free_spares(struct dp_spares *spares) {
+    while (spares->first) {
+        struct dp_gather *next = spares->first->next;
+        free(spares->first);
+        spares->first = next;
+    }
+}
+
 void dp_streams_close(struct dp_streams *streams) {
     if (streams->plane->streams == streams) {
         streams->plane->streams = NULL;
         streams->plane->before_sleep = NULL;
     }
-    while (streams->spare) {
-        struct dp_gather *next = streams->spare->next;
-        free(streams->spare);
-        streams->spare = next;
-    }
+    free_spares(&streams->small);
+    free_spares(&streams->large);
     free(streams->stage);
     free(streams->room);
     free(streams->scratch);

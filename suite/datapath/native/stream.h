@@ -50,8 +50,15 @@ struct dp_backlog {
 /* Frames of one wake-up that leave together. */
 struct dp_gather {
     struct dp_gather *next;
+    bool is_large;
     size_t used;
-    uint8_t data[DP_STREAM_WRITE];
+    uint8_t data[];
+};
+
+/* Those that nobody uses. */
+struct dp_spares {
+    struct dp_gather *first;
+    int count;
 };
 
 struct dp_stream {
@@ -97,8 +104,8 @@ struct dp_streams {
     struct dp_stream *first;
     struct dp_stream *oldest, *newest; /* of those with an unfinished frame */
     struct dp_stream *gathering;
-    struct dp_gather *spare;
-    int spares;
+    struct dp_spares small; /* for a few frames, so that many streams fit into the cache */
+    struct dp_spares large; /* of DP_STREAM_WRITE bytes */
     double media_age;
     size_t media_bytes;
     uint32_t strange_most;

@@ -12,7 +12,10 @@
 
 /* TLS may have answers of its own, to a client that reads none of them. */
 #define WIRE_MOST ((size_t)256 * 1024)
-#define SPARES_MOST 64
+/* Room for the frames of one wake-up: most streams have one or two. */
+#define SMALL 2048
+#define SMALL_MOST 1024
+#define LARGE_MOST 64
 
 /* The kernel */
 
@@ -70,37 +73,58 @@ static void write_frames(struct dp_stream *stream, const uint8_t *bytes, size_t 
 
 /* Gathering */
 
-static bool begin_gathering(struct dp_stream *stream) {
-    struct dp_streams *all = stream->all;
-    struct dp_gather *gather = all->spare;
+static struct dp_gather *take_gather(struct dp_streams *all, bool is_large) {
+    struct dp_spares *spares = is_large ? &all->large : &all->small;
+    struct dp_gather *gather = spares->first;
     if (gather) {
-        all->spare = gather->next;
-        all->spares--;
-    } else if (!(gather = malloc(sizeof *gather))) {
-        return false;
+        spares->first = gather->next;
+        spares->count--;
+    } else if (!(gather = malloc(sizeof *gather + (is_large ? DP_STREAM_WRITE : SMALL)))) {
+        return NULL;
     }
+    gather->is_large = is_large;
     gather->used = 0;
-    stream->gather = gather;
-    if (!stream->is_gathering) {
-        stream->is_gathering = true;
-        stream->next_gathering = all->gathering;
-        all->gathering = stream;
-    }
-    return true;
+    return gather;
 }
 
-static void end_gathering(struct dp_stream *stream) {
-    struct dp_streams *all = stream->all;
-    struct dp_gather *gather = stream->gather;
-    stream->gather = NULL;
-    if (!gather) return;
-    if (all->spares >= SPARES_MOST) {
+static void give_back(struct dp_streams *all, struct dp_gather *gather) {
+    struct dp_spares *spares = gather->is_large ? &all->large : &all->small;
+    if (spares->count >= (gather->is_large ? LARGE_MOST : SMALL_MOST)) {
         free(gather);
         return;
     }
-    gather->next = all->spare;
-    all->spare = gather;
-    all->spares++;
+    gather->next = spares->first;
+    spares->first = gather;
+    spares->count++;
+}
+
+static void begin_gathering(struct dp_stream *stream) {
+    struct dp_streams *all = stream->all;
+    if (stream->is_gathering) return;
+    stream->is_gathering = true;
+    stream->next_gathering = all->gathering;
+    all->gathering = stream;
+}
+
+/* Where the next `size` bytes go, which are not more than one write takes; NULL: no memory. */
+static uint8_t *gather(struct dp_stream *stream, size_t size) {
+    struct dp_gather *old = stream->gather;
+    size_t used = old ? old->used : 0;
+    if (!old || (!old->is_large && used + size > SMALL)) {
+        struct dp_gather *new = take_gather(stream->all, used + size > SMALL);
+        if (!new) return NULL;
+        if (used) memcpy(new->data, old->data, used);
+        if (old) give_back(stream->all, old);
+        stream->gather = new;
+        begin_gathering(stream);
+    }
+    stream->gather->used = used + size;
+    return stream->gather->data + used;
+}
+
+static void end_gathering(struct dp_stream *stream) {
+    if (stream->gather) give_back(stream->all, stream->gather);
+    stream->gather = NULL;
 }
 
 void dp_stream_flush(struct dp_stream *stream) {
@@ -156,29 +180,37 @@ static void drop_old_media(struct dp_stream *stream) {
     }
 }
 
+static void write_large(struct dp_stream *stream, const struct iovec *parts, int count,
+                        size_t size) {
+    uint8_t *whole = malloc(size);
+    if (!whole) {
+        fail(stream);
+        return;
+    }
+    copy_parts(whole, parts, count);
+    write_frames(stream, whole, size);
+    free(whole);
+}
+
 /* A frame to go out; `waits` is where it waits if the kernel takes no more. */
 static void add(struct dp_stream *stream, struct dp_backlog *waits, const struct iovec *parts,
                 int count, size_t size) {
-    struct dp_gather *gather = stream->gather;
-    if (gather && gather->used + size > DP_STREAM_WRITE) {
-        write_frames(stream, gather->data, gather->used);
-        gather->used = 0;
+    struct dp_gather *before = stream->gather;
+    if (before && before->used + size > DP_STREAM_WRITE) {
+        write_frames(stream, before->data, before->used);
+        before->used = 0;
     }
     if (stream->blocked) {
         if (!dp_backlog_add(waits, stream->all->plane->now, parts, count, size)) fail(stream);
         if (waits == &stream->media) drop_old_media(stream);
     } else if (size > DP_STREAM_WRITE) {
-        uint8_t *whole = malloc(size);
-        if (whole) {
-            copy_parts(whole, parts, count);
-            write_frames(stream, whole, size);
-        }
-        free(whole);
-    } else if (gather || begin_gathering(stream)) {
-        copy_parts(stream->gather->data + stream->gather->used, parts, count);
-        stream->gather->used += size;
+        write_large(stream, parts, count, size);
     } else {
-        fail(stream);
+        uint8_t *to = gather(stream, size);
+        if (to)
+            copy_parts(to, parts, count);
+        else
+            fail(stream);
     }
 }
 

@@ -1,6 +1,7 @@
 #include "stream_tls.h"
 
 #include "stream.h"
+#include "stream_frame.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,8 +23,7 @@ void dp_openssl_at(struct dp_openssl *openssl, const size_t addresses[7]) {
 static void send_records(struct dp_stream *stream) {
     uint8_t *records = stream->all->scratch;
     int size;
-    while ((size = stream->tls.openssl->bio_read(stream->tls.out_of, records, CIPHERTEXT_MOST)) >
-           0)
+    while ((size = stream->tls.openssl->bio_read(stream->tls.out_of, records, CIPHERTEXT_MOST)) > 0)
         dp_stream_put(stream, records, (size_t)size);
 }
 
@@ -68,7 +68,7 @@ void dp_tls_read(struct dp_stream *stream) {
     if (stream->state == DP_STREAM_LIVE) send_records(stream);
 }
 
-void dp_tls_write(struct dp_stream *stream, const uint8_t *bytes, size_t size) {
+static bool encrypt(struct dp_stream *stream, const uint8_t *bytes, size_t size) {
     while (size) {
         stream->tls.openssl->err_clear_error();
         int part = size > DP_STREAM_WRITE ? DP_STREAM_WRITE : (int)size;
@@ -77,10 +77,22 @@ void dp_tls_write(struct dp_stream *stream, const uint8_t *bytes, size_t size) {
             stream->tls.openssl->err_clear_error();
             stream->broken = true;
             shutdown(stream->socket.fd, SHUT_RDWR);
-            return;
+            return false;
         }
         bytes += taken;
         size -= (size_t)taken;
+    }
+    return true;
+}
+
+/* A record for each frame, as there are clients that take the one for the other. */
+void dp_tls_write(struct dp_stream *stream, const uint8_t *bytes, size_t size) {
+    while (size) {
+        size_t frame = dp_frame_padded(bytes, size);
+        if (!frame || frame > size) frame = size;
+        if (!encrypt(stream, bytes, frame)) return;
+        bytes += frame;
+        size -= frame;
     }
     send_records(stream);
 }
