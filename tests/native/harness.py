@@ -22,7 +22,15 @@ _RELAY = (
     *("relay_shared", "relay_ways", "relay_links", "relay_names"),
 )
 _STREAM = (*_RELAY, "stream", "stream_frame", "stream_out", "stream_backlog", "stream_tls")
-_MEDIA = ("media", "media_rtp", "media_lost", "media_latch", "media_srtp", "media_read")
+_MEDIA = (
+    "media",
+    "media_rtp",
+    "media_lost",
+    "media_latch",
+    "media_srtp",
+    "media_read",
+    "media_say",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,6 +194,8 @@ struct dp_web_socket {
 
 struct dp_transport *dp_transport_new(struct dp_plane *plane);
 void dp_transport_free(struct dp_transport *transport);
+/* An end is going, whatever numbers it still has. */
+void dp_transport_forget(struct dp_transport *transport, const struct dp_end *end);
 void dp_transport_drop(struct dp_plane *plane, struct dp_transport *transport, enum dp_drop why);
 /* Take RTP or RTCP of the peer. */
 void dp_transport_media(struct dp_plane *plane, struct dp_transport *transport,

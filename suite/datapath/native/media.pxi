@@ -120,6 +120,7 @@ cdef extern from "media.h" nogil:
         uint64_t *dropped
     dp_transport *dp_transport_new(dp_plane *plane)
     void dp_transport_free(dp_transport *transport)
+    void dp_transport_forget(dp_transport *transport, const dp_end *end)
     void dp_transport_arrived(dp_plane *plane, dp_transport *transport, const uint8_t *data,
                               size_t size, double now)
     cdef struct dp_web_socket:
@@ -245,6 +246,7 @@ cdef class End:
         if self.plain is not NULL:
             dp_plain_free(self.core.plane, self.plain)
         elif self.end is not NULL:
+            dp_transport_forget(self.transport.transport, self.end)
             dp_end_clear(self.end)
             PyMem_Free(self.end)
 
@@ -600,7 +602,9 @@ cdef class MediaSocket:
         self.transport = transport
 
     def set_valid(self, list places):
-        """Whose media may come in here."""
+        """Whose media may come in here; nobody's where it is closed."""
+        if self.socket is NULL:
+            return
         cdef dp_addr *valid = <dp_addr *>PyMem_Malloc(max(1, len(places)) * sizeof(dp_addr))
         cdef int count = 0
         if valid is NULL:

@@ -24,6 +24,12 @@ void dp_transport_free(struct dp_transport *transport) {
     free(transport);
 }
 
+void dp_transport_forget(struct dp_transport *transport, const struct dp_end *end) {
+    for (int number = 0; number < 128; number++)
+        if (transport->by_number[number] == end) transport->by_number[number] = NULL;
+    if (transport->first == end) transport->first = NULL;
+}
+
 void dp_transport_drop(struct dp_plane *plane, struct dp_transport *transport, enum dp_drop why) {
     if (transport->first)
         dp_end_drop(plane, transport->first, why);
@@ -96,6 +102,12 @@ struct dp_web_socket *dp_web_open(struct dp_plane *plane, int fd) {
 }
 
 void dp_web_close(struct dp_plane *plane, struct dp_web_socket *socket) {
+    struct dp_way *way = socket->transport ? &socket->transport->way : NULL;
+    /* Nobody sends by a socket that is no more. */
+    if (way && way->out == &socket->socket) {
+        way->out = NULL;
+        way->latch.has_target = false;
+    }
     dp_forget(plane, &socket->socket);
     free(socket->valid);
     free(socket);

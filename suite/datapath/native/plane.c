@@ -113,6 +113,8 @@ int dp_release(struct dp_plane *plane, struct dp_socket *socket) {
     for (int at = 0; at < plane->ready_count; at++)
         if (ready[at].data.ptr == socket) ready[at].data.ptr = NULL;
     drop_pending(plane, socket);
+    /* What still is given to it is refused by the kernel, and joins nobody else's queue. */
+    socket->first = socket->last = -1;
     int fd = socket->fd;
     epoll_ctl(plane->epoll, EPOLL_CTL_DEL, fd, NULL);
     socket->fd = -1;
@@ -147,9 +149,9 @@ static int take(struct dp_plane *plane, const struct epoll_event *ready, int at,
             clear_error(socket);
         spent++;
     }
-    if (ready[at].events & EPOLLOUT && socket->kind->writable)
+    /* The socket may be gone after each. */
+    if (ready[at].data.ptr && ready[at].events & EPOLLOUT && socket->kind->writable)
         socket->kind->writable(plane, socket);
-    /* The socket may be gone by now. */
     if (ready[at].data.ptr && ready[at].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
         int taken = socket->kind->readable(plane, socket, share);
         spent += taken > 0 ? taken : 1;
@@ -333,6 +335,8 @@ int dp_receive(struct dp_plane *plane, struct dp_socket *socket, int most) {
     } ancillary[DP_BURST];
     int wanted = socket->burst < most ? socket->burst : most;
     if (wanted > DP_BURST) wanted = DP_BURST;
+    /* As an unsigned number it would be more slots than there are. */
+    if (wanted <= 0) return 0;
     if (plane->slots_used + wanted > DP_SLOTS) dp_free_slots(plane);
     plane->slots = plane->all_slots + plane->slots_used;
     if (wanted == 1 && !socket->gro) return receive_one(plane, socket);

@@ -227,6 +227,9 @@ void dp_flow_set_python(struct dp_flow *flow) {
 }
 
 void dp_flow_set_stream(struct dp_flow *flow, void *stream, dp_to_client to_client) {
+    /* One that had the flow until now would keep it beyond its end. */
+    if (stream && flow->client == DP_OTHER_STREAM && flow->stream != stream)
+        flow->to_client(flow->thing.turn->plane, flow->stream, NULL, 0, 0);
     flow->client = stream ? DP_OTHER_STREAM : DP_NOBODY;
     flow->stream = stream;
     flow->to_client = to_client;
