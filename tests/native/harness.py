@@ -45,6 +45,7 @@ HARNESSES = {
     "table": Harness(("table",)),
     "plane": Harness(_PLANE),
     "relay": Harness(_RELAY, ("relay_model", "traffic")),
+    "shared": Harness(_RELAY, ("traffic",)),
     "stream": Harness(_STREAM, ("stream_model", "tls_stand_in", "traffic")),
     "media": Harness(
         (*_PLANE, *_MEDIA, "media_plain", "media_web"), ("media_model", "srtp_stand_in", "traffic")

@@ -221,12 +221,24 @@ static void send_own(int at) {
     media.own = false;
 }
 
+static void say(struct dp_end *end, uint8_t how) {
+    static const char name[300] = "name";
+    const struct dp_opening opening = {.is_sender = how & 1, .last_report = how};
+    uint8_t *room = malloc(DP_COMPOUND_MOST);
+    REQUIRE(room);
+    size_t size =
+        dp_end_compound(end, &opening, media.now, name, (size_t)how + (how & 2 ? 40 : 0), room);
+    REQUIRE(size <= DP_COMPOUND_MOST && size % 4 == 0);
+    free(room);
+}
+
 static void ask(int at) {
     uint8_t sequence = take_u8(input);
     struct dp_end *end = media.ends[at].end;
     struct dp_reception reception;
     if (!end) return;
     dp_incoming_report(&end->incoming, &reception);
+    say(end, sequence);
     dp_outgoing_source_sequence(&end->outgoing, sequence);
     dp_outgoing_timestamp_at(&end->outgoing, media.now);
     if (!end->kept) return;

@@ -228,6 +228,7 @@ void media_close_end(int at) {
     if (end->plain) {
         dp_plain_free(media.plane, end->plain);
     } else {
+        if (at & 2) dp_transport_forget(media.transports[end->transport].transport, gone);
         media_sort(end->transport);
         dp_end_clear(gone);
         free(gone);

@@ -50,6 +50,10 @@ class FuzzTests(TestCase):
         """Nothing goes where no permission or channel leads, and counters add up."""
         self._replay("relay")
 
+    def test_shared(self) -> None:
+        """Flows on shared sockets hear only whom they may, and nothing is left of them."""
+        self._replay("shared")
+
     def test_stream(self) -> None:
         """Frames in any pieces are the same frames, and a slow reader gets whole ones."""
         self._replay("stream")

@@ -293,6 +293,9 @@ void dp_flow_close(struct dp_flow *flow, struct dp_counters *counters) {
     if (counters) dp_flow_count(flow, counters);
     dp_turn_leave(&flow->thing);
     forget_client(flow);
+    /* Those of a shared socket that went before the flow, too. */
+    dp_flow_forget_channels(flow, AF_INET);
+    dp_flow_forget_channels(flow, AF_INET6);
     for (int at = 0; at < 2; at++)
         if (flow->relays[at]) drop_relay(flow, flow->relays[at]);
     dp_flow_forget_peers(flow);
