@@ -54,6 +54,7 @@ static void check_packet(struct model_end *end, const uint8_t *data, size_t size
     const struct origin *origin =
         traffic_origin(data + DP_RTP_HEADER, size - DP_RTP_HEADER - padding);
     REQUIRE(!origin || (end->peer >= 0 && media_fd(end->peer) == origin->fd));
+    REQUIRE(!origin || traffic_is_first(origin));
 }
 
 static void open_and_check(struct model_end *end, const uint8_t *data, size_t size) {

@@ -80,7 +80,11 @@ static size_t write_send(uint8_t *to, uint8_t how, size_t size, const struct ori
     size_t data = at + 4;
     at += put_attribute(to + at, 0x0013, size);
     traffic_tag(to + data, size, origin);
-    if ((how & 0xF0) == 0xE0) write16(to + data - 2, (unsigned)size + 1 + how % 16);
+    if ((how & 0xF0) == 0xE0) {
+        /* Within the padding that is another payload, and no tag. */
+        write16(to + data - 2, (unsigned)size + 1 + how % 16);
+        memset(to + data, 0, size);
+    }
     write16(to + 2, (unsigned)(at - 20 + (how == 0xFF ? 4 : 0)));
     return at;
 }

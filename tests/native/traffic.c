@@ -14,6 +14,7 @@ static uint8_t pool[POOL];
 static size_t pool_used;
 static struct origin origins[ORIGINS];
 static unsigned origins_used;
+static uint8_t seen[ORIGINS];
 static uint8_t counting[LARGEST + 256]; /* 0, 1, 2 and so on */
 
 void traffic_reset(void) {
@@ -35,6 +36,7 @@ void traffic_tag(uint8_t *payload, size_t size, const struct origin *origin) {
     origins_used++;
     origins[id] = *origin;
     origins[id].size = size;
+    seen[id] = 0;
     payload[0] = MARK;
     payload[1] = MORE;
     payload[2] = (uint8_t)(id >> 8);
@@ -47,6 +49,10 @@ const struct origin *traffic_origin(const uint8_t *payload, size_t size) {
     REQUIRE(id < origins_used && origins[id].size == size);
     REQUIRE(!memcmp(payload + 4, counting + (id & 0xFF) + 4, size - 4));
     return &origins[id];
+}
+
+bool traffic_is_first(const struct origin *origin) {
+    return !seen[origin - origins]++;
 }
 
 uint8_t *traffic_raw(struct input *input, size_t wanted, size_t *size) {

@@ -24,6 +24,8 @@ uint8_t *traffic_room(size_t size);
 void traffic_tag(uint8_t *payload, size_t size, const struct origin *origin);
 /* Where it came from, or NULL if it carries no tag. Fails if it is not as it was. */
 const struct origin *traffic_origin(const uint8_t *payload, size_t size);
+/* Whether this is the first time that it is asked about. */
+bool traffic_is_first(const struct origin *origin);
 /* Bytes of the input, which carry no tag. */
 uint8_t *traffic_raw(struct input *input, size_t wanted, size_t *size);
 
