@@ -17,9 +17,12 @@ HERE = Path(__file__).parent
 CORE = HERE.parent.parent / "suite" / "datapath" / "native"
 
 _PLANE = ("table", "plane", "out")
-_RELAY = (*_PLANE, "relay", "relay_up", "relay_down", "relay_peers")
+_RELAY = (
+    *(*_PLANE, "relay", "relay_up", "relay_down", "relay_peers"),
+    *("relay_shared", "relay_ways", "relay_links", "relay_names"),
+)
 _STREAM = (*_RELAY, "stream", "stream_frame", "stream_out", "stream_backlog", "stream_tls")
-_MEDIA = ("media", "media_rtp", "media_lost", "media_latch", "media_srtp")
+_MEDIA = ("media", "media_rtp", "media_lost", "media_latch", "media_srtp", "media_read")
 
 
 @dataclass(frozen=True, slots=True)

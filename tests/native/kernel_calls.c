@@ -106,10 +106,9 @@ int kernel_recvmmsg(int fd, struct mmsghdr *messages, unsigned room, int flags,
 ssize_t kernel_recvfrom(int fd, void *room, size_t size, int flags, struct sockaddr *from,
                         socklen_t *from_size) {
     struct iovec part = {room, size};
-    struct mmsghdr message = {.msg_hdr = {.msg_name = from,
-                                          .msg_namelen = *from_size,
-                                          .msg_iov = &part,
-                                          .msg_iovlen = 1}};
+    struct mmsghdr message = {
+        .msg_hdr = {
+            .msg_name = from, .msg_namelen = *from_size, .msg_iov = &part, .msg_iovlen = 1}};
     if (kernel_recvmmsg(fd, &message, 1, flags, NULL) != 1) return -1;
     *from_size = message.msg_hdr.msg_namelen;
     return message.msg_len;

@@ -46,9 +46,9 @@ static struct shape take_shape(void) {
     return shape;
 }
 
-static size_t write_rtp(uint8_t *to, const struct shape *shape, uint64_t end) {
+static size_t write_rtp(uint8_t *to, const struct shape *shape, int end) {
     size_t sources = shape->how & 3, at = DP_RTP_HEADER + 4 * sources;
-    struct origin origin = {.flow = end};
+    struct origin origin = {.fd = media_fd(end)};
     memset(to, 0x11, at);
     to[0] = (uint8_t)(0x80 | sources);
     to[1] = (uint8_t)(FIRST_TYPE + shape->type % (TYPES + 1) + (shape->type & 0x80));
@@ -87,17 +87,12 @@ static size_t lie(uint8_t *packet, const struct shape *shape, size_t size) {
 /* A packet as it comes over the wire, ciphered where that is wanted. */
 static size_t write_packet(uint8_t *to, const struct shape *shape, int at) {
     const struct dp_srtp *srtp = &media.ends[at].end->way->srtp;
-    size_t size = lie(to, shape, write_rtp(to, shape, (uint64_t)at));
+    size_t size = lie(to, shape, write_rtp(to, shape, at));
     struct srtp_session *session = media_receives(at);
     if (!srtp->wanted || !session->key || size < DP_RTP_HEADER || shape->how & 0x40) return size;
     int length = (int)size;
     REQUIRE(!srtp_stand_in_protect(session, to, &length));
     return (size_t)length;
-}
-
-static int fd_of(int at) {
-    const struct model_end *end = &media.ends[at];
-    return end->plain ? end->fds[0] : media.transports[end->transport].fd;
 }
 
 static void packet_arrives(int at) {
@@ -107,7 +102,7 @@ static void packet_arrives(int at) {
     if (!media.ends[at].end || !room) return;
     union dp_addr addr = media_addr((uint8_t)(1 + from % HOSTS), from >> 4);
     size_t size = write_packet(room, &shape, at);
-    sim_arrive(fd_of(at), &addr, room, size, size);
+    sim_arrive(media_fd(at), &addr, room, size, size);
 }
 
 /* Packets one after another that the kernel has joined. */
@@ -122,7 +117,7 @@ static void packets_arrive(int at) {
         shape.sequence++;
         all += write_packet(room + all, &shape, at);
     }
-    if (all <= DP_LARGEST - 28) sim_arrive(fd_of(at), &addr, room, all, size);
+    if (all <= DP_LARGEST - 28) sim_arrive(media_fd(at), &addr, room, all, size);
 }
 
 static void raw_arrives(int at) {
@@ -133,7 +128,7 @@ static void raw_arrives(int at) {
     union dp_addr addr = media_addr((uint8_t)(1 + how % HOSTS), 0);
     if (size > 12 && media.ends[at].end->way->srtp.wanted) raw[8] |= 0x80;
     bool control = media.ends[at].plain && how & 1;
-    sim_arrive(control ? media.ends[at].fds[1] : fd_of(at), &addr, raw, size, size);
+    sim_arrive(control ? media.ends[at].fds[1] : media_fd(at), &addr, raw, size, size);
 }
 
 /* Media of a browser that came over its relay. */
@@ -187,8 +182,8 @@ static void set_terms(int at) {
     if (!end) return;
     end->sends = how & 1;
     end->receives = how & 2;
-    end->mapped[FIRST_TYPE] = how & 4 ? DP_NOT_MAPPED : FIRST_TYPE;
-    end->events[EVENT_TYPE].here = how & 8 ? 8000 : 0;
+    end->numbers[FIRST_TYPE].mapped = how & 4 ? DP_NOT_MAPPED : FIRST_TYPE;
+    end->numbers[EVENT_TYPE].here = how & 8 ? 8000 : 0;
     REQUIRE(dp_end_keep(end, how & 16));
     REQUIRE(dp_end_miss(end, how & 32, 0.05));
     end->traced = how & 64;

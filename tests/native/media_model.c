@@ -14,6 +14,11 @@ struct srtp_session *media_receives(int at) {
     return end->plain ? &end->receives : &media.transports[end->transport].receives;
 }
 
+int media_fd(int at) {
+    const struct model_end *end = &media.ends[at];
+    return end->plain ? end->fds[0] : media.transports[end->transport].fd;
+}
+
 /* What leaves */
 
 static struct model_end *end_of(uint32_t ssrc) {
@@ -48,7 +53,7 @@ static void check_packet(struct model_end *end, const uint8_t *data, size_t size
     if (type == EVENT_TYPE) return;
     const struct origin *origin =
         traffic_origin(data + DP_RTP_HEADER, size - DP_RTP_HEADER - padding);
-    REQUIRE(!origin || end->peer == (int)origin->flow);
+    REQUIRE(!origin || (end->peer >= 0 && media_fd(end->peer) == origin->fd));
 }
 
 static void open_and_check(struct model_end *end, const uint8_t *data, size_t size) {
@@ -142,10 +147,11 @@ static void begin(struct model_end *made) {
     made->sends = made->receives = (struct srtp_session){0};
     made->sources.used = 0;
     for (int type = FIRST_TYPE; type < FIRST_TYPE + TYPES; type++) {
-        made->end->mapped[type] = (uint8_t)type;
-        made->end->rates[type] = type & 1 ? 8000 : 90000;
+        made->end->numbers[type].mapped = (uint8_t)type;
+        made->end->numbers[type].rate = type & 1 ? 8000 : 90000;
     }
-    made->end->events[EVENT_TYPE] = (struct dp_rates){8000, 48000};
+    made->end->numbers[EVENT_TYPE].here = 8000;
+    made->end->numbers[EVENT_TYPE].there = 48000;
 }
 
 void media_open_plain(int at) {
@@ -157,7 +163,7 @@ void media_open_plain(int at) {
     }
     made->plain = dp_plain_open(media.plane, made->fds[0], made->fds[1]);
     REQUIRE(made->plain);
-    made->end = made->plain->end;
+    made->end = &made->plain->end;
     begin(made);
 }
 
@@ -193,8 +199,9 @@ void media_open_on(int at, int transport) {
     if (made->end || !on) return;
     made->plain = NULL;
     made->transport = transport;
-    made->end = dp_end_new(media.plane, &on->way);
+    made->end = malloc(sizeof *made->end);
     REQUIRE(made->end);
+    dp_end_init(made->end, media.plane, &on->way);
     begin(made);
     media_sort(transport);
 }
@@ -212,7 +219,8 @@ void media_close_end(int at) {
         dp_plain_free(media.plane, end->plain);
     } else {
         media_sort(end->transport);
-        dp_end_free(gone);
+        dp_end_clear(gone);
+        free(gone);
     }
 }
 

@@ -75,6 +75,8 @@ void media_sort(int transport);
 void media_check(void);
 
 struct srtp_session *media_receives(int at);
+/* Where its packets arrive. */
+int media_fd(int at);
 union dp_addr media_addr(uint8_t host, uint8_t port);
 
 #endif

@@ -292,11 +292,10 @@ void model_bind(int at, uint8_t number, bool six, uint8_t host, uint16_t port, d
     struct model_channel *channel = &flow->channels[number];
     struct model_channel made = {model.now + lifetime, six, host, reached_of(host), port};
     union dp_addr peer = traffic_addr(six, host, port);
-    union dp_addr reached = traffic_addr(six, made.reached, 0);
     bool same =
         channel->until > 0 && channel->six == six && channel->host == host && channel->port == port;
-    bool bound = !dp_flow_bind_channel(flow->flow, (uint16_t)(FIRST_NUMBER + number), &peer,
-                                       &reached, made.until);
+    bool bound =
+        !dp_flow_bind_channel(flow->flow, (uint16_t)(FIRST_NUMBER + number), &peer, made.until);
     REQUIRE(bound == (same || (flow->relays[six] && flow->permissions[six][host].until > 0)));
     if (bound)
         *channel = made;

@@ -235,7 +235,7 @@ void client_allocate(int at) {
     uint64_t relay = dp_turn_bind(world.turn, client->relay_fd);
     REQUIRE(client->flow && relay && !dp_flow_add_relay(client->flow, relay));
     REQUIRE(!dp_flow_permit(client->flow, &peer, &peer, NULL, 0, 1e9));
-    REQUIRE(!dp_flow_bind_channel(client->flow, NUMBER, &peer, &peer, 1e9));
+    REQUIRE(!dp_flow_bind_channel(client->flow, NUMBER, &peer, 1e9));
     client->flow_number = dp_flow_number(client->flow);
     dp_stream_set_flow(client->stream, world.turn, client->flow);
 }
