@@ -14,7 +14,7 @@
 #define LARGE_BLOCK ((size_t)60 << 10)
 #define LARGE_BLOCKS 16
 #define LARGEST 65507
-#define LARGEST_MAP ((size_t)32 << 20)
+#define LARGEST_MAP ((size_t)64 << 20)
 
 struct plan {
     uint8_t results[PLAN];
