@@ -176,9 +176,7 @@ static struct dp_way *only_other(const struct dp_seekers *seekers, const struct 
 static struct dp_link *guess(struct dp_way *name) {
     const struct dp_turn *turn = turn_of(name);
     struct dp_way *other = only_other(seekers_at(turn, name->home, name->own), name);
-    if (!other || only_other(seekers_at(turn, name->own, name->home), other) != name ||
-        between(name, other->flow))
-        return NULL;
+    if (!other || only_other(seekers_at(turn, name->own, name->home), other) != name) return NULL;
     if (!dp_flow_heard(name->flow, &name->home->address) ||
         !dp_flow_heard(other->flow, &name->own->address))
         return NULL;
