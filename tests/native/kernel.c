@@ -191,6 +191,11 @@ bool sim_icmp(int fd, const struct sim_icmp *icmp) {
     return true;
 }
 
+void sim_join(int fd) {
+    struct sim_socket *socket = sim_of(fd);
+    if (socket) socket->gro = true;
+}
+
 void sim_writable(int fd, bool writable) {
     struct sim_socket *socket = sim_of(fd);
     if (socket) socket->writable = writable;

@@ -65,6 +65,8 @@ int sim_room(int fd);
 /* A pending error, given by SO_ERROR or the next call; EPOLLERR until then. */
 void sim_error(int fd, int error);
 bool sim_icmp(int fd, const struct sim_icmp *icmp);
+/* Join what arrives, as if the core had asked for it. */
+void sim_join(int fd);
 /* Whether a stream takes bytes. */
 void sim_writable(int fd, bool writable);
 

@@ -93,6 +93,14 @@ static uint64_t sum(const uint64_t *dropped) {
     return all;
 }
 
+/* None that was true is taken for one. */
+static uint64_t malformed(void) {
+    uint64_t all = media.malformed;
+    for (int at = 0; at < ENDS; at++)
+        if (media.ends[at].end) all += media.ends[at].end->dropped[DP_MALFORMED];
+    return all;
+}
+
 static void take_event(const struct dp_event *event) {
     const uint8_t *data = event->data;
     switch (event->kind) {
@@ -133,6 +141,7 @@ void media_check(void) {
     }
     for (int at = 0; at < TRANSPORTS; at++)
         if (media.transports[at].transport) done += sum(media.transports[at].transport->dropped);
+    REQUIRE(malformed() <= media.doubtful);
     REQUIRE(done + media.told <= media.taken);
     REQUIRE(media.taken <= done + media.told + media.plane->untold);
 }
@@ -211,6 +220,7 @@ void media_close_end(int at) {
     if (!end->end) return;
     media.forwarded += end->end->forwarded;
     media.dropped += sum(end->end->dropped);
+    media.malformed += end->end->dropped[DP_MALFORMED];
     for (int other = 0; other < ENDS; other++)
         if (media.ends[other].peer == at) media.ends[other].peer = -1;
     struct dp_end *gone = end->end;

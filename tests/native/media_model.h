@@ -56,6 +56,8 @@ struct media_model {
     uint64_t forwarded; /* what became of them: of ends that are closed */
     uint64_t dropped;
     uint64_t told;
+    uint64_t doubtful; /* packets that may be malformed */
+    uint64_t malformed;
     bool own; /* what is sent is nobody else's */
 };
 extern struct media_model media;

@@ -38,7 +38,7 @@ static size_t take_size(void) {
 
 static size_t write_channel_data(uint8_t *to, uint8_t how, size_t size,
                                  const struct origin *origin) {
-    size_t declared = how & 0x80 ? size + (how >> 4 & 7) : size;
+    size_t declared = how & 0x40 ? size + (how >> 3 & 7) : size;
     write16(to, FIRST_NUMBER + how % (NUMBERS + 1));
     write16(to + 2, (unsigned)declared);
     traffic_tag(to + 4, size, origin);
@@ -80,6 +80,7 @@ static size_t write_send(uint8_t *to, uint8_t how, size_t size, const struct ori
     size_t data = at + 4;
     at += put_attribute(to + at, 0x0013, size);
     traffic_tag(to + data, size, origin);
+    if ((how & 0xF0) == 0xE0) write16(to + data - 2, (unsigned)size + 1 + how % 16);
     write16(to + 2, (unsigned)(at - 20 + (how == 0xFF ? 4 : 0)));
     return at;
 }

@@ -78,7 +78,9 @@ static size_t check_channel_data(const struct model_flow *flow, const uint8_t *d
     REQUIRE(size >= 4);
     unsigned number = read16(data), length = read16(data + 2);
     REQUIRE(number >= FIRST_NUMBER && number < FIRST_NUMBER + NUMBERS);
-    REQUIRE(flow->channels[number - FIRST_NUMBER].until > 0 && length + 4 <= size);
+    const struct model_channel *channel = &flow->channels[number - FIRST_NUMBER];
+    REQUIRE(channel->until > 0 && length + 4 <= size);
+    REQUIRE(flow->permissions[channel->six][channel->host].until > 0);
     check_payload(flow, data + 4, length, NULL);
     return length + 4;
 }
