@@ -32,7 +32,7 @@ class NativeCore:
     The C core and its readers. All planes of a process may share one.
 
     ``seconds`` is the clock that everything else has. ``loop`` is the one under the reactor if it
-    is to wake the core by itself: the reactor's own readers cost 5 us more for each wake-up.
+    is to wake the core by itself, without the context for logs that the reactor makes each time.
     """
 
     _log = Logger(namespace="datapath")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from suite.datapath.choice import missing_reason
 from tests.datapath.test_native_media import NativeMediaCase
 from tests.webmedia import (
@@ -15,6 +17,10 @@ from tests.webmedia import (
     test_transports,
 )
 from tests.webmedia.planes import WebPlaneTestCase
+
+SOL_UDP: Final = 17
+UDP_SEGMENT: Final = 103
+"""The socket module does not name them (linux/udp.h)."""
 
 
 class NativeWebCase(WebPlaneTestCase):
@@ -50,6 +56,27 @@ class NativeWebAndPlainTests(NativeWebCase, test_bridges.WebAndPlainTests):
 
 class NativeSecurePhoneTests(NativeMediaCase, test_bridges.SecurePhoneTests):
     """SRTP of an end with sockets of its own."""
+
+
+class JoinedRunsTests(NativeMediaCase):
+    """Runs of equal packets, as video comes: the kernel joins them where it can."""
+
+    def test_encrypted(self) -> None:
+        """Each packet of a run is encrypted for itself, and leaves the others as they are."""
+        one, other = self.bridge()
+        self.plane.set_terms(other, self.terms(self.far, keys=test_bridges.KEYS))
+        far = test_bridges.other_side(test_bridges.KEYS)
+        self.near.rtp.setsockopt(SOL_UDP, UDP_SEGMENT, 1212)
+        sent = []
+        for turn in range(40):
+            run = [bytes([turn, place]) * 600 for place in range(8)]
+            whole = b"".join(self.near.packet(payload) for payload in run)
+            self.send(self.near, one, whole)
+            sent += run
+            self.clock.advance(0.02)
+            opened = [far.unprotect(data) for data in self.all_received(self.far.rtp)]
+            self.assertEqual([data[12:] for data in opened if data], run)
+        self.assertEqual(self.plane.counters(one).received_packets, len(sent))
 
 
 class NativeBrowserTests(NativeWebCase, test_browsers.BrowserTests):

@@ -41,7 +41,15 @@ static void take_left(struct dp_plane *plane) {
 int dp_media_receive(struct dp_plane *plane, struct dp_socket *socket, int share,
                      const struct dp_reader *reader) {
     plane->take = take_left;
-    int count = dp_receive(plane, socket, share < DP_MEDIA_SHARE ? share : DP_MEDIA_SHARE);
+    /* Each packet that is left may become an event. */
+    int room = DP_EVENTS - plane->events_used - plane->slots_used;
+    if (room <= 0) {
+        dp_free_slots(plane);
+        room = DP_EVENTS - plane->events_used;
+    }
+    if (share > DP_MEDIA_SHARE) share = DP_MEDIA_SHARE;
+    if (share > room) share = room;
+    int count = share > 0 ? dp_receive(plane, socket, share) : 0;
     if (count) all_left[left_used++] = (struct left){socket, reader, plane->slots, count};
     return count;
 }

@@ -45,6 +45,10 @@ static void count_received(struct dp_flow *flow, size_t size) {
     flow->counters.received_bytes += size;
 }
 
+/*
+ * Measured on loopback: 3.5 us from a socket of its own, 2.9 us within a batch of one socket, 2.8
+ * us from a connected one. The last would need a second socket for each channel, on the same port.
+ */
 static void send_up(struct dp_flow *flow, struct dp_relay *relay, const union dp_addr *to,
                     const uint8_t *payload, size_t size) {
     if (!to->in.sin_port) {
