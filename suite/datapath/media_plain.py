@@ -51,6 +51,8 @@ class PlainEnd(TwinEnd):
         if terms.keys != self._keys:
             self._keys = terms.keys
             self._srtp = None if terms.keys is None else SrtpSession(terms.keys, self._srtp)
+            # What went out before, perhaps in the clear, does not go out again.
+            self._kept = None
         super().apply(terms)
         own, now = self.sock.getsockname()[0], self._around.seconds()
         self.latch.aim(usable(terms.remote, own), now)

@@ -287,6 +287,8 @@ class NativePlainEnd(NativeEnd):
             self._keys = terms.keys
             self._srtp = None if terms.keys is None else session(terms.keys, self._srtp)
             self.native.set_keys(None if self._srtp is None else ways(self._srtp))
+            # What went out before, perhaps in the clear, does not go out again.
+            self.native.set_kept(False)
         super().apply(terms)
         own = self._host
         self.native.aim(usable(terms.remote, own), usable(terms.remote_rtcp, own), self.seconds())

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from b2bua.media_plane import SrtpKeys
+from b2bua.net.srtp import SrtpSession
 from b2bua.rtp.rtcp import (
     GENERIC_NACK,
     PICTURE_LOSS,
@@ -168,6 +172,34 @@ class RtcpTests(MediaTestCase):
         ((_, _, *passed),) = self.reports(self.near)
         numbers = [p.control[:2] for p in passed if isinstance(p, Feedback)]
         self.assertEqual(numbers, [(501).to_bytes(2, "big"), (502).to_bytes(2, "big")])
+
+    def test_nothing_in_the_clear_once_there_are_keys(self) -> None:
+        """A packet that is missed, and went out before there were keys, is for its source."""
+        one, other = self.bridge()
+        video = {0: 90000}
+        self.plane.set_terms(other, self.terms(self.far, clock_rates=video))
+        self.send(self.near, one, self.near.packet())
+        sent = self.received(self.far)
+        missed = Feedback(
+            kind=RTPFB,
+            format=GENERIC_NACK,
+            sender=0xBBBB,
+            media=sent.ssrc,
+            control=sent.sequence.to_bytes(2, "big") + b"\0\0",
+        )
+        self.send_control(self.far, other, missed)
+        self.assertEqual([packet.sequence for packet in self.packets(self.far)], [sent.sequence])
+        keys = SrtpKeys(profile="AES_CM_128_HMAC_SHA1_80", sends=b"s" * 30, receives=b"r" * 30)
+        self.plane.set_terms(other, self.terms(self.far, keys=keys, clock_rates=video))
+        theirs = SrtpSession(replace(keys, sends=keys.receives, receives=keys.sends))
+        sealed = theirs.protect_rtcp(build_compound([missed]))
+        assert sealed is not None
+        host, port = self.plane.local(other)
+        self.clock.advance(1.0)
+        self.far.rtcp.sendto(sealed, (host, port + 1))
+        self.turn()
+        self.assertEqual(self.all_received(self.far.rtp), [])
+        self.assertEqual(len(self.reports(self.near)), 1)
 
     def test_feedback_for_nobody(self) -> None:
         """On silence of ours, or without a joined end, it ends here."""
