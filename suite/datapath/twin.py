@@ -240,15 +240,21 @@ class TwinPlane(PolledSockets):
     def close(self, flow: int) -> Counters:
         """See turn.data_plane.DataPlane."""
         found = self._flows.pop(flow)
-        if isinstance(found.path, UdpPath):
-            found.path.listener.flows.pop(found.path.target, None)
-        else:
-            self._stream_flows.pop(found.path, None)
+        self._forget_client(found)
         self._limited.discard(found)
         for relay in found.relay_handles:
             self._forget(self._relays.pop(relay))
         found.close()
         return found.counters
+
+    def _forget_client(self, flow: Flow) -> None:
+        # A newer flow may have the client by now.
+        path = flow.path
+        if isinstance(path, UdpPath):
+            if path.listener.flows.get(path.target) is flow:
+                del path.listener.flows[path.target]
+        elif self._stream_flows.get(path) is flow:
+            del self._stream_flows[path]
 
     def counters(self, flow: int) -> Counters:
         """See turn.data_plane.DataPlane."""

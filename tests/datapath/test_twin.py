@@ -125,6 +125,17 @@ class TwinTests(TwinMade, SynchronousTestCase):
         self.assertEqual((message.method, message.message_class), (Method.DATA, Class.INDICATION))
         return message
 
+    def test_a_newer_flow_of_one_client(self) -> None:
+        """The end of the older one takes nothing from it."""
+        path = self.introduce()
+        older = self.plane.open(path, [self.bind()[0]], 0)
+        newer = self.plane.open(path, [self.bind()[0]], 0)
+        self.plane.close(older)
+        self.bind_channel(newer)
+        self.client.sendto(pack(0x4000, b"still here", padded=False), self.server)
+        self.turn_the_reactor()
+        self.assertEqual(self.received(self.peer), b"still here")
+
     def test_hands_requests_over_with_the_way_back(self) -> None:
         """The path names both ends and reaches the client."""
         path = self.introduce()

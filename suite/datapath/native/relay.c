@@ -282,7 +282,9 @@ static void forget_client(struct dp_flow *flow) {
         flow->to_client(flow->thing.turn->plane, flow->stream, NULL, 0, 0);
     if (!flow->listener) return;
     struct dp_key key = dp_space_key(flow->listener->thing.number, DP_CLIENTS, &flow->address);
-    dp_table_take(&flow->thing.turn->table, &key);
+    struct dp_table *table = &flow->thing.turn->table;
+    /* A newer flow may have the client by now. */
+    if (dp_table_get(table, &key) == flow) dp_table_take(table, &key);
     dp_listener_let_go(flow->listener);
 }
 
