@@ -31,7 +31,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 Address = tuple[str, int]
 Receive = Callable[[bytes, Address], None]
@@ -112,6 +112,7 @@ class EndpointProtocol(asyncio.DatagramProtocol):
     """A datagram endpoint that gives what arrives to a function."""
 
     def __init__(self, receive: Receive) -> None:
+        # A method that calls it would be one call more for each packet than others have.
         self.datagram_received = receive  # type: ignore[method-assign,assignment]
 
 
@@ -213,14 +214,16 @@ async def with_inner_epoll_draining(relay: Relay) -> None:
 def with_twisted(relay: Relay) -> None:
     """Twisted's UDP ports on the same loop."""
     from twisted.internet import reactor
+    from twisted.internet.interfaces import IReactorSocket
     from twisted.internet.protocol import DatagramProtocol
 
     class Port(DatagramProtocol):
         def __init__(self, receive: Receive) -> None:
+            # As above.
             self.datagramReceived = receive  # type: ignore[method-assign,assignment]
 
     for sock, receive in relay.readers():
-        reactor.adoptDatagramPort(  # type: ignore[attr-defined]
+        cast(IReactorSocket, reactor).adoptDatagramPort(
             sock.fileno(), socket.AF_INET, Port(receive), maxPacketSize=2048
         )
 
@@ -255,7 +258,7 @@ def serve(way: str, kind: str, client: Address, peer: Address) -> None:
     relay = Relay(client, peer)
     attach = WAYS[way][1]
     if way == "twisted":
-        asyncioreactor.install(loop)  # type: ignore[no-untyped-call]
+        asyncioreactor.install(loop)
         attach(relay)
     else:
         loop.run_until_complete(attach(relay))

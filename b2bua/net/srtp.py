@@ -9,7 +9,7 @@ that do not encrypt or do not authenticate.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import pylibsrtp
 from pylibsrtp import Error, Policy, Session
@@ -26,6 +26,8 @@ MOST_SOURCES: Final = 256
 TRAILER: Final = 144
 """Bytes that SRTP may add at most: tag and MKI."""
 
+_INSIDE: Final[Any] = pylibsrtp
+"""Its ``ffi`` and ``lib`` are no API: whoever asks for them is ready for AttributeError."""
 _Transform = Callable[[bytes], bytes | None]
 _PROFILES: Final = {
     "AES_CM_128_HMAC_SHA1_80": (Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 30),
@@ -143,14 +145,13 @@ class Context:
     @property
     def address(self) -> int:
         """Where it is. Raises AttributeError where pylibsrtp is not what it was in 1.0."""
-        ffi = pylibsrtp.ffi  # type: ignore[attr-defined]  # no API
-        return int(ffi.cast("uintptr_t", self._session._srtp[0]))
+        return int(_INSIDE.ffi.cast("uintptr_t", self._session._srtp[0]))
 
 
 def function_address(name: str) -> int:
     """Where a function of libsrtp is. Raises AttributeError where there is none."""
-    ffi, library = pylibsrtp.ffi, pylibsrtp.lib  # type: ignore[attr-defined]  # no API
-    return int(ffi.cast("uintptr_t", ffi.addressof(library, name)))
+    ffi = _INSIDE.ffi
+    return int(ffi.cast("uintptr_t", ffi.addressof(_INSIDE.lib, name)))
 
 
 def _outcome(transform: Callable[[bytes], bytes]) -> _Transform:
@@ -172,10 +173,10 @@ def _direct(session: Session, name: str, trailer: int) -> _Transform | None:
     It needs what pylibsrtp 1.0 has inside; None where that is not so.
     """
     try:
-        library, memory = pylibsrtp.lib, session._cdata  # type: ignore[attr-defined]  # no API
+        library, memory = _INSIDE.lib, session._cdata
         function, ok = getattr(library, name), library.srtp_err_status_ok
         buffer, context = session._buffer, session._srtp[0]
-        size = pylibsrtp.ffi.new("int *")  # type: ignore[attr-defined]  # as above
+        size = _INSIDE.ffi.new("int *")
     except (AttributeError, TypeError):
         return None
     most = len(buffer) - trailer

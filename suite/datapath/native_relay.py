@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from suite.datapath._native import Turn
 from suite.datapath.native_core import CONTROL, SEND, TO_STREAM, NativeCore
 from suite.datapath.native_stream import NativeStream
-from suite.datapath.sockets import relay_socket, udp_socket
+from suite.datapath.sockets import relay_socket, udp_five_tuple, udp_socket
 from turn.data_plane import (
     ClientPath,
     ControlReceiver,
@@ -18,7 +18,7 @@ from turn.data_plane import (
     PeerTaken,
     SharedTotals,
 )
-from turn.five_tuple import Address, FiveTuple, Transport
+from turn.five_tuple import Address, FiveTuple
 from turn.stun.errors import MalformedMessage
 from turn.stun.relayed import parse_send
 
@@ -48,8 +48,7 @@ class NativePath:
     def five_tuple(self) -> FiveTuple:
         """Where the client is."""
         if self._five_tuple is None:
-            client = (self.target[0].partition("%")[0], self.target[1])
-            self._five_tuple = FiveTuple(Transport.UDP, client, self.listener.address)
+            self._five_tuple = udp_five_tuple(self.target, self.listener.address)
         return self._five_tuple
 
     def send_control(self, message: bytes) -> None:

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 
 from turn.data_plane import RelayPortBusy, RelaySocketsExhausted
-from turn.five_tuple import Address
+from turn.five_tuple import Address, FiveTuple, Transport
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 """What recvfrom gives: (host, port), for IPv6 with flow label and scope."""
@@ -41,6 +41,11 @@ class IcmpError:
     code: int
     mtu: int
     """Next-hop MTU where the error carries one, else 0."""
+
+
+def udp_five_tuple(client: SocketAddress, server: Address) -> FiveTuple:
+    """The five-tuple of a UDP client, as a socket names it; its zone is the socket's, not its."""
+    return FiveTuple(Transport.UDP, (client[0].partition("%")[0], client[1]), server)
 
 
 def udp_socket(address: Address, buffer: int = 0) -> socket.socket:

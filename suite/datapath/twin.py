@@ -20,9 +20,9 @@ from suite.datapath.polled import PolledSockets
 from suite.datapath.relay import HEADER_SIZE, OwnRelay
 from suite.datapath.shared_flow import SharedFlow
 from suite.datapath.shared_relay import SharedRelay, SharedRelays
-from suite.datapath.sockets import SocketAddress, relay_socket, udp_socket
+from suite.datapath.sockets import SocketAddress, relay_socket, udp_five_tuple, udp_socket
 from turn.data_plane import ClientPath, ControlReceiver, Counters, PeerPermission, SharedTotals
-from turn.five_tuple import Address, FiveTuple, Transport
+from turn.five_tuple import Address, FiveTuple
 from turn.stun.errors import MalformedMessage
 from turn.stun.message import is_message
 from turn.stun.relayed import SendIndication, parse_send
@@ -47,8 +47,7 @@ class UdpPath:
     def five_tuple(self) -> FiveTuple:
         """Where the client is."""
         if self._five_tuple is None:
-            client = (self.target[0].partition("%")[0], self.target[1])
-            self._five_tuple = FiveTuple(Transport.UDP, client, self.listener.address)
+            self._five_tuple = udp_five_tuple(self.target, self.listener.address)
         return self._five_tuple
 
     def send_control(self, message: bytes) -> None:
