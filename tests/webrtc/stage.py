@@ -54,6 +54,16 @@ class StageTestCase(SynchronousTestCase):
         """Open a page until the end of the test."""
         return self.stack.enter_context(browser.page(url, tone=tone, **rig))
 
+    def direct(
+        self, near: Browser, far: Browser, *, video: bool = False, **rig: object
+    ) -> tuple[Page, Page]:
+        """Two pages that are connected: 440 Hz and 880 Hz."""
+        one, other = self.page(near, 440, **rig), self.page(far, 880, **rig)
+        offer = one.run("(wish) => rig.offer(wish)", {"video": video})
+        answer = other.run("(wish) => rig.answer(wish)", {"sdp": offer, "video": video})
+        one.run("(wish) => rig.accept(wish)", {"sdp": answer})
+        return one, other
+
     def phone(self, browser: Browser, dn: str, tone: int = 440, **rig: object) -> Phone:
         """A page of another host that has signed in with a DN and can be called."""
         page = self.page(browser, tone, f"{self.desk.driver.url}/phone.html", **rig)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from tests.webrtc.browsers import Browser, Page, PageError
+from tests.webrtc.browsers import PageError
 from tests.webrtc.network import SUITE
 from tests.webrtc.stage import StageTestCase
 
@@ -39,10 +39,10 @@ class RigTests(StageTestCase):
         time.sleep(1)
         self.assertLess(other.gaps().longest, 60)
         other.watch()
-        one.run(_MUTE, 600)
+        one.run(_MUTE, 1500)
         time.sleep(0.5)
-        # Jitter buffers use a silence to make up for lost time.
-        self.assertApproximates(other.gaps().longest, 500, 200)
+        # Jitter buffers use a silence to make up for lost time: 300 ms of it have been seen to go.
+        self.assertApproximates(other.gaps().longest, 1250, 350)
 
     def test_pictures(self) -> None:
         """Pictures are counted where they come, in both browsers, and only there."""
@@ -63,13 +63,3 @@ class RigTests(StageTestCase):
             relay = {"iceServers": self.installed.relay("udp")}
             silent = self.page(self.desk.chromium, relayOnly=True, **relay)
             self.assertNotIn("a=candidate", silent.run("() => rig.offer({ seconds: 2 })"))
-
-    def direct(
-        self, near: Browser, far: Browser, *, video: bool = False, **rig: object
-    ) -> tuple[Page, Page]:
-        """Two pages that are connected: 440 Hz and 880 Hz."""
-        one, other = self.page(near, 440, **rig), self.page(far, 880, **rig)
-        offer = one.run("(wish) => rig.offer(wish)", {"video": video})
-        answer = other.run("(wish) => rig.answer(wish)", {"sdp": offer, "video": video})
-        one.run("(wish) => rig.accept(wish)", {"sdp": answer})
-        return one, other

@@ -64,6 +64,34 @@ class RelayTests(WaysTestCase):
             self.relayed(self.desk.firefox, "tls")
 
 
+class SharedPortsTests(WaysTestCase):
+    """The relay has four ports for all its clients."""
+
+    PORTS: ClassVar[range] = range(3480, 3484)
+    installation: ClassVar[Installation] = Installation(
+        more={"turn": ["multiplex-peer", f"multiplex-peer-port = {PORTS.start}"]}
+    )
+
+    def test_call(self) -> None:
+        """A call with the gateway goes by one of them."""
+        with self.network.firewall(HTTPS, _UDP):
+            self.relayed(self.desk.chromium, "udp")
+
+    def test_each_other(self) -> None:
+        """Two browsers that both have nothing but the relay hear each other."""
+        with self.network.firewall(HTTPS, _UDP):
+            relay = self.installed.relay("udp")
+            chromium, firefox = self.direct(
+                self.desk.chromium, self.desk.firefox, relayOnly=True, iceServers=relay
+            )
+            chromium.hears(880)
+            firefox.hears(440)
+            for one in (chromium, firefox):
+                local = one.stats()["local"]
+                self.assertEqual(local["type"], "relay")
+                self.assertIn(local["port"], self.PORTS)
+
+
 class ProxyTests(WaysTestCase):
     """Squid is the only way out."""
 
