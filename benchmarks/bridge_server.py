@@ -77,7 +77,7 @@ def media_plane(reactor: Any, settings: MediaSettings) -> TwinMediaPlane | Nativ
     if missing := native_srtp.missing_reason():  # which also tells the core what to encrypt with
         print(f"SRTP: {missing}", file=sys.stderr)
         return TwinMediaPlane(reactor, reactor, settings)
-    core = NativeCore(reactor, reactor.seconds)
+    core = NativeCore(reactor, reactor.seconds, suite_reactor.loop_under(reactor))
     return native_media.NativeMediaPlane(core, reactor, settings)
 
 

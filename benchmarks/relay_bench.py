@@ -19,6 +19,7 @@ NATIVE_COST = {
     "shared-172": Goal(0.55, 0.42),
     "shared-1200": Goal(0.55, 0.42),
     "trains": Goal(0.50, 0.35),
+    "trains-40k": Goal(0.50, 0.35),
     "indications": Goal(0.95, 0.80),
     "tcp": Goal(0.90, 0.65),
     "tls": Goal(1.30, 0.90),

@@ -30,6 +30,7 @@ TRAFFIC = {
     "shared-172": Traffic(size=172, options=("-B",)),
     "shared-1200": Traffic(size=1200, options=("-B",)),
     "trains": Traffic(mode="up", size=1200, options=("-T", "8")),
+    "trains-40k": Traffic(mode="up", size=1200, options=("-T", "8"), rate=40_000),
     "indications": Traffic(options=("-i",)),
     "tcp": Traffic(leg="tcp"),
     "tls": Traffic(leg="tls"),
