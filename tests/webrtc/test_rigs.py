@@ -39,10 +39,12 @@ class RigTests(StageTestCase):
         time.sleep(1)
         self.assertLess(other.gaps().longest, 60)
         other.watch()
-        one.run(_MUTE, 1500)
+        one.run(_MUTE, 3000)
         time.sleep(0.5)
-        # Jitter buffers use a silence to make up for lost time: 300 ms of it have been seen to go.
-        self.assertApproximates(other.gaps().longest, 1250, 350)
+        # Jitter buffers use a silence to make up for lost time: 600 ms of it have been seen to go.
+        longest = other.gaps().longest
+        self.assertGreater(longest, 1500)
+        self.assertLess(longest, 3300)
 
     def test_pictures(self) -> None:
         """Pictures are counted where they come, in both browsers, and only there."""
