@@ -14,8 +14,8 @@ GRAIN = 0.2
 """
 Seconds by which a report may be late, so that many are said in one go.
 
-Each goes out after two to six seconds anyway (RFC 3550, section 6.3), and one alone costs as much as
-several packets: Python's own code is out of the cache by then.
+Each goes out after two to six seconds anyway (RFC 3550, section 6.3), and one alone costs as much
+as several packets: Python's own code is out of the cache by then.
 """
 
 

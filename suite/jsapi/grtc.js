@@ -1093,6 +1093,8 @@ function isSame(message, { offererSessionId, seq, sdp }) {
 // One call: hold, media, data, digits, statistics, and how it ends.
 
 const LONGEST_LOSS = 60000;
+// Browsers call a path failed some 15 s after the last sign of life; a change of networks needs no such doubt.
+const LONGEST_INTERRUPTION = 3000;
 const STATISTICS_PATIENCE = 5000;
 const TONES = /^[0-9A-D#*,]+$/i;
 
@@ -1108,6 +1110,8 @@ class Call extends Emitter {
   #statistics = [];
   #reached = "new";
   #lossTimer;
+  #interruptionTimer;
+  #refusing = Promise.resolve();
   #answerTimer;
 
   /** `line` is the client, seen from its call; `offer` is what rings here, "invite" where they want our offer. */
@@ -1127,6 +1131,8 @@ class Call extends Emitter {
     this.heldByPeer = false;
     /** Why it ended; null while it lives. */
     this.ended = null;
+    /** Whether the other side has ended it by BYE. */
+    this.hasBye = false;
     this.negotiation = this.#negotiation();
   }
 
@@ -1333,15 +1339,25 @@ class Call extends Emitter {
     const take = {
       offer: () => this.#offered(message),
       answer: () => this.negotiation.receiveAnswer(message),
-      error: () => this.negotiation.receiveError(message),
+      error: () => {
+        this.#refusing = this.negotiation.receiveError(message);
+        return this.#refusing;
+      },
       invite: () => this.#invited(),
-      bye: () => this.end(this.outgoing && this.answeredAt === null ? "refused" : "peer"),
+      bye: () => this.#leftByPeer(),
       talk: () => this.#asked("talk"),
       hold: () => this.#asked("hold"),
       info: () => this.emit("data", { fields: decodeQuery(data), text: data }),
       stats: () => this.#counted(value),
     }[kind];
     return Promise.resolve(take?.()).catch((error) => this.#trouble(error));
+  }
+
+  // An ERROR right before it says why, and takes a moment to be taken in.
+  async #leftByPeer() {
+    this.hasBye = true;
+    await this.#refusing.catch(() => {});
+    this.end(this.outgoing && this.answeredAt === null ? "refused" : "peer");
   }
 
   #counted(value) {
@@ -1383,6 +1399,7 @@ class Call extends Emitter {
     this.offer = null;
     clearTimeout(this.#answerTimer);
     clearTimeout(this.#lossTimer);
+    clearTimeout(this.#interruptionTimer);
     this.#over.abort(error ?? new GrtcError(INVALID_STATE_ERROR, "The call has ended."));
     this.emit("ended", { cause, error });
   }
@@ -1463,20 +1480,28 @@ class Call extends Emitter {
       return;
     }
     this.#reached = now;
+    clearTimeout(this.#interruptionTimer);
+    if (now === "failed") {
+      this.#lose();
+      return;
+    }
     if (now === "interrupted") {
       // As after a change of networks, where answers would go to the old one.
       this.#line.askAgain();
+      this.#interruptionTimer = setTimeout(() => this.#lose(), LONGEST_INTERRUPTION);
     }
     if (now === "connected") {
       clearTimeout(this.#lossTimer);
       this.#lossTimer = undefined;
     }
-    const act = this.emit("connection", { state: now }, { cancelable: now === "failed" });
-    if (now === "failed") {
-      this.#lossTimer ??= setTimeout(() => this.hangUp("lost"), LONGEST_LOSS);
-      if (act) {
-        this.#restart();
-      }
+    this.emit("connection", { state: now });
+  }
+
+  // Once more where the browser gives up, too: what was tried before has come to nothing.
+  #lose() {
+    this.#lossTimer ??= setTimeout(() => this.hangUp("lost"), LONGEST_LOSS);
+    if (this.emit("connection", { state: "failed" }, { cancelable: true })) {
+      this.#restart();
     }
   }
 
@@ -1528,6 +1553,8 @@ function wishOf(wish) {
 
 // The module's client: one place at the gateway, one call at a time.
 
+const LATEST_BYE = 5000;
+
 /** What a client does if it is not told otherwise; times in ms. */
 const DEFAULTS = {
   gateway: undefined, iceServers: undefined, iceTransportPolicy: "all", iceTimeout: 1000, pollTimeout: 30000, retryDelay: 3000,
@@ -1545,6 +1572,7 @@ class Client extends Emitter {
   #offered = null;
   #certificates;
   #own = null;
+  #byeDue = null;
   #leave = () => this.#left();
 
   constructor(options = {}) {
@@ -1743,8 +1771,10 @@ class Client extends Emitter {
 
   #take(call) {
     this.call = call;
-    call.on("ended", () => {
+    call.on("ended", ({ detail: { cause, error } }) => {
       this.call = this.call === call ? null : this.call;
+      const isDue = cause === "refused" && error !== null && !call.hasBye;
+      this.#byeDue = isDue ? { peer: call.peer, until: Date.now() + LATEST_BYE } : null;
     });
     this.emit("call", { call });
     return call;
@@ -1754,6 +1784,8 @@ class Client extends Emitter {
     const read = parseText(text);
     if (read.kind === "unknown") {
       this.options.log("warning", `The gateway sent what nobody can read: ${text}`);
+    } else if (read.kind === "bye" && this.#isBelated(peer)) {
+      this.options.log("notice", `The BYE behind an ERROR of ${peer}`);
     } else if (this.call !== null) {
       this.call.receive(read, peer);
     } else if (read.kind === "offer" || read.kind === "invite") {
@@ -1762,6 +1794,16 @@ class Client extends Emitter {
     } else {
       this.options.log("notice", `Nobody waits for ${read.kind}`);
     }
+  }
+
+  // An ERROR that ends a call has a BYE behind it, for old clients. It must not end the next call, made at once.
+  #isBelated(peer) {
+    const due = this.#byeDue;
+    if (due === null || due.peer !== peer) {
+      return false;
+    }
+    this.#byeDue = null;
+    return Date.now() < due.until;
   }
 
   /** What a call sees of its client. */

@@ -90,6 +90,37 @@ const scenarios = {
     return a.evaluate(ending);
   },
 
+  /** The BYE comes while the ERROR before it is still being taken in. */
+  async refusedInOneGo({ a }) {
+    await a.evaluate(() => {
+      const real = RTCPeerConnection.prototype.setLocalDescription;
+      RTCPeerConnection.prototype.setLocalDescription = async function later(description) {
+        if (description?.type === "rollback") {
+          await new Promise((resolve) => { setTimeout(resolve, 500); });
+        }
+        return real.call(this, description);
+      };
+      return client.dial("488", { audio: true });
+    });
+    return a.evaluate(ending);
+  },
+
+  /** The BYE behind the ERROR comes when there is another call, to somebody else or to the same. */
+  async redial({ a, b, gateway }) {
+    gateway.keepsBye = true;
+    await a.evaluate(async () => {
+      await client.dial("488", { audio: true });
+      await until(() => client.call === null);
+    });
+    await dial(a, { audio: true }, {}, b);
+    gateway.tell("1001", "BYE", "488");
+    gateway.tell("1001", "INFO-PEER after=all", "1002");
+    await a.evaluate(() => until(() => events.some(({ type }) => type === "data")));
+    const spared = await a.evaluate(() => call.ended);
+    gateway.tell("1001", "BYE", "1002");
+    return [spared, await a.evaluate(async () => { await until(() => call.ended !== null); return call.ended; })];
+  },
+
   async busy({ a }) {
     await a.evaluate(() => client.dial("nobody", { audio: true }));
     return a.evaluate(() => client.dial("1002", { audio: true }).catch(({ name, message }) => `${name}: ${message}`));
@@ -183,6 +214,26 @@ const scenarios = {
       delete pc.connectionState;
       pc.dispatchEvent(new Event("connectionstatechange"));
       await until(() => pc.connectionState === "connected");
+      return events.filter(({ type }) => type === "connection").map(({ detail }) => detail.state);
+    });
+  },
+
+  /** Nothing is heard for some seconds: no need to wait until the browser gives the path up. */
+  async interruption({ a, b }) {
+    await dial(a, { audio: true }, {}, b);
+    await connected(a);
+    return a.evaluate(async () => {
+      const credentials = () => pc.localDescription.sdp.match(/^a=ice-ufrag:.*/m)[0];
+      const before = credentials();
+      const look = (state) => {
+        Object.defineProperty(pc, "connectionState", { configurable: true, get: () => state });
+        pc.dispatchEvent(new Event("connectionstatechange"));
+      };
+      look("disconnected");
+      look("connected");
+      look("disconnected");
+      await until(() => credentials() !== before && call.state === "established");
+      look("connected");
       return events.filter(({ type }) => type === "connection").map(({ detail }) => detail.state);
     });
   },

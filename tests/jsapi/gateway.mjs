@@ -14,7 +14,8 @@ const FILES = [
 
 /**
  * A fake gateway. `received` has every message posted to it: {from, to, text}. Set `faults.wait` or `faults.message`
- * to a function (request) => status to have requests fail, and `refuses` to a set of names that may not sign in.
+ * to a function (request) => status to have requests fail, and `refuses` to a set of names that may not sign in. With
+ * `keepsBye` an ERROR comes alone.
  */
 export class FakeGateway {
   constructor() {
@@ -27,6 +28,7 @@ export class FakeGateway {
     this.iceServers = [];
     this.hold = false;
     this.held = [];
+    this.keepsBye = false;
     this.count = 0;
     this.server = createServer((request, response) => this.#serve(request, response));
   }
@@ -144,7 +146,9 @@ export class FakeGateway {
       // As the real one: the reason first, then what ends the call in old clients too.
       const { offererSessionId, seq } = JSON.parse(content.slice(5));
       this.tell(from, `ROAP ${JSON.stringify({ messageType: "ERROR", offererSessionId, seq, errorType: "FAILED", reason: "488" })}`, to);
-      this.tell(from, "BYE", to);
+      if (!this.keepsBye) {
+        this.tell(from, "BYE", to);
+      }
     } else if (content.includes('"OFFER"') && to !== "nobody") {
       this.tell(from, "BYE", to);
     }

@@ -20,7 +20,13 @@ async function open(context, dn) {
   return page;
 }
 
-const says = (page, selector, text) => page.waitForFunction(([where, what]) => document.querySelector(where).textContent === what, [selector, text]);
+async function says(page, selector, text) {
+  try {
+    await page.waitForFunction(([where, what]) => document.querySelector(where).textContent === what, [selector, text]);
+  } catch {
+    throw new Error(`${selector} is to say "${text}", and says "${await page.textContent(selector)}"`);
+  }
+}
 const connected = (page) => says(page, "#call-state", "Connected.");
 const over = (page) => page.waitForFunction(() => document.getElementById("call").hidden);
 // The microphone's beep is short, and the level of a page behind others is looked at once a second only.

@@ -92,9 +92,13 @@ class CallTests(ScriptTestCase):
         self.assertEqual([end["cause"] for end in self.outcome("reject")], ["refused", "rejected"])
         unanswered = self.outcome("noAnswer")
         self.assertEqual((unanswered["ending"]["cause"], unanswered["last"]), ("no-answer", "BYE"))
-        refused = self.outcome("refused")
-        self.assertEqual((refused["cause"], refused["type"]), ("refused", "FAILED"))
+        for refused in (self.outcome("refused"), self.outcome("refusedInOneGo")):
+            self.assertEqual((refused["cause"], refused["type"]), ("refused", "FAILED"))
         self.assertEqual(self.outcome("busy"), "INVALID_STATE_ERROR: There is a call already.")
+
+    def test_redial_at_once(self) -> None:
+        """What ends a refused call in old clients comes late, and leaves the next call alone."""
+        self.assertEqual(self.outcome("redial"), [None, "peer"])
 
     def test_poll_fails(self) -> None:
         """Polls are tried again until they work, and what waited comes."""
@@ -140,6 +144,12 @@ class CallTests(ScriptTestCase):
         self.assertEqual(
             self.outcome("restart"), ["connecting", "connected", "failed", "connected"]
         )
+
+    def test_path_is_interrupted(self) -> None:
+        """ICE is restarted after some seconds, before the browser gives the path up."""
+        seen = self.outcome("interruption")
+        self.assertEqual(seen[:4], ["connecting", "connected", "interrupted", "connected"])
+        self.assertEqual(seen[4:], ["interrupted", "failed", "connected"])
 
     def test_talk_and_hold(self) -> None:
         """Talk accepts and resumes, hold holds, and an application may keep both from happening."""

@@ -9,6 +9,8 @@ import { decodeQuery, param } from "./query.mjs";
 import { summary } from "./statistics.mjs";
 
 const LONGEST_LOSS = 60000;
+// Browsers call a path failed some 15 s after the last sign of life; a change of networks needs no such doubt.
+const LONGEST_INTERRUPTION = 3000;
 const STATISTICS_PATIENCE = 5000;
 const TONES = /^[0-9A-D#*,]+$/i;
 
@@ -24,6 +26,8 @@ export class Call extends Emitter {
   #statistics = [];
   #reached = "new";
   #lossTimer;
+  #interruptionTimer;
+  #refusing = Promise.resolve();
   #answerTimer;
 
   /** `line` is the client, seen from its call; `offer` is what rings here, "invite" where they want our offer. */
@@ -43,6 +47,8 @@ export class Call extends Emitter {
     this.heldByPeer = false;
     /** Why it ended; null while it lives. */
     this.ended = null;
+    /** Whether the other side has ended it by BYE. */
+    this.hasBye = false;
     this.negotiation = this.#negotiation();
   }
 
@@ -249,15 +255,25 @@ export class Call extends Emitter {
     const take = {
       offer: () => this.#offered(message),
       answer: () => this.negotiation.receiveAnswer(message),
-      error: () => this.negotiation.receiveError(message),
+      error: () => {
+        this.#refusing = this.negotiation.receiveError(message);
+        return this.#refusing;
+      },
       invite: () => this.#invited(),
-      bye: () => this.end(this.outgoing && this.answeredAt === null ? "refused" : "peer"),
+      bye: () => this.#leftByPeer(),
       talk: () => this.#asked("talk"),
       hold: () => this.#asked("hold"),
       info: () => this.emit("data", { fields: decodeQuery(data), text: data }),
       stats: () => this.#counted(value),
     }[kind];
     return Promise.resolve(take?.()).catch((error) => this.#trouble(error));
+  }
+
+  // An ERROR right before it says why, and takes a moment to be taken in.
+  async #leftByPeer() {
+    this.hasBye = true;
+    await this.#refusing.catch(() => {});
+    this.end(this.outgoing && this.answeredAt === null ? "refused" : "peer");
   }
 
   #counted(value) {
@@ -299,6 +315,7 @@ export class Call extends Emitter {
     this.offer = null;
     clearTimeout(this.#answerTimer);
     clearTimeout(this.#lossTimer);
+    clearTimeout(this.#interruptionTimer);
     this.#over.abort(error ?? new GrtcError(INVALID_STATE_ERROR, "The call has ended."));
     this.emit("ended", { cause, error });
   }
@@ -379,20 +396,28 @@ export class Call extends Emitter {
       return;
     }
     this.#reached = now;
+    clearTimeout(this.#interruptionTimer);
+    if (now === "failed") {
+      this.#lose();
+      return;
+    }
     if (now === "interrupted") {
       // As after a change of networks, where answers would go to the old one.
       this.#line.askAgain();
+      this.#interruptionTimer = setTimeout(() => this.#lose(), LONGEST_INTERRUPTION);
     }
     if (now === "connected") {
       clearTimeout(this.#lossTimer);
       this.#lossTimer = undefined;
     }
-    const act = this.emit("connection", { state: now }, { cancelable: now === "failed" });
-    if (now === "failed") {
-      this.#lossTimer ??= setTimeout(() => this.hangUp("lost"), LONGEST_LOSS);
-      if (act) {
-        this.#restart();
-      }
+    this.emit("connection", { state: now });
+  }
+
+  // Once more where the browser gives up, too: what was tried before has come to nothing.
+  #lose() {
+    this.#lossTimer ??= setTimeout(() => this.hangUp("lost"), LONGEST_LOSS);
+    if (this.emit("connection", { state: "failed" }, { cancelable: true })) {
+      this.#restart();
     }
   }
 

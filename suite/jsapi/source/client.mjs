@@ -8,6 +8,8 @@ import { HttpSession, pause } from "./http_session.mjs";
 import { closeMedia, openMedia } from "./media.mjs";
 import { parseText } from "./roap.mjs";
 
+const LATEST_BYE = 5000;
+
 /** What a client does if it is not told otherwise; times in ms. */
 export const DEFAULTS = {
   gateway: undefined, iceServers: undefined, iceTransportPolicy: "all", iceTimeout: 1000, pollTimeout: 30000, retryDelay: 3000,
@@ -25,6 +27,7 @@ export class Client extends Emitter {
   #offered = null;
   #certificates;
   #own = null;
+  #byeDue = null;
   #leave = () => this.#left();
 
   constructor(options = {}) {
@@ -223,8 +226,10 @@ export class Client extends Emitter {
 
   #take(call) {
     this.call = call;
-    call.on("ended", () => {
+    call.on("ended", ({ detail: { cause, error } }) => {
       this.call = this.call === call ? null : this.call;
+      const isDue = cause === "refused" && error !== null && !call.hasBye;
+      this.#byeDue = isDue ? { peer: call.peer, until: Date.now() + LATEST_BYE } : null;
     });
     this.emit("call", { call });
     return call;
@@ -234,6 +239,8 @@ export class Client extends Emitter {
     const read = parseText(text);
     if (read.kind === "unknown") {
       this.options.log("warning", `The gateway sent what nobody can read: ${text}`);
+    } else if (read.kind === "bye" && this.#isBelated(peer)) {
+      this.options.log("notice", `The BYE behind an ERROR of ${peer}`);
     } else if (this.call !== null) {
       this.call.receive(read, peer);
     } else if (read.kind === "offer" || read.kind === "invite") {
@@ -242,6 +249,16 @@ export class Client extends Emitter {
     } else {
       this.options.log("notice", `Nobody waits for ${read.kind}`);
     }
+  }
+
+  // An ERROR that ends a call has a BYE behind it, for old clients. It must not end the next call, made at once.
+  #isBelated(peer) {
+    const due = this.#byeDue;
+    if (due === null || due.peer !== peer) {
+      return false;
+    }
+    this.#byeDue = null;
+    return Date.now() < due.until;
   }
 
   /** What a call sees of its client. */
