@@ -21,6 +21,7 @@ from benchmarks.bridge_servers import Bridge, Start
 from benchmarks.figures import Goal, Row, number, paired_ratio
 from benchmarks.load import HERE, LoadFailed, Record, background, probe
 from benchmarks.progress import Progress
+from benchmarks.sdes import AES_CM, CLEAR, GCM
 from benchmarks.servers import NATIVE
 
 NATIVE_COST = Goal(0.80, 0.65)
@@ -147,7 +148,7 @@ def rate_of(calls: int) -> int:
 def alternate(
     bench: BridgeBench,
     starts: tuple[Start, Start],
-    secure: bool,
+    suite: str,
     calls: int = CALLS,
     repetitions: int = 0,
 ) -> Runs:
@@ -155,25 +156,25 @@ def alternate(
     runs: Runs = ([], [])
     for _ in range(repetitions or bench.extent.repetitions):
         for start, mine in zip(starts, runs, strict=True):
-            with start(calls, secure) as bridge:
+            with start(calls, suite) as bridge:
                 mine.append(load(bridge, rate_of(calls), bench.extent.seconds, cpu=0))
                 said = f"{bridge.name}, {calls} calls: {mine[-1].cost:.2f} us/packet"
                 bench.say(f"  {said}, {mine[-1].loss:.2%} lost")
     return runs
 
 
-def costs(name: str, secure: bool) -> Benchmark:
+def costs(name: str, suite: str) -> Benchmark:
     """What one packet takes of the CPU, and how long it stays."""
 
     def measure(bench: BridgeBench) -> Iterator[Row]:
         twin = name.startswith("twin")
         starts = (bench.twin, bench.starts[1]) if twin else bench.starts
-        runs = alternate(bench, starts, secure)
+        runs = alternate(bench, starts, suite)
         lost = max(run.loss for side in runs for run in side)
         if lost > MOST_LOSS:
             raise LoadFailed(f"{lost:.2%} of the packets of one run were lost")
         goal = NATIVE_COST if bench.plane == NATIVE and not twin else TWIN
-        note = f"{CALLS} calls, {RATE} packets/s of 172 bytes, one core"
+        note = f"{CALLS} calls, {RATE} packets/s of 172 bytes, one core; {suite or 'no SRTP'}"
         yield replace(cost_row(name, runs), goal=goal, note=note)
         yield delay_row(f"{name}-delay", runs)
 
@@ -229,7 +230,7 @@ def growth(bench: BridgeBench) -> Iterator[Row]:
     extent = bench.extent
     sides: tuple[list[float], list[float]] = ([], [])
     for calls in extent.growth:
-        runs = alternate(bench, bench.starts, True, calls, extent.growth_repetitions)
+        runs = alternate(bench, bench.starts, AES_CM, calls, extent.growth_repetitions)
         for side, mine in zip(runs, sides, strict=True):
             mine.append(statistics.median(run.cost for run in side))
         yield growth_row(calls, runs)
@@ -286,7 +287,7 @@ PROBED = ("p50_ms", "p99_ms", "max_ms")
 def stalled(bench: BridgeBench, start: Start) -> Record:
     """The probe of one bridge."""
     seconds, cpu = bench.extent.stall_seconds, bench.load_cpu
-    with start(CALLS, True) as bridge:
+    with start(CALLS, AES_CM) as bridge:
         with background(command(bridge, RATE, seconds + 1, cpu)) as process:
             time.sleep(1.5)  # rtpload's own warm-up second
             found = probe(bridge.control_port, seconds, cpu, bridge.ask)
@@ -319,7 +320,7 @@ def _most(bench: BridgeBench, start: Start) -> tuple[int, Load]:
     calls, best = CALLS, (0, Load(1.0, 0.0, (0, 0, 0), 0, 0))
     while calls <= MOST:
         rate = calls * PACKETS_PER_CALL
-        with start(calls, True) as bridge:
+        with start(calls, AES_CM) as bridge:
             found = load(bridge, rate, bench.extent.seconds, bench.load_cpu)
             if found.loss > MOST_LOSS:
                 found = load(bridge, rate, bench.extent.seconds, bench.load_cpu)
@@ -334,9 +335,10 @@ def _most(bench: BridgeBench, start: Start) -> tuple[int, Load]:
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
-    "rtp-rtp": costs("rtp-rtp", False),
-    "rtp-srtp": costs("rtp-srtp", True),
-    "twin-rtp-srtp": costs("twin-rtp-srtp", True),
+    "rtp-rtp": costs("rtp-rtp", CLEAR),
+    "rtp-srtp": costs("rtp-srtp", AES_CM),
+    "rtp-gcm": costs("rtp-gcm", GCM),
+    "twin-rtp-srtp": costs("twin-rtp-srtp", AES_CM),
     "bridge-growth": growth,
     "bridge-stall": stall,
     "bridge-calls": most_calls,

@@ -22,6 +22,7 @@ from twisted.internet.stdio import StandardIO
 from b2bua.media_plane import SrtpKeys, StreamTerms
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.settings import MediaSettings
+from benchmarks.sdes import suite_of
 from suite import reactor as suite_reactor
 from suite.datapath.choice import choose
 from suite.datapath.media import TwinMediaPlane
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 BINDING_BYTES = 20
-PROFILE = "AES_CM_128_HMAC_SHA1_80"
 
 
 def the_reactor() -> Any:
@@ -61,10 +61,10 @@ class UntilClosed(Protocol):
 
 
 def keys(sends: str, receives: str) -> SrtpKeys | None:
-    """Our keys toward an endpoint, from what it receives and sends; "-" is none."""
-    if sends == "-":
+    """Our keys toward an endpoint, from what it receives and sends."""
+    if not (suite := suite_of(sends)):
         return None
-    return SrtpKeys(profile=PROFILE, sends=b64decode(sends), receives=b64decode(receives))
+    return SrtpKeys(profile=suite, sends=b64decode(sends), receives=b64decode(receives))
 
 
 def media_plane(reactor: Any, settings: MediaSettings) -> TwinMediaPlane | NativeMediaPlane:

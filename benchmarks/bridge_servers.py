@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from pathlib import Path
 
 from benchmarks.load import LoadFailed
 from benchmarks.rtpengine import Control, delete_request, set_up
+from benchmarks.sdes import new_key
 from benchmarks.servers import (
     CHECKOUT,
     HOST,
@@ -35,8 +34,6 @@ from benchmarks.servers import (
     plane_that_runs,
 )
 
-KEY_BYTES = 30
-"""Of AES_CM_128_HMAC_SHA1_80: sixteen of the key, fourteen of the salt (RFC 4568)."""
 START_LIMIT = 20.0
 NG_PORT = 42223
 FIRST_PORT = 61000
@@ -56,22 +53,18 @@ class Bridge(Running):
     """Which data plane ours runs."""
 
 
-Start = Callable[[int, bool], AbstractContextManager[Bridge]]
-"""Takes how many calls, and whether their second endpoint speaks SRTP."""
+Start = Callable[[int, str], AbstractContextManager[Bridge]]
+"""Takes how many calls, and the suite of their second endpoint's SRTP; see ``sdes``."""
 
 
-def endpoints(count: int, secure: bool, first_port: int) -> list[str]:
+def endpoints(count: int, suite: str, first_port: int) -> list[str]:
     """Calls as rtpload has them, without the bridge's ports."""
-
-    def key() -> str:
-        return b64encode(secrets.token_bytes(KEY_BYTES)).decode() if secure else "-"
-
     ports = range(first_port, first_port + 4 * count, 4)
-    return [f"{port} {port + 2} {HOST} 0 0 - - {key()} {key()}" for port in ports]
+    return [f"{port} {port + 2} {HOST} 0 0 - - {new_key(suite)} {new_key(suite)}" for port in ports]
 
 
 @contextlib.contextmanager
-def ours(count: int, secure: bool, cpu: int = 0, plane: str = "") -> Iterator[Bridge]:
+def ours(count: int, suite: str, cpu: int = 0, plane: str = "") -> Iterator[Bridge]:
     """
     This checkout's media plane, under this interpreter, with the data plane that is asked for.
 
@@ -79,7 +72,7 @@ def ours(count: int, secure: bool, cpu: int = 0, plane: str = "") -> Iterator[Br
     """
     with tempfile.TemporaryDirectory(prefix="bridge-bench-") as name:
         calls = Path(name) / "calls"
-        calls.write_text("\n".join(endpoints(count, secure, FIRST_PORT)) + "\n")
+        calls.write_text("\n".join(endpoints(count, suite, FIRST_PORT)) + "\n")
         command = ["taskset", "-c", str(cpu), sys.executable, "-m", "benchmarks.bridge_server"]
         process = subprocess.Popen(
             [*command, str(calls)],
@@ -110,7 +103,7 @@ def until_ready(process: subprocess.Popen[bytes]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def rtpengine(count: int, secure: bool, cpu: int = 0) -> Iterator[Bridge]:
+def rtpengine(count: int, suite: str, cpu: int = 0) -> Iterator[Bridge]:
     """Debian's rtpengine without its kernel module, one thread for packets."""
     program = shutil.which("rtpengine")
     if program is None:
@@ -125,7 +118,7 @@ def rtpengine(count: int, secure: bool, cpu: int = 0) -> Iterator[Bridge]:
             with Control((HOST, NG_PORT)) as control:
                 _await(control, process)
                 calls = Path(name) / "calls"
-                wanted = endpoints(count, secure, FIRST_PORT)
+                wanted = endpoints(count, suite, FIRST_PORT)
                 made = [set_up(control, f"call-{at}", line) for at, line in enumerate(wanted)]
                 calls.write_text("\n".join(made) + "\n")
                 yield Bridge("rtpengine", process, calls, NG_PORT, "ng")

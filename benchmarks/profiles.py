@@ -32,6 +32,7 @@ from benchmarks.load import LoadFailed
 from benchmarks.relay_bench import told
 from benchmarks.relay_costs import TRAFFIC
 from benchmarks.run import enter_namespace
+from benchmarks.sdes import AES_CM, CLEAR
 from benchmarks.servers import ServerDidNotStart
 
 KEPT = load.HERE / "results" / "profile.json"
@@ -135,9 +136,9 @@ def relaying(traffic: load.Traffic, plane: str, seconds: float, **how: bool) -> 
 
 
 @contextlib.contextmanager
-def bridging(secure: bool, plane: str, seconds: float) -> Iterator[list[int]]:
+def bridging(suite: str, plane: str, seconds: float) -> Iterator[list[int]]:
     """Our bridge with the calls of the table; its processes."""
-    with bridge_servers.ours(bridge.CALLS, secure, plane=plane) as server:
+    with bridge_servers.ours(bridge.CALLS, suite, plane=plane) as server:
         with load.background(bridge.command(server, bridge.RATE, seconds, 0)) as process:
             time.sleep(WARM_UP)
             yield server.pids()
@@ -153,8 +154,8 @@ PROFILES: dict[str, Under] = {
     ),
     "relay trains": lambda plane, s: relaying(TRAFFIC["trains"], plane, s),
     "relay tls": lambda plane, s: relaying(TRAFFIC["tls"], plane, s),
-    "bridge rtp-rtp": lambda plane, s: bridging(False, plane, s),
-    "bridge rtp-srtp": lambda plane, s: bridging(True, plane, s),
+    "bridge rtp-rtp": lambda plane, s: bridging(CLEAR, plane, s),
+    "bridge rtp-srtp": lambda plane, s: bridging(AES_CM, plane, s),
 }
 
 

@@ -8,6 +8,7 @@ import socket
 from typing import Self
 
 from benchmarks.load import LoadFailed
+from benchmarks.sdes import NONE, suite_of
 
 Value = int | str | list["Value"] | dict[str, "Value"]
 
@@ -90,7 +91,7 @@ def delete_request(call: str) -> dict[str, Value]:
 def set_up(control: Control, call: str, line: str) -> str:
     """Set one call of rtpload's list up; return its line with the ports and keys agreed on."""
     fields = line.split()
-    secure = fields[7] != "-"
+    suite = suite_of(fields[7])
     common: dict[str, Value] = {"call-id": call, "from-tag": "a", "replace": ["origin"]}
     common |= {"ICE": "remove", "DTLS": "off"}
     offered = control.description(
@@ -98,24 +99,24 @@ def set_up(control: Control, call: str, line: str) -> str:
         | {
             "command": "offer",
             "sdp": _description(int(fields[0])),
-            "transport-protocol": "RTP/SAVP" if secure else "RTP/AVP",
-            "SDES": ["only-AES_CM_128_HMAC_SHA1_80"],
+            "transport-protocol": "RTP/SAVP" if suite else "RTP/AVP",
+            "SDES": [f"only-{suite}"],
             "rtcp-mux": ["demux"],
         }
     )
-    tag, key = _crypto(offered)
-    answer = _description(int(fields[1]), (tag, fields[7]) if secure else None)
+    tag, key = _crypto(offered, suite)
+    answer = _description(int(fields[1]), f"{tag} {suite} inline:{fields[7]}" if suite else "")
     answered = control.description(common | {"command": "answer", "to-tag": "b", "sdp": answer})
     fields[3], fields[4] = _port(answered), _port(offered)
     fields[8] = key
     return " ".join(fields)
 
 
-def _description(port: int, crypto: tuple[str, str] | None = None) -> str:
+def _description(port: int, crypto: str = "") -> str:
     lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0"]
     lines += [f"m=audio {port} RTP/{'SAVP' if crypto else 'AVP'} 0", "a=rtpmap:0 PCMU/8000"]
     if crypto:
-        lines.append(f"a=crypto:{crypto[0]} AES_CM_128_HMAC_SHA1_80 inline:{crypto[1]}")
+        lines.append(f"a=crypto:{crypto}")
     return "\r\n".join(lines) + "\r\n"
 
 
@@ -126,7 +127,11 @@ def _port(description: str) -> str:
     return found.group(1)
 
 
-def _crypto(description: str) -> tuple[str, str]:
-    pattern = r"^a=crypto:(\d+) AES_CM_128_HMAC_SHA1_80 inline:([A-Za-z0-9+/=]{40})"
+def _crypto(description: str, suite: str) -> tuple[str, str]:
+    pattern = rf"^a=crypto:(\d+) {suite} inline:([A-Za-z0-9+/]+)"
     found = re.search(pattern, description, re.MULTILINE)
-    return (found.group(1), found.group(2)) if found else ("1", "-")
+    if found is None:
+        return "1", NONE
+    tag, key = found.groups()
+    # It leaves out what base64 has at the end.
+    return tag, key + "=" * (-len(key) % 4)

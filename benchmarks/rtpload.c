@@ -4,9 +4,9 @@
  * Reads calls from a file, one per line:
  *     APORT BPORT BRIDGE_IP BRIDGE_A BRIDGE_B  A_TX A_RX B_TX B_RX
  * Endpoint A (127.0.0.1:APORT) exchanges RTP with BRIDGE_IP:BRIDGE_A, endpoint B
- * with BRIDGE_B.  The last four are SDES keys (base64 of 30 bytes, suite
- * AES_CM_128_HMAC_SHA1_80) for what that endpoint sends / receives, or "-" for
- * plain RTP.  Sends 172-byte RTP (160 B payload) at a fixed rate in both
+ * with BRIDGE_B.  The last four are SDES keys (base64: of 30 bytes for
+ * AES_CM_128_HMAC_SHA1_80, of 28 for AEAD_AES_128_GCM) for what that endpoint
+ * sends / receives, or "-" for plain RTP.  Sends 172-byte RTP (160 B payload) at a fixed rate in both
  * directions and reports delivery, latency and the bridge's CPU us per packet.
  *
  * Build: cc -O2 -Wall -o rtpload rtpload.c -lsrtp2 -lcrypto
@@ -111,12 +111,19 @@ static srtp_t mk(const char *k, int in) {
         return NULL;
     static uint8_t raw[64];
     EVP_DecodeBlock(raw, (const uint8_t *)k, strlen(k));
+    /* 30 bytes, or 28 and two signs that say so. */
+    int gcm = k[strlen(k) - 1] == '=';
     uint8_t *key = malloc(30);
     memcpy(key, raw, 30);
     srtp_policy_t p;
     memset(&p, 0, sizeof p);
-    srtp_crypto_policy_set_aes_cm_128_hmac_sha1_80(&p.rtp);
-    srtp_crypto_policy_set_aes_cm_128_hmac_sha1_80(&p.rtcp);
+    if (gcm) {
+        srtp_crypto_policy_set_aes_gcm_128_16_auth(&p.rtp);
+        srtp_crypto_policy_set_aes_gcm_128_16_auth(&p.rtcp);
+    } else {
+        srtp_crypto_policy_set_aes_cm_128_hmac_sha1_80(&p.rtp);
+        srtp_crypto_policy_set_aes_cm_128_hmac_sha1_80(&p.rtcp);
+    }
     p.ssrc.type = in ? ssrc_any_inbound : ssrc_any_outbound;
     p.key = key;
     p.window_size = 1024;

@@ -16,6 +16,7 @@ from benchmarks.bridge import QUICK, BridgeBench, checked, growth, rate_of
 from benchmarks.bridge_servers import Bridge, endpoints, until_ready
 from benchmarks.load import LoadFailed
 from benchmarks.rtpengine import Value, bdecode, bencode
+from benchmarks.sdes import AES_CM, CLEAR
 from benchmarks.servers import ServerDidNotStart
 
 values = st.recursive(
@@ -43,14 +44,14 @@ class EndpointsTests(SynchronousTestCase):
 
     def test_nine_fields_and_no_port_twice(self) -> None:
         """Each call has two ports of its own, and both endpoints' keys."""
-        lines = [line.split() for line in endpoints(50, True, 40000)]
+        lines = [line.split() for line in endpoints(50, AES_CM, 40000)]
         ports = [port for line in lines for port in line[:2]]
         self.assertEqual({len(line) for line in lines}, {9})
         self.assertEqual(len(set(ports)), 100)
 
     def test_only_the_second_endpoint_is_encrypted(self) -> None:
         """And each of its two ways has a key of its own; in the clear there is none."""
-        secure, plain = endpoints(1, True, 40000)[0].split(), endpoints(1, False, 40000)[0].split()
+        secure, plain = (endpoints(1, suite, 40000)[0].split() for suite in (AES_CM, CLEAR))
         self.assertEqual(secure[5:7], ["-", "-"])
         self.assertEqual([len(key) for key in secure[7:]], [40, 40])
         self.assertNotEqual(secure[7], secure[8])
@@ -105,7 +106,7 @@ class RowTests(SynchronousTestCase):
         """Without a bridge there is no row, and no plot."""
 
         @contextlib.contextmanager
-        def refusing(calls: int, secure: bool) -> Iterator[Bridge]:
+        def refusing(calls: int, suite: str) -> Iterator[Bridge]:
             raise ServerDidNotStart("no port")
             yield
 
