@@ -204,6 +204,8 @@ class Gaps:
 
     longest: int
     """Of silence in one piece."""
+    after: int
+    """When that began."""
     watched: int
     concealed: int
     """What the browser made up for packets that did not come in time; None where it is not told."""

@@ -165,7 +165,10 @@ rig.watch = async () => {
   loudness = [];
   node.port.onmessage = ({ data }) => { loudness?.push(...data); };
   source.connect(node);
-  rig.unwatch = () => source.disconnect(node);
+  rig.unwatch = () => {
+    source.disconnect(node);
+    node.port.onmessage = null;
+  };
   rig.concealedBefore = (await rig.stats()).inbound.audio?.concealed ?? 0;
 };
 
@@ -176,10 +179,13 @@ rig.gaps = async () => {
   const blocks = loudness;
   loudness = null;
   const ends = blocks.filter(([, level]) => level > QUIET).map(([at]) => at);
-  const marks = [blocks[0][0], ...ends, blocks.at(-1)[0]];
-  const longest = Math.max(...marks.slice(1).map((at, index) => at - marks[index]));
+  // On a busy machine the first blocks come before the sound has been led there.
+  const marks = [ends[0] ?? blocks[0][0], ...ends, blocks.at(-1)[0]];
+  const gaps = marks.slice(1).map((at, index) => at - marks[index]);
+  const longest = Math.max(...gaps);
   return {
     longest: Math.round(longest * 1000),
+    after: Math.round((marks[gaps.indexOf(longest)] - marks[0]) * 1000),
     watched: Math.round((marks.at(-1) - marks[0]) * 1000),
     concealed: Math.round(concealed / 48),
   };
