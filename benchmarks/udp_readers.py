@@ -268,6 +268,7 @@ def serve(way: str, kind: str, client: Address, peer: Address) -> None:
     if way == "twisted":
         from twisted.internet import reactor
 
+        # Stubs of the module name no method; the loop below runs, so the reactor must not.
         reactor.startRunning(installSignalHandlers=False)  # type: ignore[attr-defined]
     loop.run_forever()
     os._exit(0)  # the sockets are adopted twice over; there is nothing to put in order

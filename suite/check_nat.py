@@ -13,6 +13,7 @@ import socket
 import sys
 from dataclasses import dataclass
 
+# pystun3 has neither types nor stubs.
 import stun  # type: ignore[import-untyped]
 
 from turn.five_tuple import Address, joined
@@ -94,6 +95,7 @@ class CountingSocket(socket.socket):
     MOST_SENT = 20
     _sent = 0
 
+    # pystun3 calls it without flags, the form that this one leaves out.
     def sendto(self, data: bytes, address: Address) -> int:  # type: ignore[override]
         """Send, unless the server keeps pystun3 going round in a circle."""
         self._sent += 1

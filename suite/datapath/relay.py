@@ -7,6 +7,7 @@ Functions marked *per packet* run for every datagram; see ``benchmarks/run.py``.
 from __future__ import annotations
 
 import socket
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from suite.datapath.flow import Channel, Flow
@@ -53,7 +54,7 @@ def _indicate(plane: RelayPlane, flow: Flow, source: SocketAddress, size: int) -
     flow.to_client(pack_data(shown, payload, plane.new_transaction_id()), size)
 
 
-class PeerSocket:
+class PeerSocket(ABC):
     """A socket toward peers."""
 
     __slots__ = ("_plane", "_receive_into", "sock")
@@ -95,9 +96,9 @@ class PeerSocket:
             if flow is not None:
                 self._tell(flow, error)
 
+    @abstractmethod
     def _flow_of(self, peer: SocketAddress) -> Flow | None:
         """Whose packets to this peer leave here."""
-        raise NotImplementedError
 
     def _tell(self, flow: Flow, error: IcmpError) -> None:
         peer = flow.heard(error.peer)
