@@ -7,6 +7,7 @@ BIN := .venv/bin
 export PYTHON ?= python3
 TESTS ?= tests
 REPEAT ?= 20
+JOBS ?= 1
 SCENARIOS ?= tests/interop tests/sippeers tests/historic tests/webrtc
 MINUTES ?= 10
 RUNS ?= 2000000
@@ -53,8 +54,8 @@ fuzz: .cache/tools ## every property test with the nightly number of examples, a
 	$(BIN)/python -m tests.native.fuzz --runs $(RUNS)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m hypothesis $(TESTS)
 
-flake: .cache/tools ## each scenario with a real peer REPEAT times; prints how often it passed
-	$(BIN)/python -m tests.repeat --times $(REPEAT) $(SCENARIOS)
+flake: .cache/tools ## each scenario with a real peer REPEAT times, JOBS at once; prints how often it passed
+	$(BIN)/python -m tests.repeat --times $(REPEAT) --jobs $(JOBS) $(SCENARIOS)
 
 interop: .cache/tools ## the tables in docs/ that come from runs against coturn
 	$(BIN)/python -m tests.interop.tables
