@@ -31,13 +31,27 @@ FLUSHED_AFTER: Final = 0.005
 Seconds until a poll's answer counts as sent, if the kernel has it by then. What it has not when the
 connection is gone waits for the next poll; what it has is not said again.
 """
+SENT_WITHIN: Final = 30.0
+"""Seconds in which the kernel is to take a poll's answer: whoever reads none of it is gone."""
+CLOSED_WITHIN: Final = 5.0
+"""Seconds in which a connection is to end that we close: over TLS its client has a say in it."""
+_LONGEST_PAUSE: Final = 1.0
 _SAFE_IN_QUERY: Final = "+*~!@$'():,;"
 
 
 class Poll:
     """One /wait that is held, or has its answer and may lose its connection still."""
 
-    __slots__ = ("delayed", "is_answered", "is_over", "request", "session", "transport")
+    __slots__ = (
+        "answered_at",
+        "delayed",
+        "is_answered",
+        "is_over",
+        "pause",
+        "request",
+        "session",
+        "transport",
+    )
 
     def __init__(self, session: Session, request: Request) -> None:
         self.session = session
@@ -45,6 +59,8 @@ class Poll:
         self.transport = getattr(request.channel, "transport", None)
         self.is_answered = False
         self.is_over = False
+        self.answered_at = 0.0
+        self.pause = FLUSHED_AFTER
         self.delayed: IDelayedCall | None = None
 
     def stop_waiting(self) -> None:
@@ -52,6 +68,12 @@ class Poll:
         delayed, self.delayed = self.delayed, None
         if delayed is not None and delayed.active():
             delayed.cancel()
+
+    def abort(self) -> None:
+        """End its connection, whatever its client does."""
+        self.delayed = None
+        if self.transport is not None:
+            self.transport.abortConnection()
 
 
 class WebInterface:
@@ -124,23 +146,27 @@ class WebInterface:
         del self._polls[session]
         self._answered[session] = poll
         poll.is_answered = True
+        poll.answered_at = self.now()
         self.sent[kind_of(letter.text)] += 1
         self.gateway.poll_ended(session, self.now())
         _write(poll.request, letter)
         poll.delayed = self.clock.callLater(FLUSHED_AFTER, self._finish, poll)
 
     def _finish(self, poll: Poll) -> None:
-        if _unsent(poll.transport):
-            poll.delayed = self.clock.callLater(FLUSHED_AFTER, self._finish, poll)
-        else:
+        if not _unsent(poll.transport):
             poll.request.finish()
+        elif self.now() - poll.answered_at >= SENT_WITHIN:
+            poll.abort()
+        else:
+            poll.pause = min(2 * poll.pause, _LONGEST_PAUSE)
+            poll.delayed = self.clock.callLater(poll.pause, self._finish, poll)
 
     def _sent(self, _: object, poll: Poll) -> None:
         """The answer is on its way, and the connection still there."""
+        poll.stop_waiting()
         if poll.is_over:
             return
         poll.is_over = True
-        poll.stop_waiting()
         session = poll.session
         if self._answered.get(session) is poll:
             del self._answered[session]
@@ -149,10 +175,10 @@ class WebInterface:
 
     def _lost(self, _: object, poll: Poll) -> None:
         """The connection is gone."""
+        poll.stop_waiting()
         if poll.is_over:
             return
         poll.is_over = True
-        poll.stop_waiting()
         session = poll.session
         if poll.is_answered:
             if self._answered.get(session) is poll:
@@ -176,6 +202,7 @@ class WebInterface:
         if self._polls.get(poll.session) is poll:
             del self._polls[poll.session]
             self.gateway.poll_ended(poll.session, self.now())
+        poll.delayed = self.clock.callLater(CLOSED_WITHIN, poll.abort)
         poll.request.loseConnection()
 
     def session_ended(self, session: Session) -> None:

@@ -61,7 +61,8 @@ class Access:
 
     def _behind(self, request: Request, host: str) -> str:
         """The last address that no proxy of ours has: what is before it anybody may have said."""
-        rows = request.requestHeaders.getRawHeaders("x-forwarded-for") or []
+        fields = request.requestHeaders.getRawHeaders(b"x-forwarded-for") or []
+        rows = [field.decode("latin-1") for field in fields]
         listed = [part.strip() for row in rows for part in row.split(",")]
         for part in reversed(listed[-_MOST_PROXIES:]):
             address = _address(part)

@@ -35,7 +35,7 @@ def why_not_here(request: server.Request) -> Refusal | None:
         return _NOT_LOCAL
     if any(request.requestHeaders.hasHeader(name) for name in _FORWARDED):
         return _NOT_LOCAL
-    hosts = request.requestHeaders.getRawHeaders("host") or []
+    hosts = field_values(request, b"host")
     host = requested_host(hosts[0]) if len(hosts) == 1 else None
     if host is None or not (host.lower() == "localhost" or is_loopback(host)):
         return _OTHER_NAME
@@ -63,6 +63,12 @@ def why_not_change(request: server.Request) -> Refusal | None:
     return None if kind == "application/json" else _NOT_JSON
 
 
+def field_values(request: server.Request, name: bytes) -> list[str]:
+    """All values of a header field, whatever bytes they have."""
+    found = request.requestHeaders.getRawHeaders(name) or []
+    return [value.decode("latin-1") for value in found]
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address is one of this machine only; names are not."""
     try:
@@ -74,8 +80,8 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_own_origin(request: server.Request) -> bool:
-    origins = request.requestHeaders.getRawHeaders("origin")
-    if origins is None:
+    origins = field_values(request, b"origin")
+    if not origins:
         # A browser names the origin of whatever is not a plain GET of its own; a program does not.
         return True
     host = (request.getHeader("host") or "").strip().lower()

@@ -179,6 +179,29 @@ class AnswerTests(HttpCase):
         assert answer is not None
         self.assertEqual(400, answer.code)
 
+    def test_fields_that_are_no_text(self) -> None:
+        """A header field may have any bytes; they are no page's origin, and nobody's fault."""
+        self.build("app.example.com")
+        for name in (b"Origin", b"Sec-Fetch-Site", b"Host", b"X-Forwarded-For", b"Cookie"):
+            wire = Wire(self.stage)
+            field = name + b": \xff\xfe"
+            wire.protocol.dataReceived(b"GET /sign_in?1001 HTTP/1.1\r\n" + field + b"\r\n\r\n")
+            answer = wire.take()
+            assert answer is not None
+            self.assertEqual(403, answer.code, name)
+
+    def test_length_beyond_numbers(self) -> None:
+        """A length of thousands of digits is a bad request."""
+        self.build()
+        for digits, closes in ((20, False), (100, True), (5000, True)):
+            wire = Wire(self.stage)
+            length = b"0" * (digits - 1) + b"1"
+            wire.protocol.dataReceived(
+                b"POST /sign_in HTTP/1.1\r\nContent-Length: " + length + b"\r\n\r\n"
+            )
+            self.assertEqual(closes, wire.transport.value().startswith(b"HTTP/1.1 400"), digits)
+            self.assertEqual(closes, wire.is_closed, digits)
+
     def test_said_to_be_a_form(self) -> None:
         """A body that is said to be a form is read as it is."""
         self.build()
