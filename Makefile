@@ -8,7 +8,8 @@ export PYTHON ?= python3
 TESTS ?= tests
 REPEAT ?= 20
 JOBS ?= 1
-SCENARIOS ?= tests/interop tests/sippeers tests/historic tests/webrtc
+SCENARIOS ?= tests/interop tests/sippeers tests/historic tests/webrtc tests/dmz tests/browser \
+    tests/jsapi/test_suite.py tests/webmedia/test_dtls_peers.py
 MINUTES ?= 10
 RUNS ?= 2000000
 

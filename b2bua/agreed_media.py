@@ -34,6 +34,8 @@ class Agreed:
     named: Formats
     """The same with the numbers that the peer wants, and nothing else."""
     flows: Mapping[str, Direction]
+    strays: Mapping[str, Mapping[int, int]]
+    """Numbers of ours that the peer may use without having answered them: see ``_strays``."""
     clock_rates: Mapping[str, Mapping[int, int]]
     is_known: bool
     """Others are likely to agree on the same."""
@@ -69,17 +71,43 @@ def agree(local: SessionDescription, remote: SessionDescription) -> Agreed:
         kind: agreed(formats_of(local.media[slot]), formats_of(remote.media[slot]))
         for kind, slot in slots.items()
     }
+    strays = {
+        kind: _strays(formats_of(local.media[slot]), formats[kind]) for kind, slot in slots.items()
+    }
     return Agreed(
         slots,
         formats,
         {kind: tuple(each.format for each in common) for kind, common in formats.items()},
         flows,
-        {
-            kind: {each.receive_type: each.format.clock_rate for each in common}
-            for kind, common in formats.items()
-        },
+        strays,
+        {kind: _clock_rates(common, strays[kind]) for kind, common in formats.items()},
         local.shape.is_known and remote.shape.is_known,
     )
+
+
+def _strays(ours: tuple[Format, ...], common: tuple[AgreedFormat, ...]) -> dict[int, int]:
+    """
+    Return each number of H.264 that the peer left out of its answer, and what it stands for.
+
+    Chromium and baresip send by the first H.264 of an offer, whatever profile they answered. A
+    decoder learns the profile from the stream itself, so that goes on as what was answered, if
+    possible in the same packetization mode.
+    """
+    h264 = [each for each in ours if each.name == "h264"]
+    numbers = {each.receive_type for each in common}
+    chosen = [each for each in h264 if each.payload_type in numbers]
+    found: dict[int, int] = {}
+    for each in h264:
+        if chosen and each not in chosen:
+            mode = each.codec[-1]
+            stands_for = next((one for one in chosen if one.codec[-1] == mode), chosen[0])
+            found[each.payload_type] = stands_for.payload_type
+    return found
+
+
+def _clock_rates(common: tuple[AgreedFormat, ...], strays: Mapping[int, int]) -> dict[int, int]:
+    rates = {each.receive_type: each.format.clock_rate for each in common}
+    return rates | {number: rates[stands_for] for number, stands_for in strays.items()}
 
 
 def codecs_go_over(here: Agreed, there: Agreed) -> bool:
@@ -128,7 +156,7 @@ def crossing(kind: str, here: Agreed, there: Agreed) -> Crossing:
     key = kind, here, there
     known = _crossings.get(key)
     if known is None:
-        known = _crossed(here.formats[kind], there.formats.get(kind, ()))
+        known = _crossed(here.formats[kind], there.formats.get(kind, ()), here.strays[kind])
         if here.is_known and there.is_known:
             _crossings.keep(key, known)
     return known
@@ -137,7 +165,9 @@ def crossing(kind: str, here: Agreed, there: Agreed) -> Crossing:
 _crossings: Final[Memory[tuple[str, Agreed, Agreed], Crossing]] = Memory()
 
 
-def _crossed(here: tuple[AgreedFormat, ...], there: tuple[AgreedFormat, ...]) -> Crossing:
+def _crossed(
+    here: tuple[AgreedFormat, ...], there: tuple[AgreedFormat, ...], strays: Mapping[int, int]
+) -> Crossing:
     numbers = {each.format: each.send_type for each in there}
     digits = next((each for each in there if each.format.name == _EVENT), None)
     found: dict[int, int] = {}
@@ -150,4 +180,7 @@ def _crossed(here: tuple[AgreedFormat, ...], there: tuple[AgreedFormat, ...]) ->
             # Digits have the clock of the audio beside them here, and another one there.
             found[each.receive_type] = digits.send_type
             rates[each.receive_type] = each.format.clock_rate, digits.format.clock_rate
+    for number, stands_for in strays.items():
+        if stands_for in found:
+            found[number] = found[stands_for]
     return Crossing(found, rates)

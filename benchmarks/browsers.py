@@ -56,9 +56,6 @@ sip-proxy = {host}:48060
 http-port = {port}
 web-ice-addresses = {host}
 
-[gateway]
-anonymous-calls-per-minute = 10000
-
 [log]
 all = {directory}/log
 verbose = standard

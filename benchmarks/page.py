@@ -78,6 +78,19 @@ def judged_line(row: Record) -> list[str]:
     return [name, figure, row["ours"], peer, measured, must, aim, row["verdict"]]
 
 
+def costs(folder: Path, name: str) -> str:
+    """Every row of a table that has nobody beside ours: its note says what was done instead."""
+    headings = ("benchmark", "what", "measured", "of it", "must", "aim", "verdict", "how")
+    return markdown(headings, map(cost_line, rows_of(folder, name)))
+
+
+def cost_line(row: Record) -> list[str]:
+    """One row; what failed has its reason in the note."""
+    line, note = judged_line(row), row["note"].replace("|", "/")
+    name, figure, ours, _, measured, must, aim, verdict = line
+    return [name, figure, measured, ours, must, aim, verdict, note]
+
+
 def delays(folder: Path, name: str, peer: str) -> str:
     """How long a packet stays, of every row that has it in its facts."""
     headings = ("benchmark", "ours p50", "p99", "p99.9", f"{peer} p50", "p99", "p99.9")
@@ -146,6 +159,8 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "bridge": lambda folder: judged(folder, "bridge", "rtpengine"),
     "bridge-delays": lambda folder: delays(folder, "bridge", "rtpengine"),
     "bridge-growth": lambda folder: growth(folder, "bridge", "rtpengine", "calls"),
+    "browser-about": lambda folder: about(folder, "browser"),
+    "browser": lambda folder: costs(folder, "browser"),
     "profile-twin": lambda folder: profile(folder, "python"),
     "profile-native": lambda folder: profile(folder, "native"),
     "instructions": instructions,

@@ -81,6 +81,17 @@ class PageTests(SynchronousTestCase):
         self.assertEqual(len(found.splitlines()), 3)
         self.assertIn("| `udp-172` | 0.100 ms | 0.200 ms | 0.300 ms | 0.400 ms |", found)
 
+    def test_browsers(self) -> None:
+        """Nobody is beside ours, so a line says how it was measured."""
+        row = ROW | {"name": "click", "goal": None, "measured": 207.4, "note": "10 calls | music"}
+        folder = self.folder()
+        document = {"circumstances": ABOUT, "extent": "Full run", "rows": [row]}
+        (folder / "browser.json").write_text(json.dumps(document))
+        lines = TABLES["browser"](folder).splitlines()
+        line = "| `click` | CPU | 207 | 5 us |  |  | aim met | 10 calls / music |"
+        self.assertEqual(lines[2:], [line])
+        self.assertIn("CPUs 2", TABLES["browser-about"](folder))
+
     def test_profiles(self) -> None:
         """A column for each, of one data plane; a share that one has not is none there."""
         folder = self.folder()

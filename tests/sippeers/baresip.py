@@ -24,13 +24,24 @@ _MODULES = Path("/usr/lib/baresip/modules")
 _CONTROL = -616
 """Of the port of SIP."""
 _WAVE_HEADER = 44
+_PICTURES = (
+    "module avcodec.so",
+    "module fakevideo.so",
+    "video_source fakevideo,nil",
+    "video_display fakevideo,nil",
+    "video_size 320x240",
+    "video_bitrate 300000",
+    "video_fps 15",
+)
+"""It shows nobody what it sees, and films nothing in particular."""
 _LOUD = 500
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_PICTURES_SEEN = re.compile(r" efps=[\d.]+/([\d.]+)")
 _RATES = re.compile(r" audio=\d+/(\d+) \(bit/s\)")
 _REGISTERED = re.compile(r"\} 200 OK .*\[\d+ binding")
 Event = dict[str, object]
-CODECS = {"PCMU": "PCMU", "G722": "G722/16000/1", "opus": "opus/48000/2"}
-SAMPLES = {"PCMU": (8000, 1), "G722": (16000, 1), "opus": (48000, 2)}
+CODECS = {"PCMU": "PCMU", "PCMA": "PCMA", "G722": "G722/16000/1", "opus": "opus/48000/2"}
+SAMPLES = {"PCMU": (8000, 1), "PCMA": (8000, 1), "G722": (16000, 1), "opus": (48000, 2)}
 """Of each codec: how many in a second, and channels."""
 
 
@@ -48,7 +59,9 @@ class Account:
     """manual or auto."""
     interval: int = 120
     codec: str = "PCMU"
-    """The only one that it knows: PCMU, G722 or opus."""
+    """The only one of sound that it knows: PCMU, PCMA, G722 or opus."""
+    video: str = ""
+    """The only one of pictures that it knows, such as H264; none without."""
     encryption: str = ""
     """srtp: keys beside RTP/AVP; srtp-mand: RTP/SAVP or nothing."""
 
@@ -62,6 +75,8 @@ class Account:
             "audio_codecs": CODECS[self.codec],
             "outbound": f'"sip:{self.server};transport={self.transport}"',
         }
+        if self.video:
+            parameters["video_codecs"] = self.video
         if self.encryption:
             parameters["mediaenc"] = self.encryption
         told = "".join(f";{name}={value}" for name, value in parameters.items())
@@ -155,6 +170,12 @@ class Baresip:
         found = _RATES.findall(self.log())
         return int(found[-1]) if found else 0
 
+    @property
+    def pictures(self) -> float:
+        """Pictures that it has decoded in a second, over the last few."""
+        found = _PICTURES_SEEN.findall(self.log())
+        return float(found[-1]) if found else 0.0
+
     def log(self) -> str:
         """What it printed, without colours."""
         return _COLOUR.sub("", self.program.log())
@@ -222,5 +243,6 @@ def _configuration(at: Endpoint, account: Account, folder: Path) -> str:
         "audio_path /usr/share/baresip",
         "rtp_ports 10000-19998",
         "jitter_buffer_delay 1-2",
+        *(_PICTURES if account.video else ()),
     ]
     return "".join(f"{line}\n" for line in lines)

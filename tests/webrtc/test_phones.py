@@ -139,6 +139,10 @@ class BaresipTests(StageTestCase):
         """G.711: each hears the other, and the browser says so."""
         self.one_codec("PCMU", self.desk.firefox, "audio/PCMU")
 
+    def test_pcma(self) -> None:
+        """The same by A-law."""
+        self.one_codec("PCMA", self.desk.chromium, "audio/PCMA")
+
     def test_g722(self) -> None:
         """G.722."""
         self.one_codec("G722", self.desk.chromium, "audio/G722")

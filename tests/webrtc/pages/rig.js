@@ -1,5 +1,6 @@
 // Runs in a page before anything else. `wishes` is what this user is like:
-// {tone: Hz that is said, iceServers: [...], relayOnly: bool}.
+// {tone: Hz that is said, iceServers: [...], relayOnly: bool, only: {audio: WORDS, video: WORDS}}.
+// `only` leaves those codecs whose name and parameters have the words.
 //
 // The microphone is an oscillator, so that users can be told apart by ear; the camera is a canvas.
 // What is measured is what a person would notice: tones that come out, pictures that are decoded.
@@ -79,6 +80,18 @@ function listen(track) {
   ears.push({ track, player, source, analyser });
 }
 
+function leaveCodecs(connection) {
+  for (const transceiver of connection.getTransceivers()) {
+    const { kind } = transceiver.receiver.track;
+    const words = wishes.only?.[kind];
+    if (words !== undefined) {
+      const { codecs } = RTCRtpReceiver.getCapabilities(kind);
+      const left = codecs.filter(({ mimeType, sdpFmtpLine }) => `${mimeType} ${sdpFmtpLine ?? ""}`.includes(words));
+      transceiver.setCodecPreferences(left);
+    }
+  }
+}
+
 class Watched extends Native {
   constructor(configuration = {}, ...rest) {
     const changed = { ...configuration };
@@ -91,6 +104,16 @@ class Watched extends Native {
     super(changed, ...rest);
     connections.push(this);
     this.addEventListener("track", ({ track }) => listen(track));
+  }
+
+  createOffer(...options) {
+    leaveCodecs(this);
+    return super.createOffer(...options);
+  }
+
+  createAnswer(...options) {
+    leaveCodecs(this);
+    return super.createAnswer(...options);
   }
 }
 globalThis.RTCPeerConnection = Watched;
@@ -207,13 +230,14 @@ function flows(reports, type) {
   const found = {};
   for (const each of reports.filter((report) => report.type === type)) {
     const codec = reports.find(({ id }) => id === each.codecId);
-    const before = found[each.kind] ?? { packets: 0, frames: 0, concealed: 0, lost: 0, codec: null };
+    const before = found[each.kind] ?? { packets: 0, frames: 0, concealed: 0, lost: 0, codec: null, fmtp: null };
     found[each.kind] = {
       packets: before.packets + (each.packetsReceived ?? each.packetsSent ?? 0),
       frames: before.frames + (each.framesDecoded ?? each.framesEncoded ?? 0),
       concealed: before.concealed + (each.concealedSamples ?? 0),
       lost: before.lost + (each.packetsLost ?? 0),
       codec: codec?.mimeType ?? before.codec,
+      fmtp: codec?.sdpFmtpLine ?? before.fmtp,
     };
   }
   return found;
