@@ -20,7 +20,16 @@ from b2bua.net.ice_candidates import Address
 from b2bua.settings import TurnAccess
 
 _Receiver = TypeVar("_Receiver", bound=asyncio.DatagramProtocol)
-_Client = turn.TurnClientUdpProtocol | turn.TurnClientTcpProtocol
+
+
+class _OverTcp(turn.TurnClientTcpProtocol):
+    def _send(self, data: bytes) -> None:
+        # A request is repeated by a timer, where uvloop's refusal to write would end in the log.
+        if not self.transport.is_closing():
+            super()._send(data)
+
+
+_Client = turn.TurnClientUdpProtocol | _OverTcp
 
 
 async def look_up(loop: asyncio.AbstractEventLoop, server: Address) -> list[Address]:
@@ -78,7 +87,7 @@ class _Allocation(turn.TurnTransport):
 
 
 def _client(access: TurnAccess, server: Address) -> _Client:
-    kind = turn.TurnClientTcpProtocol if access.over_tcp else turn.TurnClientUdpProtocol
+    kind = _OverTcp if access.over_tcp else turn.TurnClientUdpProtocol
     return kind(
         server,
         username=access.user,

@@ -1,11 +1,22 @@
-"""Tests of where our own TURN client asks from."""
+"""Tests of our own TURN client: where it asks from, and a server that hangs up."""
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.net.turn_client import choose_way
+from b2bua.net.turn_client import allocate, choose_way
+from b2bua.settings import TurnAccess
+from tests.webmedia.loops import run
 
+try:
+    from uvloop import new_event_loop
+except ImportError:
+    from asyncio import new_event_loop
+
+HOST = "127.0.0.1"
 SERVER, SERVER_V6 = ("127.0.0.1", 3478), ("::1", 3478)
 
 
@@ -36,3 +47,30 @@ class WayTests(SynchronousTestCase):
         """Where we have no address of the server's version nobody is asked from another one."""
         with self.assertRaises(OSError):
             choose_way(["127.84.0.1"], [SERVER_V6])
+
+
+class HungUpTests(SynchronousTestCase):
+    """A TURN server that takes the connection and closes it, on the loop that the suite has."""
+
+    def test_over_tcp(self) -> None:
+        """The allocation is given up when its time is over, and nothing is a fault of the loop."""
+        loop = new_event_loop()
+        self.addCleanup(loop.close)
+        faults: list[dict[str, Any]] = []
+        loop.set_exception_handler(lambda _, context: faults.append(context))
+
+        async def hang_up(_: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
+            out.close()
+
+        async def scenario() -> None:
+            server = await asyncio.start_server(hang_up, HOST, 0)
+            port = server.sockets[0].getsockname()[1]
+            access = TurnAccess(host=HOST, port=port, user="u", password="p", over_tcp=True)
+            asking = allocate(access, [HOST], asyncio.DatagramProtocol)
+            # Long enough for the request to be repeated.
+            with self.assertRaises(TimeoutError):
+                await asyncio.wait_for(asking, 1.2)
+            server.close()
+
+        run(loop, scenario())
+        self.assertEqual([], faults)
