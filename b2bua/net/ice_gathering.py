@@ -8,17 +8,17 @@ Both are asked at once and without waiting; names of servers are looked up off t
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from aioice import stun, turn
+from aioice import stun
 from aioice.candidate import Candidate
 
 from b2bua.net.ice_agent import IceBase
 from b2bua.net.ice_candidates import Address, make_candidate
+from b2bua.net.turn_client import allocate, look_up
 from b2bua.settings import TurnAccess
 
 GIVEN_UP = 5.0
@@ -168,11 +168,8 @@ class Gathering:
                 then()
 
     async def _reflexive(self, server: Address) -> None:
-        found = await self._loop.getaddrinfo(*server, type=socket.SOCK_DGRAM)
-        addresses = {
-            ip_address(host).version: (host, port)
-            for host, port in ((str(entry[4][0]), int(entry[4][1])) for entry in reversed(found))
-        }
+        found = await look_up(self._loop, server)
+        addresses = {ip_address(one[0]).version: one for one in reversed(found)}
         queries = [
             self._ask(base, addresses[version])
             for base in self._bases
@@ -196,12 +193,9 @@ class Gathering:
 
     async def _allocate(self, access: TurnAccess) -> None:
         preference = min(base.preference for base in self._bases) - 1
-        transport, base = await turn.create_turn_endpoint(
-            lambda: RelayedBase(self._arrived, preference),
-            (access.host, access.port),
-            access.user,
-            access.password,
-            transport="tcp" if access.over_tcp else "udp",
+        hosts = [base.address[0] for base in self._bases]
+        transport, base = await allocate(
+            access, hosts, lambda: RelayedBase(self._arrived, preference)
         )
         self._relay = base
         behind = transport.get_extra_info("related_address")

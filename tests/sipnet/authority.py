@@ -31,17 +31,22 @@ def address(*hosts: str) -> list[x509.GeneralName]:
 
 
 class Authority:
-    """Signs what it is asked to sign; its own certificate is in ``path``."""
+    """
+    Signs what it is asked to sign; its own certificate is in ``path``.
 
-    def __init__(self, folder: Path, name: str = "test CA") -> None:
+    One ``above`` it has signed that, else it is the root itself.
+    """
+
+    def __init__(self, folder: Path, name: str = "test CA", above: Authority | None = None) -> None:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._count = 0
+        signer = above or self
         certificate = (
-            self._builder(self._name, self._key.public_key(), days=30)
+            signer._builder(self._name, self._key.public_key(), days=30)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self._key, hashes.SHA256())
+            .sign(signer._key, hashes.SHA256())
         )
         self.path = folder / f"{name}.pem"
         self.path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

@@ -375,6 +375,8 @@ class ServerTests(WebPlaneTestCase):
                 (candidate,) = (Candidate.from_sdp(line) for line in lines)
                 self.assertEqual(candidate.type, "relay")
                 self.assertIn(candidate.port, range(relay.min_port, relay.max_port + 1))
+                # The relay was asked from the browsers' address, though the route names another.
+                self.assertEqual(candidate.related_address, HOST)
                 peer = self.peer()
                 await peer.gather()
                 await peer.hear(replace(local, candidates=(*local.candidates, *lines)))

@@ -110,12 +110,12 @@ def network() -> Iterator[Network]:
         # Browsers gather on the addresses that their default routes would use.
         _ip(desk, "route", "add", "default", "via", SUITE)
         _ip(desk, "-6", "route", "add", "default", "via", SUITE_V6)
-        with _names(desk), centre.inside():
+        with names(desk), centre.inside():
             yield Network(centre, desk)
 
 
 @contextmanager
-def _names(space: Namespace) -> Iterator[None]:
+def names(space: Namespace) -> Iterator[None]:
     """Let programs of the desk know the suite by its name, which stands in its certificate."""
     folder = Path("/etc/netns", space.name)
     folder.mkdir(parents=True)
