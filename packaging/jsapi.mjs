@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const FOLDER = new URL("../suite/jsapi/", import.meta.url);
-const CORE = ["errors", "events", "query", "roap", "sdp", "statistics", "media", "http_session", "connection", "negotiation", "call", "client"];
+const CORE = ["errors", "events", "query", "roap", "sdp", "statistics", "media", "http_session", "ice_servers", "connection", "negotiation", "call", "client"];
 const CLASSIC = ["callbacks", "logger", "configuration", "browser", "media_session", "classic_client", "classic"];
 const NOTICE = "// Written by packaging/jsapi.mjs out of suite/jsapi/source: change it there.\n";
 const EXPORTS = ["Call", "Client", "GrtcError", "decodeQuery", "openMedia", "param"];

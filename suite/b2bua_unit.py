@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.web.resource import IResource
+from twisted.web.server import Request
 
+from b2bua.gateway.session import Session
 from b2bua.net.service import B2buaService
 from b2bua.net.stream import SipStream
 from b2bua.net.transport import NotBound
@@ -80,6 +82,11 @@ class B2buaUnit:
         """The gateway's addresses, by the first part of their paths; None while it is down."""
         web = None if self.service is None else self.service.web
         return None if web is None else web.pages()
+
+    def session_of(self, request: Request) -> Session | None:
+        """The gateway's session that asks for something beside it, if it may have it."""
+        web = None if self.service is None else self.service.web
+        return None if web is None else web.session_of(request)
 
     def serving(self) -> list[tuple[str, Address, str]]:
         """Transport and address of everything that is taken in, and what it is."""

@@ -5,11 +5,11 @@ Makes the real parts of the suite: data plane, relay, listeners, pages, certific
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import cast
 
 from twisted.internet.base import ReactorBase, ThreadedResolver
 from twisted.internet.interfaces import IProtocol
+from twisted.web.server import Request
 
 from b2bua.settings import B2buaSettings
 from suite.admission import Admission, ListenLimits
@@ -27,9 +27,10 @@ from suite.metrics import Metrics
 from suite.service import SuiteService
 from suite.settings import TcpListen
 from suite.shared_contexts import SharedContexts
+from suite.web.credentials import PAGE_ID, session_id
 from suite.web.gateway_pages import GatewayDoor
 from suite.web.http_trace import HttpTrace, RoapFaults
-from suite.web.ice_servers import IceServers, ice_servers
+from suite.web.ice_servers import IceServers, Offer, ice_servers
 from suite.web.lab import LabWeb
 from suite.web.site import LabPages, build_gateway_root, build_site, site_of
 from turn.access import allow_line
@@ -128,9 +129,10 @@ def _streams(
     settings, clock = service.settings, service.clocks.monotonic
     site = None
     if settings.web:
-        site = build_site(partial(_ice_servers, service), clock, lab=lab, gateway=gateway)
+        site = build_site(_offer(service, relay), clock, lab=lab, gateway=gateway)
     elif gateway is not None:
-        site = site_of(build_gateway_root(gateway), clock)
+        offer = _offer(service, relay) if relay else None
+        site = site_of(build_gateway_root(gateway, offer), clock)
 
     def channel(_: bool) -> IProtocol:
         protocol = None if site is None else site.buildProtocol(None)
@@ -157,12 +159,23 @@ def _door(service: SuiteService, settings: B2buaSettings, unit: B2buaUnit) -> Ga
     if settings.gateway is None:
         return None
     trace = HttpTrace(service.log, service.clocks.monotonic) if settings.gateway.trace else None
-    return GatewayDoor(unit.pages, trace, RoapFaults(service.log, service.clocks.monotonic))
+
+    def relay_user(request: Request) -> str | None:
+        session = unit.session_of(request)
+        return None if session is None else session_id(session)
+
+    unread = RoapFaults(service.log, service.clocks.monotonic)
+    return GatewayDoor(unit.pages, trace, unread, relay_user)
 
 
-def _ice_servers(service: SuiteService, host: str) -> IceServers:
-    # By the settings of this moment: a reload may have brought another secret.
-    return ice_servers(service.settings, service.clocks.wall)(host)
+def _offer(service: SuiteService, relay: TurnService | None) -> Offer:
+    secret = relay.secret if relay else ""
+
+    def offer(host: str, user_id: str = PAGE_ID) -> IceServers:
+        # By the settings of this moment: a reload may have brought another secret.
+        return ice_servers(service.settings, service.clocks.wall, secret)(host, user_id)
+
+    return offer
 
 
 def describe_relay(turn: TurnSettings, kind: str) -> tuple[str, ...]:

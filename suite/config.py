@@ -51,7 +51,7 @@ from suite.option_table_turn import BUFFER, PROFILE
 from suite.options import Mark
 from suite.settings import SuiteSettings, TcpListen, TlsSettings
 from suite.turnserver_conf import read_turnserver_conf
-from suite.web.credentials import PAGE_ID
+from suite.web.credentials import CONFINED_PAGE, CONFINED_SESSIONS
 from turn.five_tuple import Address
 from turn.settings import PeerProfile, TurnSettings
 
@@ -264,7 +264,9 @@ def _relay(
     settings = turn_settings(chosen, machine, coturn_file=coturn_file)
     if b2bua is not None and b2bua.web is not None:
         settings = replace(settings, peers=with_ice(settings.peers, b2bua.web))
-    return replace(settings, confined_user=PAGE_ID) if web else settings
+    has_gateway = b2bua is not None and b2bua.gateway is not None
+    confined = (CONFINED_PAGE,) if web else ()
+    return replace(settings, confined=(*confined, *(CONFINED_SESSIONS if has_gateway else ())))
 
 
 def _unauthenticated_timeout(chosen: Chosen) -> int:

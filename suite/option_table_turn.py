@@ -300,7 +300,14 @@ _PEERS = (
 )
 
 _LIMITS = (
-    _row("user-quota", COUNT, "0", "Allocations per user; 0: no limit.", SECURITY | LIVE),
+    _row(
+        "user-quota",
+        COUNT,
+        "0",
+        "Allocations per user; 0: no limit. Those whom the pages and the gateway give credentials"
+        " to have quotas of their own besides, see docs/gateway.md.",
+        SECURITY | LIVE,
+    ),
     _row("total-quota", COUNT, "0", "Allocations in all; 0: no limit.", SECURITY | LIVE),
     _row(
         "max-bps",

@@ -107,13 +107,9 @@ class Relaying:
         allocation = self._enter(message, path, credential, bound, granted, lifetime, now)
         return allocation, self._allocated(message, path, allocation, lifetime) + extra
 
-    def _is_confined(self, credential: Credential) -> bool:
-        confined = self.settings.confined_user
-        return bool(confined) and credential.quota_name == confined
-
     def _check_confined_quota(self, credential: Credential) -> None:
-        in_use = self.quota.in_use_by(credential.quota_name)
-        if self._is_confined(credential) and in_use >= self.settings.confined_quota:
+        confined = self.settings.confined_as(credential.quota_name)
+        if confined and self.quota.in_use_by(credential.quota_name) >= confined.quota:
             raise Refusal(486, "the quota of the confined user is used up")
 
     def _enter(
@@ -324,7 +320,7 @@ class Relaying:
         if allocation.relay_for(":" in peer[0]) is None:
             raise Refusal(443, "the allocation has no relay of the peer's family")
         name = allocation.credential.username
-        is_confined = self._is_confined(allocation.credential)
+        is_confined = self.settings.confined_as(allocation.credential.quota_name) is not None
         decide = self.rules.decide_confined if is_confined else self.rules.decide
         decision: Decision = decide(*peer)
         if decision.permission is None:

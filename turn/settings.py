@@ -110,6 +110,27 @@ class SharedPorts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfinedUsers:
+    """
+    Users of the pages: they may reach the relays of this server, ``PeerSettings.open_ports``, and
+    nobody else.
+    """
+
+    name: str
+    """Who counts as one of them, by the name that quotas know."""
+    quota: int
+    """Allocations at a time, beside what user_quota says: their credentials are easily had."""
+    is_prefix: bool = False
+    """Whether there are many, whose names begin with ``name``; each has a quota of its own."""
+    is_vouched_for: bool = False
+    """Whether this relay gives them credentials also where it knows no shared secret."""
+
+    def has(self, quota_name: str) -> bool:
+        """Whether that is one of them."""
+        return quota_name.startswith(self.name) if self.is_prefix else quota_name == self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TurnSettings:
     """One relay. Durations are seconds, rates bytes per second; 0 means no limit."""
 
@@ -135,13 +156,7 @@ class TurnSettings:
     total_quota: int = 0
     max_bps: int = 0
     bps_capacity: int = 0
-    confined_user: str = ""
-    """
-    A user of the pages: it may reach the relays of this server, ``PeerSettings.open_ports``, and
-    nobody else.
-    """
-    confined_quota: int = 100
-    """Allocations of that user, whatever user_quota says: its credential is for anybody."""
+    confined: tuple[ConfinedUsers, ...] = ()
     default_lifetime: int = 600
     max_lifetime: int = 3600
     permission_lifetime: int = 300
@@ -162,6 +177,10 @@ class TurnSettings:
     """Say what is wrong in error replies, not only the standard phrase."""
     legacy_channel_numbers: bool = False
     """Accept channels 0x5000 to 0x7FFF (RFC 5766)."""
+
+    def confined_as(self, quota_name: str) -> ConfinedUsers | None:
+        """The users that this one is among if it is confined."""
+        return next((users for users in self.confined if users.has(quota_name)), None)
 
     @property
     def relay_ports(self) -> tuple[int, int]:

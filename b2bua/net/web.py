@@ -22,7 +22,7 @@ from b2bua.gateway.kinds import kind_of
 from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.session import Session
 from b2bua.net.web_access import Access
-from b2bua.net.web_pages import pages
+from b2bua.net.web_pages import judged_session, pages
 from b2bua.net.web_sign_in import SignIns
 from b2bua.settings import GatewaySettings
 
@@ -115,6 +115,10 @@ class WebInterface:
     def pages(self) -> Mapping[bytes, IResource]:
         """Children for the root of a site."""
         return self._pages
+
+    def session_of(self, request: Request) -> Session | None:
+        """The session that asks a page of others', see ``judged_session``."""
+        return judged_session(self, request)
 
     def now(self) -> float:
         """The time."""

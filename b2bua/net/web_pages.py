@@ -20,7 +20,7 @@ from b2bua.gateway.errors import Malformed, TooLarge, TooOften
 from b2bua.gateway.kinds import kind_of
 from b2bua.gateway.roap import LONGEST
 from b2bua.gateway.session import Session
-from b2bua.net.web_access import Client, Judgement, set_cors
+from b2bua.net.web_access import Client, Judgement, origin_of, set_cors
 from b2bua.net.web_answers import COOKIE, PLAIN, sentence
 
 if TYPE_CHECKING:
@@ -84,21 +84,8 @@ class Leaf(Resource, ABC):
         return b""
 
     def session(self, request: Request, name: str) -> Session | None:
-        """
-        The session of a request, by its URL or by its cookie.
-
-        The URL comes first: two tabs of a browser share one cookie, and each has its own URL.
-        """
-        sids = []
-        if self.web.settings.sid_from_url:
-            query = read_query(request.uri)
-            sids = [query[key] for key in (name, "sid") if key in query]
-        if not sids:
-            access = self.web.access
-            cookie = request.getCookie(COOKIE.encode())
-            if cookie is not None and access.believes_cookie(request, access.client(request)):
-                sids.append(cookie.decode("latin-1"))
-        return self.web.gateway.sessions.find(sids[0]) if sids else None
+        """The session of a request."""
+        return session_of(self.web, request, name)
 
 
 class Ping(Leaf):
@@ -209,6 +196,40 @@ def pages(web: WebInterface) -> Mapping[bytes, IResource]:
         b"message": MessagePage(web),
         b"sign_out": SignOutPage(web),
     }
+
+
+def session_of(web: WebInterface, request: Request, name: str = "id") -> Session | None:
+    """
+    The session of a request, by its URL or by its cookie.
+
+    The URL comes first: two tabs of a browser share one cookie, and each has its own URL.
+    """
+    sids = []
+    if web.settings.sid_from_url:
+        query = read_query(request.uri)
+        sids = [query[key] for key in (name, "sid") if key in query]
+    if not sids:
+        cookie = request.getCookie(COOKIE.encode())
+        if cookie is not None and web.access.believes_cookie(request, web.access.client(request)):
+            sids.append(cookie.decode("latin-1"))
+    return web.gateway.sessions.find(sids[0]) if sids else None
+
+
+def judged_session(web: WebInterface, request: Request) -> Session | None:
+    """
+    The session of a request for what is not the interface's own, if its page may read that.
+
+    Then the answer says so; without one nothing is said. A page without an origin has none of it,
+    whatever session it names.
+    """
+    client = web.access.client(request)
+    judgement = web.access.judge(request, client)
+    if not web.access.allows(client) or judgement is Judgement.REFUSED:
+        return None
+    session = None if origin_of(request) == "null" else session_of(web, request)
+    if session is not None and judgement is Judgement.ECHOED:
+        set_cors(request, judgement)
+    return session
 
 
 def read_query(uri: bytes) -> dict[str, str]:

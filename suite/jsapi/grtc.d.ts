@@ -19,7 +19,7 @@ export type LogLevel = "error" | "warning" | "notice" | "info" | "debug";
 export interface ClientOptions {
   /** Base URI, http[s]://host:port; the page's own origin if it is not given. */
   gateway?: string;
-  /** A list, or a function that gives one for each connection; else the gateway's own, on pages of its origin. */
+  /** A list, or a function that gives one for each connection; else what the gateway offers who has signed in. */
   iceServers?: RTCIceServer[] | (() => RTCIceServer[] | Promise<RTCIceServer[]>);
   /** "all". */
   iceTransportPolicy?: RTCIceTransportPolicy;

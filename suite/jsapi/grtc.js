@@ -632,6 +632,65 @@ function pause(milliseconds, signal) {
   });
 }
 
+// The gateway's own ICE servers, which a page has that names none.
+
+// Within this time there is an answer, or calls go on without.
+const PATIENCE = 2000;
+// Who had no answer asks again with a later call.
+const ASK_AGAIN = 60000;
+
+/** What one session is offered: asked for at once, and anew in time, for credentials live some minutes only. */
+class OfferedServers {
+  #address;
+  #log;
+  #servers = [];
+  #goodUntil = 0;
+  #askAt = 0;
+  #asked = null;
+
+  /** `id` is the session's; null where nobody has signed in, which serves the gateway's own pages only. */
+  constructor({ gateway, id, log }) {
+    this.#address = `${gateway}/api/ice-servers${id === null ? "" : `?id=${encodeURIComponent(id)}`}`;
+    this.#log = log;
+  }
+
+  /** The servers; none where the gateway has none, or does not say so soon. Never throws. */
+  async get() {
+    if (this.#askAt <= Date.now()) {
+      this.#askAt = Infinity;
+      this.#asked = this.#ask();
+    }
+    await this.#asked;
+    return this.#goodUntil > Date.now() ? this.#servers : [];
+  }
+
+  async #ask() {
+    const begun = Date.now();
+    try {
+      const { iceServers, lifetime } = await this.#answer();
+      const usable = iceServers.filter(({ urls, credential }) => !/^turns?:/.test(urls) || credential);
+      if (usable.length < iceServers.length) {
+        this.#log("notice", "The gateway's relay asks for a name and a password, and gives none: it is not used");
+      }
+      this.#servers = usable;
+      this.#goodUntil = lifetime > 0 ? begun + lifetime * 1000 : Infinity;
+      this.#askAt = begun + (lifetime > 0 ? lifetime * 500 : ASK_AGAIN);
+    } catch (error) {
+      this.#log("notice", "The gateway offers no ICE servers", error);
+      // A gateway without this address will not have it later.
+      this.#askAt = error.status === 404 ? Infinity : begun + ASK_AGAIN;
+    }
+  }
+
+  async #answer() {
+    const response = await fetch(this.#address, { credentials: "include", cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    if (!response.ok) {
+      throw new GrtcError(CONNECTION_ERROR, `There are no ICE servers for this page (HTTP ${response.status}).`, { status: response.status });
+    }
+    return response.json();
+  }
+}
+
 // One RTCPeerConnection in unified plan: which media are sent and received, and the descriptions of that.
 
 const KINDS = ["audio", "video"];
@@ -1584,6 +1643,7 @@ class Client extends Emitter {
     const given = Object.entries(options).filter(([, value]) => value !== undefined);
     this.options = { ...DEFAULTS, ...Object.fromEntries(given) };
     this.options.gateway = gatewayOf(this.options.gateway);
+    this.#offer(null);
     this.state = "signed-out";
     /** The call there is; null if none. */
     this.call = null;
@@ -1626,8 +1686,20 @@ class Client extends Emitter {
       await session.signOut();
       throw new GrtcError(INVALID_STATE_ERROR, "The sign-in was overtaken by another, or by a sign-out.");
     }
+    this.#offer(id);
     this.#enter("signed-in");
     return id;
+  }
+
+  // They are asked for before there is a call, so that it need not wait for them.
+  #offer(id) {
+    const { iceServers, gateway, log } = this.options;
+    if (iceServers === undefined && (id !== null || gateway === globalThis.location?.origin)) {
+      this.#offered = new OfferedServers({ gateway, id, log });
+    }
+    if (id !== null) {
+      this.#offered?.get();
+    }
   }
 
   #makeSession() {
@@ -1837,33 +1909,15 @@ class Client extends Emitter {
   }
 
   /**
-   * The ICE servers for a connection: the application's; else, on a page of the gateway's own, those it offers, with
-   * credentials that live for some minutes and are asked for anew in time.
+   * The ICE servers for a connection: the application's; else those that the gateway offers this session, wherever the page
+   * is from. There are none before the sign-in but on the gateway's own pages.
    */
   async iceServers() {
-    const { iceServers, gateway } = this.options;
+    const { iceServers } = this.options;
     if (iceServers !== undefined) {
       return typeof iceServers === "function" ? iceServers() : iceServers;
     }
-    if (gateway !== globalThis.location?.origin) {
-      return [];
-    }
-    if (this.#offered === null || this.#offered.until < Date.now()) {
-      this.#offered = await this.#askForServers(gateway);
-    }
-    return this.#offered.servers;
-  }
-
-  async #askForServers(gateway) {
-    try {
-      const response = await fetch(`${gateway}/api/ice-servers`, { cache: "no-store" });
-      const { iceServers, lifetime } = response.ok ? await response.json() : { iceServers: [], lifetime: 0 };
-      const usable = iceServers.filter(({ urls, credential }) => !/^turns?:/.test(urls) || credential);
-      return { servers: usable, until: Date.now() + lifetime * 500 };
-    } catch (error) {
-      this.options.log("notice", "The gateway offers no ICE servers", error);
-      return { servers: [], until: 0 };
-    }
+    return await this.#offered?.get() ?? [];
   }
 
   #enter(state, error = null) {

@@ -1,9 +1,12 @@
 """
-Credentials for the check page: short-lived REST credentials, made when the page asks.
+Credentials for pages: short-lived REST credentials, made when a page asks.
 
 They follow what coTURN calls ``use-auth-secret``: the user name is the moment of expiry and an
 id, the password is the base64 of the user name's HMAC under a secret that the relay knows too.
 A page never carries a password that lives longer than a look at it.
+
+The id says who asked. All of them are confined to this server (``turn.settings.ConfinedUsers``);
+who has signed in shares a quota with nobody.
 """
 
 from __future__ import annotations
@@ -11,19 +14,47 @@ from __future__ import annotations
 import base64
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from hashlib import sha256
+from typing import Protocol
 
-from turn.settings import CredentialSettings
+from b2bua.source_budget import source_of
+from turn.settings import ConfinedUsers, CredentialSettings, TurnSettings
+from turn.vouched import vouches
 
 LIFETIME = 600
 """Seconds that a credential of the page is valid: long enough to read the page, no longer."""
 
 PAGE_ID = "check-page"
 """
-The id in the page's user names: logs tell them from real users, and the relay confines them to
-its own relays, since whoever can open the page gets one.
+The id in the check page's user names: logs tell them from real users, and the relay confines them
+to its own relays, since whoever can open the page gets one.
 """
+SESSION_PREFIX = "gateway-session-"
+"""What ids of sessions at the gateway begin with; the DN and something of the session follow."""
+VISITOR_PREFIX = "gateway-visitor-"
+"""The same for anonymous users: what follows stands for their address."""
+
+PAGE_QUOTA = 100
+"""Relays for all who open the check page together."""
+SESSION_QUOTA = 40
+"""
+Relays of one session. A call of a browser takes one for each URL (UDP, TCP, TLS), network and
+medium until it knows which one it uses: 12 with two networks and video. A page that was loaded anew
+is another session, but an ICE restart takes as many again.
+"""
+VISITOR_QUOTA = 100
+"""
+Relays of all anonymous users of one address: anybody can be another one of them, as often as he
+likes.
+"""
+
+CONFINED_PAGE = ConfinedUsers(name=PAGE_ID, quota=PAGE_QUOTA)
+CONFINED_SESSIONS = (
+    ConfinedUsers(name=SESSION_PREFIX, quota=SESSION_QUOTA, is_prefix=True, is_vouched_for=True),
+    ConfinedUsers(name=VISITOR_PREFIX, quota=VISITOR_QUOTA, is_prefix=True, is_vouched_for=True),
+)
 
 
 class CredentialKind(StrEnum):
@@ -37,6 +68,37 @@ class CredentialKind(StrEnum):
 
     ASK = "ask"
     """The relay has users of its own; the reader must type a name and password."""
+
+
+class SignedIn(Protocol):
+    """A session at the gateway, as far as it matters here."""
+
+    @property
+    def sid(self) -> str:
+        """Its secret."""
+
+    @property
+    def user(self) -> str:
+        """Its DN, or some name."""
+
+    @property
+    def host(self) -> str:
+        """The address that it signed in from."""
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether anybody could have signed in so."""
+
+
+def session_id(session: SignedIn) -> str:
+    """The id for a session's credentials; nobody learns the session's secret from it."""
+    if session.is_anonymous:
+        return VISITOR_PREFIX + _digest(source_of(session.host))
+    return f"{SESSION_PREFIX}{session.user}-{_digest(session.sid)}"
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +122,16 @@ def rest_credential(
     return Credential(username, base64.b64encode(mac).decode("ascii"))
 
 
+def session_settings(turn: TurnSettings, secret: str) -> CredentialSettings:
+    """What credentials of sessions are made of; ``secret`` is the relay's own."""
+    if not vouches(turn):
+        return turn.credentials
+    return replace(turn.credentials, use_secrets=True, secrets=(secret,))
+
+
 class PageCredentials:
     """
-    Credentials for the page out of what the relay was told.
+    Credentials for pages out of what the relay was told.
 
     ``now`` is wall clock, because the expiry in a REST user name is. The first secret is used:
     the others are those that a rotation is about to drop.
@@ -84,7 +153,7 @@ class PageCredentials:
             return CredentialKind.TEMPORARY
         return CredentialKind.ASK
 
-    def issue(self) -> Credential | None:
+    def issue(self, user_id: str = PAGE_ID) -> Credential | None:
         """Make a credential, or None where only the relay's own users have one."""
         match self.kind:
             case CredentialKind.ANONYMOUS:
@@ -94,7 +163,7 @@ class PageCredentials:
         return rest_credential(
             self._settings.secrets[0],
             int(self._now()) + self.lifetime,
-            PAGE_ID,
+            user_id,
             digest=self._settings.secret_digest.value,
             separator=self._settings.separator,
         )

@@ -27,6 +27,11 @@ Unread = Callable[[server.Request], None]
 """Is told of each message that could not be read, once it has been answered."""
 Trace = Callable[[server.Request, str], None]
 """Is told of each request, with the name of its address, before it is answered."""
+RelayUser = Callable[[server.Request], str | None]
+"""
+The id of the session that a request for ICE servers comes from, and the answer's words on who may
+read it; None where it comes from none, or from a page that may not have them.
+"""
 
 
 class Channel(Protocol):
@@ -47,6 +52,8 @@ class GatewayDoor:
     trace: Trace | None = None
     """None: nobody wants to know."""
     unread: Unread | None = None
+    relay_user: RelayUser | None = None
+    """None: sessions have no relay here."""
 
 
 class GatewayPage(Resource):

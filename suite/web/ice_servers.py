@@ -1,5 +1,5 @@
 """
-The ICE servers that the page offers: our own listeners, named as the browser named us.
+The ICE servers that pages are offered: our own listeners, named as the browser named us.
 
 The host is the one in the browser's address bar, because that is the name that resolves for it
 and that its certificate check will compare; the ports are those that really listen.
@@ -10,9 +10,16 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from suite.settings import SuiteSettings
-from suite.web.credentials import Credential, CredentialKind, PageCredentials
+from suite.web.credentials import (
+    PAGE_ID,
+    Credential,
+    CredentialKind,
+    PageCredentials,
+    session_settings,
+)
 from turn.five_tuple import Address, bracketed
 from turn.settings import TurnSettings
 
@@ -56,6 +63,13 @@ class IceServers:
 
 NO_RELAY = IceServers((), CredentialKind.ASK, 0)
 """What a suite without a relay offers: an empty form."""
+
+
+class Offer(Protocol):
+    """What answers ``GET /api/ice-servers``."""
+
+    def __call__(self, host: str, user_id: str = PAGE_ID) -> IceServers:
+        """``host`` is what the browser called us; ``user_id`` stands for who asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +123,21 @@ def ice_urls(host: str, ports: RelayPorts, turn: TurnSettings) -> list[str]:
     return urls
 
 
-def ice_servers(settings: SuiteSettings, now: Callable[[], float]) -> Callable[[str], IceServers]:
+def ice_servers(settings: SuiteSettings, now: Callable[[], float], secret: str = "") -> Offer:
     """
     Make the function that answers ``GET /api/ice-servers``.
 
-    ``now`` is wall clock. Each call makes new credentials.
+    ``now`` is wall clock, ``secret`` the relay's own. Each call makes new credentials.
     """
     turn = settings.turn
     if turn is None:
-        return lambda host: NO_RELAY
-    credentials = PageCredentials(turn.credentials, now)
+        return lambda host, user_id=PAGE_ID: NO_RELAY
+    of_page = PageCredentials(turn.credentials, now)
+    of_sessions = PageCredentials(session_settings(turn, secret), now)
 
-    def offer(host: str) -> IceServers:
-        credential = credentials.issue()
+    def offer(host: str, user_id: str = PAGE_ID) -> IceServers:
+        credentials = of_page if user_id == PAGE_ID else of_sessions
+        credential = credentials.issue(user_id)
         kind = credentials.kind
         servers = tuple(
             IceServer(url, None if url.startswith("stun:") else credential)

@@ -11,7 +11,6 @@ import hashlib
 import ipaddress
 import json
 import re
-from collections.abc import Callable
 from importlib import resources
 from typing import Protocol, cast
 
@@ -20,8 +19,8 @@ from twisted.web import http, server
 from twisted.web.resource import Resource
 
 from suite.web.connections import IDLE_TIMEOUT, PageSite
-from suite.web.gateway_pages import GatewayDoor, put_gateway
-from suite.web.ice_servers import IceServers
+from suite.web.gateway_pages import Channel, GatewayDoor, RelayUser, put_gateway
+from suite.web.ice_servers import Offer
 
 SECURITY_HEADERS = (
     (
@@ -197,25 +196,35 @@ class IceServersPage(Page):
     """
     ``/api/ice-servers``: our relay's URLs with a credential made for this answer.
 
-    Only our own page may ask: a browser that says the request comes from another site is
-    refused, so no other site can use this address as its source of credentials.
+    A session at the gateway gets one of its own, wherever its page is that the gateway talks to.
+    Of everybody else only our own page may ask: a browser that says the request comes from
+    another site is refused, so no other site can use this address as its source of credentials.
     """
 
     cache_control = b"no-store"
 
-    def __init__(self, ice_servers: Callable[[str], IceServers]) -> None:
+    def __init__(
+        self, offer: Offer, relay_user: RelayUser | None, *, is_for_strangers: bool = True
+    ) -> None:
         super().__init__()
-        self._ice_servers = ice_servers
+        self._offer = offer
+        self._relay_user = relay_user
+        self._is_for_strangers = is_for_strangers
 
-    def answer(self, request: server.Request) -> bytes:
+    def answer(self, request: server.Request) -> bytes | int:
         """Give the JSON that the page fills its form from."""
-        if request.getHeader("sec-fetch-site") not in (None, "same-origin", "none"):
+        user_id = self._relay_user(request) if self._relay_user else None
+        if user_id is not None:
+            cast(Channel, request.channel).known()
+        elif not self._is_for_strangers:
+            return super().answer(request)
+        elif request.getHeader("sec-fetch-site") not in (None, "same-origin", "none"):
             return plain(request, http.FORBIDDEN, "Only the check page itself may ask for this.")
         host = requested_host(request.getHeader("host"))
         if host is None:
             return plain(request, http.BAD_REQUEST, "The Host header is not a host name.")
-        body = json.dumps(self._ice_servers(host).as_json()).encode()
-        return content(request, b"application/json", body)
+        offered = self._offer(host) if user_id is None else self._offer(host, user_id)
+        return content(request, b"application/json", json.dumps(offered.as_json()).encode())
 
 
 def requested_host(header: str | None) -> str | None:
@@ -261,23 +270,24 @@ def _library() -> Page:
 
 
 def build_root(
-    ice_servers: Callable[[str], IceServers],
+    ice_servers: Offer,
     lab: LabPages | None = None,
     gateway: GatewayDoor | None = None,
 ) -> Page:
     """
     Make the tree of pages; other parts of the suite may put their own children on it.
 
-    ``ice_servers`` is called with the host that the browser used. With ``lab`` its page is there,
-    and the start page leads to it; with ``gateway`` its addresses.
+    ``ice_servers`` is called with the host that the browser used, and with who asks. With ``lab``
+    its page is there, and the start page leads to it; with ``gateway`` its addresses.
     """
     root, static, api = Page(), Page(), Page()
+    relay_user = None if gateway is None else gateway.relay_user
     files = static_files()
     start, lab_page, phone = (files.pop(f"{name}.html") for name in ("index", "lab", "phone"))
     root.putChild(b"ping", Ping())
     root.putChild(b"static", static)
     root.putChild(b"api", api)
-    api.putChild(b"ice-servers", IceServersPage(ice_servers))
+    api.putChild(b"ice-servers", IceServersPage(ice_servers, relay_user))
     if lab is not None:
         start, phone = (page.with_words(LAB_PLACE, LAB_LINK) for page in (start, phone))
         root.putChild(b"lab", lab.page(lab_page))
@@ -292,15 +302,24 @@ def build_root(
     return root
 
 
-def build_gateway_root(gateway: GatewayDoor) -> Page:
-    """Make the tree where the pages are off: the gateway's addresses and nothing else."""
+def build_gateway_root(gateway: GatewayDoor, ice_servers: Offer | None = None) -> Page:
+    """
+    Make the tree where the pages are off: the gateway's addresses and nothing else.
+
+    ``ice_servers`` are for its sessions; None: there is no relay.
+    """
     root = Page()
     put_gateway(root, gateway)
+    if ice_servers is not None:
+        api = Page()
+        root.putChild(b"api", api)
+        page = IceServersPage(ice_servers, gateway.relay_user, is_for_strangers=False)
+        api.putChild(b"ice-servers", page)
     return root
 
 
 def build_site(
-    ice_servers: Callable[[str], IceServers],
+    ice_servers: Offer,
     reactor: IReactorTime | None = None,
     lab: LabPages | None = None,
     gateway: GatewayDoor | None = None,

@@ -44,9 +44,9 @@ class DefaultTests(ConfigTestCase):
     def test_relay(self) -> None:
         """The table's defaults are those of TurnSettings."""
         turn = self.turn(self.load(USER))
-        self.assertEqual("check-page", turn.confined_user)
+        self.assertEqual(["check-page"], [users.name for users in turn.confined])
         self.assertEqual(
-            TurnSettings(), replace(turn, credentials=CredentialSettings(), confined_user="")
+            TurnSettings(), replace(turn, credentials=CredentialSettings(), confined=())
         )
 
     def test_suite(self) -> None:

@@ -160,6 +160,20 @@ class SwitchTests(WebTestCase):
         off = "[gateway]\nenabled = true\n[b2bua]\nenabled = false"
         self.refused(self.of("", off), "enabled", "B2BUA")
 
+    def test_users_of_pages(self) -> None:
+        """The relay confines whom the pages and the gateway give credentials to."""
+        gateway = f"{RELAY}[rsmp]\nsip-proxy = 192.0.2.5\nhttp-port = 8086\n"
+        session, visitor = "gateway-session-", "gateway-visitor-"
+        for text, expected in (
+            (gateway, ["check-page", session, visitor]),
+            (f"{gateway}[suite]\nweb = false\n", [session, visitor]),
+            (RELAY, ["check-page"]),
+            (f"{RELAY}[suite]\nweb = false\n", []),
+        ):
+            turn = self.settings(self.load(text)).turn
+            assert turn is not None
+            self.assertEqual(expected, [users.name for users in turn.confined])
+
     def test_own_pages(self) -> None:
         """Pages that speak SIP themselves have media on ws-port without the gateway."""
         loaded = self.load(f"{RELAY}[rsmp]\nsip-proxy = 192.0.2.5\n[b2bua]\nws-port = 5080\n")

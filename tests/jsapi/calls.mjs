@@ -266,6 +266,43 @@ const scenarios = {
     return gateway.posted("1001").map((text) => text.slice(0, 24));
   },
 
+  /** An application of another origin: its session is offered what the gateway has, and a connection uses it. */
+  async offered({ b, gateway, context }) {
+    gateway.iceServers = OFFERED;
+    const page = await elsewhere(context, gateway);
+    await page.evaluate((kinds) => client.dial("1002", kinds), { audio: true });
+    await b.evaluate(() => until(() => call?.established));
+    const { servers, logged } = await page.evaluate(told);
+    const asked = gateway.requests.filter((each) => each.includes("ice-servers") && each.includes(gateway.of("1003").id));
+    return { servers, logged, asked: asked.map((each) => each.replace(/=.*/, "=SID")) };
+  },
+
+  /** A gateway that knows nothing of them, that breaks the connection, or that never answers. */
+  async nothingOffered({ b, gateway, context }) {
+    const answer = {};
+    for (const [name, fault] of Object.entries({ unknown: 404, broken: "drop", silent: "silence" })) {
+      gateway.faults["api/ice-servers"] = () => fault;
+      const page = await elsewhere(context, gateway);
+      const begun = Date.now();
+      await page.evaluate((kinds) => client.dial("1002", kinds), { audio: true });
+      await b.evaluate(() => until(() => call?.established));
+      answer[name] = { ...await page.evaluate(told), soon: Date.now() - begun < 8000 };
+      await page.evaluate(() => client.signOut());
+      await b.evaluate(() => until(() => client.call === null));
+    }
+    return answer;
+  },
+
+  /** What the application names goes first: the gateway is not asked. */
+  async ownServers({ b, gateway, context }) {
+    gateway.iceServers = OFFERED;
+    const page = await elsewhere(context, gateway, { iceServers: [{ urls: "stun:127.0.0.1:9" }] });
+    await page.evaluate((kinds) => client.dial("1002", kinds), { audio: true });
+    await b.evaluate(() => until(() => call?.established));
+    const { servers } = await page.evaluate(told);
+    return { servers, asked: gateway.requests.some((each) => each.includes("ice-servers") && each.includes(gateway.of("1003").id)) };
+  },
+
   /** Old clients say RTP/SAVPF, name the wrong mid, put "a=" before candidates and end them with an empty one. */
   async oldTexts({ a, b, gateway }) {
     const tell = gateway.tell.bind(gateway);
@@ -274,6 +311,25 @@ const scenarios = {
     return Promise.all([a, b].map((page) => page.evaluate(() => loudness(call.remoteStream))));
   },
 };
+
+const OFFERED = [{ urls: "turn:127.0.0.1:9?transport=udp", username: "600:1003", credential: "p" }, { urls: "turn:127.0.0.1:10" }];
+
+/** A page of another origin than the gateway's that has signed in there as 1003. */
+async function elsewhere(context, gateway, options = {}) {
+  const other = await new FakeGateway().listen();
+  const page = await modulePage(context, other);
+  await page.evaluate(async ([url, more]) => {
+    globalThis.logged = [];
+    globalThis.client = new grtc.Client({ gateway: url, log: (level, message) => logged.push(`${level}: ${message}`), ...more });
+    client.on("trouble", ({ detail }) => logged.push(`trouble: ${detail.error}`));
+    client.on("call", ({ detail }) => {
+      detail.call.on("state", () => { globalThis.pc = detail.call.connection?.pc ?? globalThis.pc; });
+    });
+    await client.signIn("1003");
+  }, [gateway.url, options]);
+  await other.close();
+  return page;
+}
 
 function aged(text) {
   const from = text.indexOf("{");
@@ -298,6 +354,11 @@ function connected(page) {
 }
 
 // These run in a page.
+
+function told() {
+  const servers = pc.getConfiguration().iceServers.map(({ urls, username }) => [urls, username ?? ""].flat());
+  return { servers, logged: logged.filter((line) => !line.startsWith("debug")) };
+}
 
 function picture() {
   const direction = (kind) => call.connection.transceiver(kind)?.currentDirection ?? null;
@@ -349,7 +410,7 @@ async function played(browser, scenario) {
     const [a, b] = [await modulePage(context, gateway, complaints), await modulePage(context, gateway, complaints)];
     await a.evaluate(signIn, "1001");
     await b.evaluate(signIn, "1002");
-    return { result: await scenario({ a, b, gateway }), complaints };
+    return { result: await scenario({ a, b, gateway, context }), complaints };
   } catch (error) {
     return { error: String(error), complaints };
   } finally {

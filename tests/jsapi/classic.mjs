@@ -42,6 +42,19 @@ const scenarios = {
     return { heard, offered, first, answered, enabled, information, ends, out, jquery, posted: gateway.posted("1001").filter((text) => text.startsWith("INFO") || text.startsWith("GET")) };
   },
 
+  /** On a page of another origin, without servers of its own. */
+  async offered({ b, gateway, context }) {
+    gateway.iceServers = [{ urls: "turn:127.0.0.1:9?transport=udp", username: "600:1003", credential: "p" }];
+    const other = await new FakeGateway().listen();
+    const page = await classicPage(context, other);
+    await page.evaluate((url) => { globalThis.gatewayUrl = url; }, gateway.url);
+    await Promise.all([page.evaluate(register, "1003"), b.evaluate(register, "1002")]);
+    await page.evaluate(() => session.makeOffer("1002", true, false));
+    await page.evaluate(() => until(() => session.isEstablished()));
+    await other.close();
+    return page.evaluate(() => client.pcCaller.getConfiguration().iceServers.map(({ urls, username }) => [urls, username].flat()));
+  },
+
   async video({ a, b, gateway }) {
     await Promise.all([a.evaluate(register, "1001"), b.evaluate(register, "1002")]);
     await a.evaluate(() => { client.filterIceCandidates = (list) => list.filter(({ candidate }) => !candidate.includes(" tcp ")); session.makeOffer("1002", true, false); });
@@ -260,7 +273,7 @@ async function register(user) {
   globalThis.names = () => fired.map(([name]) => name);
   globalThis.remote = null;
   globalThis.onRing = ({ event }) => session.acceptCall(true, false, null, event === "never");
-  globalThis.client = new Grtc.Client({ webrtc_gateway: location.origin });
+  globalThis.client = new Grtc.Client({ webrtc_gateway: globalThis.gatewayUrl ?? location.origin });
   globalThis.session = new Grtc.MediaSession(client);
   for (const [owner, list] of [[client, Object.keys(client).filter((name) => /^on[A-Z]/.test(name) && name !== "onHold")], [session, ["onRemoteStream", "onSessionHold"]]]) {
     list.forEach((name) => owner[name].add((value) => { fired.push([name, value]); }));
@@ -279,7 +292,7 @@ async function played(browser, scenario) {
   const complaints = [];
   try {
     const [a, b] = [await classicPage(context, gateway, complaints), await classicPage(context, gateway, complaints)];
-    return { result: await scenario({ a, b, gateway }), complaints };
+    return { result: await scenario({ a, b, gateway, context }), complaints };
   } catch (error) {
     return { error: String(error), complaints };
   } finally {

@@ -14,7 +14,7 @@ const FILES = [
 
 /**
  * A fake gateway. `received` has every message posted to it: {from, to, text}. Set `faults.wait` or `faults.message`
- * to a function (request) => status to have requests fail, and `refuses` to a set of names that may not sign in. With
+ * to a function (request) => status to have requests fail ("drop" and "silence" are no answers), and `refuses` to a set of names that may not sign in. With
  * `keepsBye` an ERROR comes alone.
  */
 export class FakeGateway {
@@ -73,7 +73,11 @@ export class FakeGateway {
     }
     const fault = this.faults[kind]?.({ url, body, user: this.sessions.get(url.searchParams.get("id") ?? url.searchParams.get("from"))?.user });
     if (fault) {
-      return fault === "drop" ? request.socket.destroy() : answer(response, fault, "No.");
+      const silent = { drop: () => request.socket.destroy(), silence: () => {} };
+      return fault in silent ? silent[fault]() : answer(response, fault, "No.");
+    }
+    if (kind === "api/ice-servers") {
+      return this.#offer({ url, request, response });
     }
     const handlers = { sign_in: this.#signIn, wait: this.#wait, message: this.#message, sign_out: this.#signOut };
     return kind in handlers ? handlers[kind].call(this, { url, body, request, response }) : this.#file(url.pathname, response);
@@ -159,10 +163,16 @@ export class FakeGateway {
     answer(response, 200, "");
   }
 
-  #file(path, response) {
-    if (path === "/api/ice-servers") {
-      return answer(response, 200, JSON.stringify({ iceServers: this.iceServers, credentials: "temporary", lifetime: 600 }), "application/json");
+  // Who is signed in has them, and so has a page of ours; a page of another site has none.
+  #offer({ url, request, response }) {
+    const session = this.sessions.get(url.searchParams.get("id"));
+    if (!session && request.headers["sec-fetch-site"] !== "same-origin") {
+      return answer(response, 403, "Only the check page itself may ask for this.");
     }
+    return answer(response, 200, JSON.stringify({ iceServers: this.iceServers, credentials: "temporary", lifetime: 600 }), "application/json");
+  }
+
+  #file(path, response) {
     if (path === "/blank") {
       return answer(response, 200, '<!doctype html><title>blank</title><link rel="icon" href="data:,"><p id="ready">', "text/html");
     }

@@ -9,6 +9,7 @@ import { VideoConstraints, getWebrtcDetectedBrowser, getWebrtcDetectedVersion, g
 import { Callbacks } from "../../suite/jsapi/source/callbacks.mjs";
 import { anonymous, gatewayOf } from "../../suite/jsapi/source/client.mjs";
 import { readConfiguration } from "../../suite/jsapi/source/configuration.mjs";
+import { OfferedServers } from "../../suite/jsapi/source/ice_servers.mjs";
 import { modernConstraints } from "../../suite/jsapi/source/media.mjs";
 import { decodeQuery, deparam, param } from "../../suite/jsapi/source/query.mjs";
 import { glareWinner, newTiebreaker, offerMessage, parseText, roapText } from "../../suite/jsapi/source/roap.mjs";
@@ -239,4 +240,86 @@ test("a gateway's address", () => {
   for (const wrong of ["", "g.example:8086", "ftp://g", undefined]) {
     assert.throws(() => gatewayOf(wrong), { name: "CONFIGURATION_ERROR" });
   }
+});
+
+/** Those of a session; `answers` has one for each time that the gateway is asked, and `asked` what it is asked. */
+function offered(context, answers, id = "a b") {
+  context.mock.timers.enable({ apis: ["Date"], now: 1000000 });
+  const asked = [];
+  const logged = [];
+  context.mock.method(globalThis, "fetch", async (address, options) => {
+    asked.push(address);
+    const answer = answers.shift();
+    if (answer instanceof Error) {
+      throw answer;
+    }
+    assert.equal(options.credentials, "include");
+    assert.ok(options.signal instanceof AbortSignal);
+    return { ok: answer.status === undefined, status: answer.status ?? 200, json: async () => answer };
+  });
+  const servers = new OfferedServers({ gateway: "https://g:8086", id, log: (level, message) => logged.push(`${level}: ${message}`) });
+  return { servers, asked, logged, wait: (seconds) => context.mock.timers.tick(seconds * 1000) };
+}
+
+const TURN = { urls: "turn:g:443", username: "u", credential: "p" };
+
+test("ICE servers are asked for by session, and anew when half their time is over", async (context) => {
+  const { servers, asked, wait } = offered(context, [{ iceServers: [TURN], lifetime: 600 }, { iceServers: [], lifetime: 600 }]);
+  assert.deepEqual(await Promise.all([servers.get(), servers.get()]), [[TURN], [TURN]]);
+  wait(299);
+  assert.deepEqual(await servers.get(), [TURN]);
+  assert.deepEqual(asked, ["https://g:8086/api/ice-servers?id=a%20b"]);
+  wait(2);
+  assert.deepEqual(await servers.get(), []);
+  assert.equal(asked.length, 2);
+});
+
+test("ICE servers serve as long as they are good, whatever becomes of the next ones", async (context) => {
+  const { servers, logged, wait } = offered(context, [{ iceServers: [TURN], lifetime: 600 }, new Error("lost"), { status: 503 }], null);
+  await servers.get();
+  wait(310);
+  assert.deepEqual(await servers.get(), [TURN]);
+  wait(291);
+  assert.deepEqual(await servers.get(), []);
+  assert.deepEqual(logged, Array(2).fill("notice: The gateway offers no ICE servers"));
+});
+
+test("a gateway that has no ICE servers is not asked for them with each call", async (context) => {
+  const { servers, asked, wait } = offered(context, [{ status: 404 }]);
+  assert.deepEqual(await servers.get(), []);
+  wait(100000);
+  assert.deepEqual(await servers.get(), []);
+  assert.equal(asked.length, 1);
+});
+
+test("a gateway that cannot be reached, or whose answer is none, is asked again a minute later", async (context) => {
+  const { servers, asked, logged, wait } = offered(context, [new Error("unreachable"), {}, { iceServers: [TURN], lifetime: 0 }]);
+  for (let minute = 0; minute < 2; minute += 1) {
+    assert.deepEqual(await servers.get(), []);
+    wait(59);
+    assert.deepEqual(await servers.get(), []);
+    wait(2);
+  }
+  assert.deepEqual(await servers.get(), [TURN]);
+  assert.equal(asked.length, 3);
+  assert.equal(logged.length, 2);
+});
+
+test("a relay without a password is left out, and that is told", async (context) => {
+  const { servers, logged } = offered(context, [{ iceServers: [{ urls: "stun:g:443" }, { urls: "turns:g:443" }, TURN], lifetime: 600 }]);
+  assert.deepEqual(await servers.get(), [{ urls: "stun:g:443" }, TURN]);
+  assert.equal(logged.length, 1);
+});
+
+test("nobody waits longer than two seconds for ICE servers", async (context) => {
+  const patience = new AbortController();
+  const times = [];
+  context.mock.method(AbortSignal, "timeout", (milliseconds) => { times.push(milliseconds); return patience.signal; });
+  context.mock.method(globalThis, "fetch", (address, { signal }) => new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason));
+  }));
+  const waiting = new OfferedServers({ gateway: "https://g", id: "x", log: () => {} }).get();
+  patience.abort();
+  assert.deepEqual(await waiting, []);
+  assert.ok(times.length === 1 && times[0] <= 2000);
 });

@@ -165,3 +165,23 @@ class CallTests(ScriptTestCase):
     def test_old_clients_quirks(self) -> None:
         """Profiles, mids and candidates as old clients write them do no harm."""
         self.assertGreater(min(self.outcome("oldTexts")), LOUD)
+
+    def test_ice_servers(self) -> None:
+        """An application of another origin has the gateway's, but no relay without a password."""
+        seen = self.outcome("offered")
+        self.assertEqual(seen["servers"], [["turn:127.0.0.1:9?transport=udp", "600:1003"]])
+        self.assertEqual(seen["asked"], ["GET /api/ice-servers?id=SID"])
+        [line] = seen["logged"]
+        self.assertTrue(line.startswith("notice: The gateway's relay asks for a name"), line)
+
+    def test_no_ice_servers(self) -> None:
+        """Where there are none a call has none: a line in the log, no event, no long wait."""
+        for name, seen in self.outcome("nothingOffered").items():
+            self.assertEqual(seen["servers"], [], name)
+            self.assertEqual(seen["logged"], ["notice: The gateway offers no ICE servers"], name)
+            self.assertTrue(seen["soon"], name)
+
+    def test_ice_servers_of_the_application(self) -> None:
+        """What the application names is used, and nobody is asked."""
+        seen = self.outcome("ownServers")
+        self.assertEqual(seen, {"servers": [["stun:127.0.0.1:9", ""]], "asked": False})

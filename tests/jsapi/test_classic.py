@@ -30,6 +30,10 @@ class ClassicTests(ScriptTestCase):
         self.assertEqual(seen["out"], [-1, "onDisconnect"])
         self.assertEqual(seen["jquery"], ["function", True])
 
+    def test_ice_servers(self) -> None:
+        """An application that names none, on another origin, has those of its gateway."""
+        self.assertEqual(self.outcome("offered"), [["turn:127.0.0.1:9?transport=udp", "600:1003"]])
+
     def test_video(self) -> None:
         """Video is added by a new stream and an offer, within the bandwidth; filters hold."""
         seen = self.outcome("video")

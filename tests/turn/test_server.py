@@ -27,6 +27,7 @@ from turn.events import (
 )
 from turn.five_tuple import Transport
 from turn.settings import (
+    ConfinedUsers,
     CredentialSettings,
     ExternalAddress,
     PasswordAlgorithm,
@@ -45,6 +46,7 @@ from turn.stun.message import Class, Integrity, Message, Method, encode
 
 IPV4 = b"\x01\0\0\0"
 IPV6 = b"\x02\0\0\0"
+ALICE = ConfinedUsers(name="alice", quota=2)
 FAMILY = Attribute.REQUESTED_ADDRESS_FAMILY
 ADDITIONAL = Attribute.ADDITIONAL_ADDRESS_FAMILY
 
@@ -728,7 +730,7 @@ class PermissionTests(SynchronousTestCase):
 
     def test_the_check_page_reaches_only_relays_of_this_server(self) -> None:
         """Its credentials go to whoever opens the page, so they open nothing else."""
-        relay = Relay(default_settings(confined_user="alice"))
+        relay = Relay(default_settings(confined=(ALICE,)))
         alice, bob = relay.client(), relay.client(port=2, username="bob", password="builder")
         for client in (alice, bob):
             client.allocate()
@@ -739,14 +741,14 @@ class PermissionTests(SynchronousTestCase):
     def test_the_check_page_reaches_what_is_opened_here(self) -> None:
         """Its credentials are those of the phone page, too: media of browsers are opened."""
         peers = PeerSettings(open_ports=((RELAY, 36000, 36999),))
-        alice = Relay(default_settings(confined_user="alice", peers=peers)).client()
+        alice = Relay(default_settings(confined=(ALICE,), peers=peers)).client()
         alice.allocate()
         codes = [code(alice.permit((RELAY, port))) for port in (36000, 36999, 37000, 50010)]
         self.assertEqual(codes, [0, 0, 403, 0])
 
     def test_the_check_page_has_a_quota_of_its_own(self) -> None:
         """Its credentials go to whoever opens the page: they must not use up the relay."""
-        relay = Relay(default_settings(confined_user="alice", confined_quota=2))
+        relay = Relay(default_settings(confined=(ALICE,)))
         answers = [code(relay.client(port=6000 + port).allocate()) for port in range(3)]
         self.assertEqual(answers, [0, 0, 486])
         bob = relay.client(port=2, username="bob", password="builder")

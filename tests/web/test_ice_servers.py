@@ -5,7 +5,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from suite.settings import SuiteSettings, TcpListen, UdpListen
-from suite.web.credentials import CredentialKind
+from suite.web.credentials import CONFINED_SESSIONS, CredentialKind, rest_credential
 from suite.web.ice_servers import RelayPorts, ice_servers, ice_urls, listening_ports
 from turn.settings import CredentialSettings, TurnSettings
 
@@ -128,6 +128,26 @@ class IceServersTests(SynchronousTestCase):
         self.assertEqual(offer.lifetime, 0)
         self.assertTrue(offer.servers)
         self.assertEqual({server.credential for server in offer.servers}, {None})
+
+    def test_users_of_its_own_and_a_session(self) -> None:
+        """Of such a relay a session has a credential all the same: the relay vouches for it."""
+        turn = TurnSettings(confined=CONFINED_SESSIONS)
+        suite = settings(udp=(UdpListen(address=(ANY, 443)),), turn=turn)
+        offer = ice_servers(suite, lambda: 1000.0, "own")
+        answer = offer("h", "gateway-session-1")
+        self.assertEqual(answer.kind, CredentialKind.TEMPORARY)
+        self.assertEqual(answer.lifetime, 600)
+        expected = rest_credential("own", 1600, "gateway-session-1")
+        self.assertEqual([s.credential for s in answer.servers], [None, expected])
+        self.assertEqual(offer("h").kind, CredentialKind.ASK)
+
+    def test_session_and_secret(self) -> None:
+        """A shared secret goes first, which other relays may know, too."""
+        turn = TurnSettings(credentials=SECRET, confined=CONFINED_SESSIONS)
+        suite = settings(udp=(UdpListen(address=(ANY, 443)),), turn=turn)
+        answer = ice_servers(suite, lambda: 1000.0, "own")("h", "gateway-session-1")
+        expected = rest_credential("north", 1600, "gateway-session-1")
+        self.assertEqual(answer.servers[1].credential, expected)
 
     def test_no_relay(self) -> None:
         """A suite without a relay offers nothing."""

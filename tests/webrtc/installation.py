@@ -32,6 +32,8 @@ class Installation(Config):
     at: Endpoint = field(default_factory=lambda: Endpoint("127.0.0.1"))
     web: str = SUITE
     """The address of its pages, its relay, and its candidates."""
+    relay: tuple[str, ...] = ("use-auth-secret", f"static-auth-secret = {SECRET}")
+    """Whom its relay serves."""
 
     @property
     def url(self) -> str:
@@ -54,8 +56,7 @@ class Installation(Config):
                 "listening-port = 443",
                 "tls-listening-port = 443",
                 "realm = calls.test",
-                "use-auth-secret",
-                f"static-auth-secret = {SECRET}",
+                *self.relay,
             ],
             "rsmp": [
                 f"sip-address = {self.at.host}",

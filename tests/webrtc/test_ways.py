@@ -10,7 +10,7 @@ from tests.sippeers.addresses import Endpoint
 from tests.sippeers.outages import member
 from tests.sippeers.sipp import Sipp, sipp
 from tests.webrtc.browsers import Browser
-from tests.webrtc.installation import ECHO, Installation
+from tests.webrtc.installation import ECHO, SECRET, Installation
 from tests.webrtc.network import DESK, DESK_V6, SERVER_V6, SUITE, SUITE_V6
 from tests.webrtc.phone import Phone
 from tests.webrtc.squid import squid
@@ -62,6 +62,27 @@ class RelayTests(WaysTestCase):
         """Firefox by TLS."""
         with self.network.firewall(HTTPS):
             self.relayed(self.desk.firefox, "tls")
+
+
+class OfferedRelayTests(WaysTestCase):
+    """
+    An application of another origin, whose browser may use nothing but a relay.
+
+    It names none: the gateway tells it of its own.
+    """
+
+    def test_call(self) -> None:
+        """It is heard."""
+        with self.network.firewall(HTTPS, _UDP):
+            one = self.hears_himself(self.desk.chromium, relayOnly=True)
+            self.assertEqual(one.page.stats()["local"]["type"], "relay")
+        self.assertNotEqual(one.page.run("() => location.origin"), self.installed.url)
+
+
+class OfferedRelayOfUsersTests(OfferedRelayTests):
+    """The same where the relay knows users with passwords only."""
+
+    installation: ClassVar[Installation] = Installation(relay=(f"user = operator:{SECRET}",))
 
 
 class SharedPortsTests(WaysTestCase):

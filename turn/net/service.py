@@ -37,6 +37,7 @@ from turn.relaying import Relaying
 from turn.server import TurnServer
 from turn.settings import ExternalAddress, PasswordAlgorithm, TurnSettings
 from turn.shared_relay_addresses import SharedRelayAddresses
+from turn.vouched import vouches, with_vouched
 
 TICK = 0.5
 """Seconds between looks at what has expired."""
@@ -73,6 +74,8 @@ class TurnService:
         make_stream: StreamMaker | None = None,
     ) -> None:
         self.stream_totals = StreamTotals()
+        self.secret = secrets.token_urlsafe(32)
+        """Vouches for pages where the configuration has no shared secret, see ``turn.vouched``."""
         self._settings = settings
         self._plane = plane
         self._listening = tuple(listening)
@@ -234,7 +237,7 @@ class TurnService:
         lists = from_settings(settings.credentials, settings.realm, request)
         if self._database is not None:
             self._database.attach(lists, settings.credentials.secrets)
-        return lists
+        return with_vouched(lists, settings, self.secret)
 
     def _ask_database(self, username: str) -> None:
         if self._database is not None:
@@ -299,4 +302,5 @@ def _nobody_to_ask(username: str) -> None:
 
 def _are_names_listed(settings: TurnSettings) -> bool:
     """Whether a user hash can be turned back into a name (RFC 8489, section 9.2.2)."""
-    return not settings.credentials.use_secrets and not settings.credentials.database
+    credentials = settings.credentials
+    return not (credentials.use_secrets or credentials.database or vouches(settings))

@@ -5,6 +5,7 @@ import { Connection, KINDS } from "./connection.mjs";
 import { CONFIGURATION_ERROR, GrtcError, INVALID_STATE_ERROR } from "./errors.mjs";
 import { Emitter } from "./events.mjs";
 import { HttpSession, pause } from "./http_session.mjs";
+import { OfferedServers } from "./ice_servers.mjs";
 import { closeMedia, openMedia } from "./media.mjs";
 import { parseText } from "./roap.mjs";
 
@@ -39,6 +40,7 @@ export class Client extends Emitter {
     const given = Object.entries(options).filter(([, value]) => value !== undefined);
     this.options = { ...DEFAULTS, ...Object.fromEntries(given) };
     this.options.gateway = gatewayOf(this.options.gateway);
+    this.#offer(null);
     this.state = "signed-out";
     /** The call there is; null if none. */
     this.call = null;
@@ -81,8 +83,20 @@ export class Client extends Emitter {
       await session.signOut();
       throw new GrtcError(INVALID_STATE_ERROR, "The sign-in was overtaken by another, or by a sign-out.");
     }
+    this.#offer(id);
     this.#enter("signed-in");
     return id;
+  }
+
+  // They are asked for before there is a call, so that it need not wait for them.
+  #offer(id) {
+    const { iceServers, gateway, log } = this.options;
+    if (iceServers === undefined && (id !== null || gateway === globalThis.location?.origin)) {
+      this.#offered = new OfferedServers({ gateway, id, log });
+    }
+    if (id !== null) {
+      this.#offered?.get();
+    }
   }
 
   #makeSession() {
@@ -292,33 +306,15 @@ export class Client extends Emitter {
   }
 
   /**
-   * The ICE servers for a connection: the application's; else, on a page of the gateway's own, those it offers, with
-   * credentials that live for some minutes and are asked for anew in time.
+   * The ICE servers for a connection: the application's; else those that the gateway offers this session, wherever the page
+   * is from. There are none before the sign-in but on the gateway's own pages.
    */
   async iceServers() {
-    const { iceServers, gateway } = this.options;
+    const { iceServers } = this.options;
     if (iceServers !== undefined) {
       return typeof iceServers === "function" ? iceServers() : iceServers;
     }
-    if (gateway !== globalThis.location?.origin) {
-      return [];
-    }
-    if (this.#offered === null || this.#offered.until < Date.now()) {
-      this.#offered = await this.#askForServers(gateway);
-    }
-    return this.#offered.servers;
-  }
-
-  async #askForServers(gateway) {
-    try {
-      const response = await fetch(`${gateway}/api/ice-servers`, { cache: "no-store" });
-      const { iceServers, lifetime } = response.ok ? await response.json() : { iceServers: [], lifetime: 0 };
-      const usable = iceServers.filter(({ urls, credential }) => !/^turns?:/.test(urls) || credential);
-      return { servers: usable, until: Date.now() + lifetime * 500 };
-    } catch (error) {
-      this.options.log("notice", "The gateway offers no ICE servers", error);
-      return { servers: [], until: 0 };
-    }
+    return await this.#offered?.get() ?? [];
   }
 
   #enter(state, error = null) {
