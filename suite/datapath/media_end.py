@@ -35,7 +35,11 @@ MOST_PER_SECOND = 2000
 """
 Packets of one end that go on in a second; video has a few hundred. Two ends, or an echo, that are
 told each other's address for that of the peer's would else send one packet round for ever.
+
+Only the peer's count: those of its source, in SRTP the authentic ones. Strangers use up nothing.
 """
+MOST_CONTROL = MOST_PER_SECOND // CONTROL_COST
+"""Datagrams of RTCP that are read of one RTP port in a second."""
 PICTURE_PAUSE = 0.25
 """Seconds between two requests for a whole picture: it costs its source as much as many others."""
 DEFAULT_RATE = 8000

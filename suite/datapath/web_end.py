@@ -15,7 +15,7 @@ from b2bua.rtp.latch import Latch, Source
 from b2bua.rtp.packet import HEADER_SIZE, VERSION_2, payload_start
 from b2bua.rtp.rtcp import is_rtcp
 from b2bua.rtp.stream import OutgoingStream
-from suite.datapath.media_end import CONTROL_COST, MOST_PER_SECOND
+from suite.datapath.media_end import CONTROL_COST
 from suite.datapath.twin_end import Surroundings, TwinEnd
 from suite.datapath.web_socket import WebSocket
 from suite.datapath.web_transport import WebTerms, WebTransport
@@ -41,14 +41,6 @@ class WebEnd(TwinEnd):
         """Take over what holds from now on; see b2bua.media_plane.StreamTerms."""
         super().apply(terms)
         self.transport.sort_numbers()
-
-    def receive(self, start: int, size: int, now: float) -> None:
-        """Per packet: take what is in the buffer, decrypted."""
-        if self.taken(now) >= MOST_PER_SECOND:
-            self.drop("flood")
-            return
-        self._taken += 1
-        self.received(start, size, now)
 
     @property
     def can_control(self) -> bool:
@@ -137,7 +129,7 @@ class TwinWebTransport(WebTransport):
         if start < 0:
             end.drop("malformed")
         else:
-            end.receive(start, size, now)
+            end.received(start, size, now)
         return 1
 
     def seal(self, packet: bytes | memoryview) -> bytes:

@@ -93,13 +93,10 @@ void dp_end_drop(struct dp_plane *plane, struct dp_end *end, enum dp_drop why) {
         dp_tell(plane, DP_TRACE, end->handle, (uint64_t)why << 8 | DP_WENT_NOWHERE, NULL, NULL, 0);
 }
 
-bool dp_end_is_flooded(struct dp_end *end, double now, unsigned cost) {
-    if (now >= end->second) {
-        end->second = now + 1.0;
-        end->taken = 0;
-    }
-    if (end->taken >= DP_MEDIA_MOST) return true;
-    end->taken += cost;
+bool dp_pace_is_over(struct dp_pace *pace, double now, unsigned most) {
+    if (now >= pace->second) *pace = (struct dp_pace){.second = now + 1.0};
+    if (pace->taken >= most) return true;
+    pace->taken++;
     return false;
 }
 
@@ -235,6 +232,10 @@ static uint32_t note(struct dp_plane *plane, struct dp_end *end, const struct dp
 void dp_end_received(struct dp_plane *plane, struct dp_end *end, const struct dp_packet *packet,
                      size_t start) {
     struct dp_rtp header;
+    if (dp_pace_is_over(&end->pace, plane->now, DP_MEDIA_MOST)) {
+        dp_end_drop(plane, end, DP_FLOOD);
+        return;
+    }
     dp_rtp_read(&header, packet->data);
     const struct dp_number *number = &end->numbers[header.second & 0x7F];
     uint32_t rate = note(plane, end, packet, &header);

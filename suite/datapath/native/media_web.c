@@ -56,8 +56,6 @@ void dp_transport_media(struct dp_plane *plane, struct dp_transport *transport,
         dp_end_drop(plane, end, DP_UNAUTHENTIC);
     else if (start < 0)
         dp_end_drop(plane, end, DP_MALFORMED);
-    else if (dp_end_is_flooded(end, plane->now, 1))
-        dp_end_drop(plane, end, DP_FLOOD);
     else
         dp_end_received(plane, end, &plain, (size_t)start);
 }
