@@ -21,6 +21,7 @@ from suite.datapath.media_end import (
     MOST_CONTROL,
     PACKETS_PER_SOCKET,
     SHORTEST,
+    why_sealed,
 )
 from suite.datapath.twin_end import Pace, Send, Surroundings, TwinEnd
 
@@ -148,7 +149,7 @@ class PlainEnd(TwinEnd):
         """Per packet of SRTP: decrypt what is in the buffer; return its size, or 0."""
         plain = srtp.unprotect(bytes(self._around.view[:size]))
         if plain is None:
-            self.drop("srtp")
+            self.drop(why_sealed(size))
             return 0
         self._around.buffer[: len(plain)] = plain
         return len(plain)
@@ -157,6 +158,10 @@ class PlainEnd(TwinEnd):
         if self._srtp is None and self._kept is None:
             return self.sock.sendto
         return super()._choose_send()
+
+    def takes(self, size: int) -> bool:
+        """Per packet: tell whether it is not too long to be encrypted."""
+        return self._srtp is None or size <= self._srtp.longest
 
     def seal(self, packet: bytes | memoryview) -> bytes:
         """Per packet, where it is encrypted or kept. Raises OSError."""

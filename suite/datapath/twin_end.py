@@ -150,6 +150,9 @@ class TwinEnd(MediaEnd):
         # The new header stands right before the payload: what contributing sources and
         # extensions tell is between the peer and us.
         begin = start - HEADER_SIZE
+        if not peer.takes(size - begin):
+            self.drop("too-long")
+            return
         HEADER.pack_into(
             buffer,
             begin,
@@ -218,6 +221,10 @@ class TwinEnd(MediaEnd):
         data = self.seal(packet)
         self._kept.keep(packet[2] << 8 | packet[3], data)
         self.put(data, target)
+
+    @abstractmethod
+    def takes(self, size: int) -> bool:
+        """Per packet: tell whether it is not too long to be encrypted."""
 
     @abstractmethod
     def seal(self, packet: bytes | memoryview) -> bytes:

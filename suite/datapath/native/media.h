@@ -35,6 +35,7 @@ enum dp_drop {
     DP_REFUSED,
     DP_FLOOD,
     DP_UNAUTHENTIC,
+    DP_TOO_LONG,
     DP_DROPS
 };
 
@@ -106,6 +107,8 @@ void dp_end_warm(const struct dp_end *end);
 void dp_end_join(struct dp_end *one, struct dp_end *other);
 void dp_end_part(struct dp_end *end);
 void dp_end_drop(struct dp_plane *plane, struct dp_end *end, enum dp_drop why);
+/* Why a packet of so many bytes could not be decrypted. */
+enum dp_drop dp_why_sealed(size_t size);
 /* False if there is no memory for it. */
 bool dp_end_keep(struct dp_end *end, bool wanted);
 bool dp_end_miss(struct dp_end *end, bool wanted, double interval);
@@ -212,7 +215,7 @@ void dp_transport_drop(struct dp_plane *plane, struct dp_transport *transport, e
 void dp_transport_media(struct dp_plane *plane, struct dp_transport *transport,
                         const struct dp_packet *packet);
 void dp_transport_settle(struct dp_plane *plane, struct dp_transport *transport);
-/* The same for a packet that did not come by a socket; up to DP_SRTP_LARGEST bytes. */
+/* The same for a packet that did not come by a socket. */
 void dp_transport_arrived(struct dp_plane *plane, struct dp_transport *transport,
                           const uint8_t *data, size_t size, double now);
 

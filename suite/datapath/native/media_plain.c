@@ -90,7 +90,7 @@ static void take_rtp(struct dp_plane *plane, struct dp_socket *socket, struct dp
     struct dp_packet clear = *packet;
     if (srtp->wanted) clear.size = dp_unprotect(srtp, packet->data, packet->size);
     if (srtp->wanted && !clear.size) {
-        dp_end_drop(plane, end, DP_UNAUTHENTIC);
+        dp_end_drop(plane, end, dp_why_sealed(packet->size));
         return;
     }
     int start = dp_rtp_payload(clear.data, clear.size);
