@@ -93,8 +93,9 @@ class StreamCounters:
     Packets that went nowhere, by a fixed word. Of received ones: malformed, source (not the
     peer's), payload-type, held (``receives``, or ``sends`` of the joined end), nowhere (no joined
     end, or it has no address yet), late (older than what the joined end sends now), refused (by
-    the kernel, or no packet for SRTP), flood (more than anybody needs), srtp (not authentic,
-    replayed, or before there are keys). Of RTCP: malformed, source and srtp.
+    the kernel, or no packet for SRTP), too-long (for SRTP of this end or the joined one), flood
+    (more of the peer's than anybody needs), srtp (not authentic, replayed, or before there are
+    keys). Of RTCP: malformed, source, flood, srtp and too-long.
     """
     lost: int = 0
     """Missing in what was received."""

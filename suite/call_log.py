@@ -162,6 +162,16 @@ class CallLog:
             jitter=Word(f"{counters.jitter * 1000:.1f}ms"),
             source=Word(joined(counters.source) if counters.source else "none"),
         )
+        too_long = counters.dropped.get("too-long", 0)
+        if too_long:
+            self._log.standard(
+                LogEvent.PACKETS_TOO_LONG,
+                "Packets longer than SRTP takes were lost: let their sender make shorter ones",
+                call=Word(event.call),
+                leg=Word(event.leg),
+                kind=Word(event.kind),
+                packets=too_long,
+            )
 
     def _ended(self, event: events.CallEnded) -> None:
         self._trace(

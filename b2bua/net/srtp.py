@@ -23,8 +23,16 @@ SEND_WINDOW: Final = 1024
 MOST_SOURCES: Final = 256
 """SSRCs of a peer, each of which costs memory until the session ends."""
 
-TRAILER: Final = 144
-"""Bytes that SRTP may add at most: tag and MKI."""
+LONGEST_SRTP: Final = 1500
+"""Bytes of a packet as it goes over the wire. Ethernet has a little less for one of UDP."""
+LONGEST_RTP: Final = LONGEST_SRTP - 16
+"""Bytes before it is encrypted: the longest tag, that of AES-GCM, makes it LONGEST_SRTP."""
+LONGEST_RTCP: Final = LONGEST_RTP - 4
+"""RTCP has its index besides."""
+_TRAILER: Final = 148
+"""Bytes behind a packet that libsrtp may write to, by its contract: tag, MKI, index."""
+_PUBLIC_LONGEST_RTP: Final = 1356
+"""The public way of pylibsrtp keeps tag and MKI free in a buffer of 1500 bytes."""
 
 _INSIDE: Final[Any] = pylibsrtp
 """Its ``ffi`` and ``lib`` are no API: whoever asks for them is ready for AttributeError."""
@@ -55,7 +63,17 @@ class SrtpSession:
     may have to send a packet again keeps what came out.
     """
 
-    __slots__ = ("_inbound", "_keys", "_open", "_outbound", "_seal", "_sources")
+    __slots__ = (
+        "_inbound",
+        "_keys",
+        "_open",
+        "_open_rtcp",
+        "_outbound",
+        "_seal",
+        "_seal_rtcp",
+        "_sources",
+        "longest",
+    )
 
     _outbound: Session
     _inbound: Session
@@ -83,11 +101,20 @@ class SrtpSession:
             self._inbound, self._sources = before._inbound, before._sources
         else:
             self._inbound, self._sources = _inbound(keys), make_sources()
-        self._seal = _direct(self._outbound, "srtp_protect", TRAILER) or _outcome(
-            self._outbound.protect
+        ours, theirs = self._outbound, self._inbound
+        room = _room()
+        seal = _direct(room, ours, "srtp_protect", LONGEST_RTP)
+        self.longest: Final = _PUBLIC_LONGEST_RTP if seal is None else LONGEST_RTP
+        """Bytes of RTP that can be encrypted."""
+        self._seal = seal or _outcome(ours.protect)
+        self._seal_rtcp = _direct(room, ours, "srtp_protect_rtcp", LONGEST_RTCP) or _outcome(
+            ours.protect_rtcp
         )
-        self._open = _direct(self._inbound, "srtp_unprotect", 0) or _outcome(
-            self._inbound.unprotect
+        self._open = _direct(room, theirs, "srtp_unprotect", LONGEST_SRTP) or _outcome(
+            theirs.unprotect
+        )
+        self._open_rtcp = _direct(room, theirs, "srtp_unprotect_rtcp", LONGEST_SRTP) or _outcome(
+            theirs.unprotect_rtcp
         )
 
     @property
@@ -103,15 +130,12 @@ class SrtpSession:
     # Once per packet: the cost is in benchmarks/srtp.py.
 
     def protect(self, packet: bytes) -> bytes | None:
-        """Encrypt an RTP packet; None if it is malformed, too long (1356 bytes), or came before."""
+        """Encrypt an RTP packet; None if it is malformed, too long, or came before."""
         return self._seal(packet)
 
     def protect_rtcp(self, packet: bytes) -> bytes | None:
-        """Encrypt a compound RTCP packet; None if it is malformed, or longer than 1352 bytes."""
-        try:
-            return self._outbound.protect_rtcp(packet)
-        except (Error, ValueError):
-            return None
+        """Encrypt a compound RTCP packet; None if it is malformed or too long."""
+        return self._seal_rtcp(packet)
 
     def unprotect(self, packet: bytes) -> bytes | None:
         """Decrypt an RTP packet; None if it is not authentic, replayed, too old or malformed."""
@@ -128,11 +152,9 @@ class SrtpSession:
         source = packet[4:8]
         if source not in self._sources and len(self._sources) >= MOST_SOURCES:
             return None
-        try:
-            plain = self._inbound.unprotect_rtcp(packet)
-        except (Error, ValueError):
-            return None
-        self._sources.add(source)
+        plain = self._open_rtcp(packet)
+        if plain is not None:
+            self._sources.add(source)
         return plain
 
 
@@ -166,28 +188,36 @@ def _outcome(transform: Callable[[bytes], bytes]) -> _Transform:
     return checked
 
 
-def _direct(session: Session, name: str, trailer: int) -> _Transform | None:
-    """
-    Return what calls libsrtp over the session's own buffer, in half the time of the public way.
+def _room() -> Any:
+    """Return memory for a packet and what libsrtp may write behind it; None where there is none."""
+    try:
+        return _INSIDE.ffi.new("char[]", LONGEST_SRTP + _TRAILER)
+    except (AttributeError, TypeError):
+        return None
 
-    It needs what pylibsrtp 1.0 has inside; None where that is not so.
+
+def _direct(room: Any, session: Session, name: str, longest: int) -> _Transform | None:
+    """
+    Return what calls libsrtp over memory of ours, in half the time of the public way.
+
+    It needs what pylibsrtp 1.0 has inside; None where that is not so. Behind ``longest`` bytes
+    there is room for whatever libsrtp may write.
     """
     try:
-        library, memory = _INSIDE.lib, session._cdata
+        library = _INSIDE.lib
         function, ok = getattr(library, name), library.srtp_err_status_ok
-        buffer, context = session._buffer, session._srtp[0]
+        buffer, context = _INSIDE.ffi.buffer(room), session._srtp[0]
         size = _INSIDE.ffi.new("int *")
     except (AttributeError, TypeError):
         return None
-    most = len(buffer) - trailer
 
     def transform(packet: bytes) -> bytes | None:
         length = len(packet)
-        if length > most:
+        if length > longest:
             return None
         size[0] = length
         buffer[:length] = packet
-        if function(context, memory, size) != ok:
+        if function(context, room, size) != ok:
             return None
         plain: bytes = buffer[: size[0]]
         return plain

@@ -11,6 +11,8 @@ from typing import Final
 
 SIZE: Final = 256
 """Packets; about a second of a fast picture."""
+LONGEST: Final = 1500
+"""Bytes of a packet that is kept; all that SRTP takes are, and all that Ethernet has."""
 SPACING: Final = 0.1
 """Seconds before the same packet is sent again once more: the first one may be under way."""
 _MASK: Final = SIZE - 1
@@ -27,10 +29,11 @@ class Kept:
         self._again = [0.0] * SIZE
 
     def keep(self, sequence: int, packet: bytes) -> None:
-        """Per packet: it takes the place of an old one."""
+        """Per packet: it takes the place of an old one, even if it is too long to be kept."""
         at = sequence & _MASK
-        self._numbers[at] = sequence
-        self._packets[at] = packet
+        fits = len(packet) <= LONGEST
+        self._numbers[at] = sequence if fits else -1
+        self._packets[at] = packet if fits else b""
         self._again[at] = 0.0
 
     def has(self, sequence: int) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from b2bua.media_plane import StreamCounters, StreamTerms
-from b2bua.net.srtp import SrtpSession
+from b2bua.net.srtp import LONGEST_SRTP, SrtpSession
 from b2bua.rtp.errors import MalformedRtp
 from b2bua.rtp.reports import (
     Incoming,
@@ -35,7 +35,11 @@ MOST_PER_SECOND = 2000
 """
 Packets of one end that go on in a second; video has a few hundred. Two ends, or an echo, that are
 told each other's address for that of the peer's would else send one packet round for ever.
+
+Only the peer's count: those of its source, in SRTP the authentic ones. Strangers use up nothing.
 """
+MOST_CONTROL = MOST_PER_SECOND // CONTROL_COST
+"""Datagrams of RTCP that are read of one RTP port in a second."""
 PICTURE_PAUSE = 0.25
 """Seconds between two requests for a whole picture: it costs its source as much as many others."""
 DEFAULT_RATE = 8000
@@ -48,6 +52,11 @@ class KeptPackets(Protocol):
 
     def has(self, sequence: int) -> bool: ...
     def again(self, sequence: int, now: float) -> bytes | None: ...
+
+
+def why_sealed(size: int) -> str:
+    """Why a packet of so many bytes could not be decrypted, by a word of StreamCounters."""
+    return "too-long" if size > LONGEST_SRTP else "srtp"
 
 
 class MediaEnd(ABC):
@@ -170,7 +179,7 @@ class MediaEnd(ABC):
         """Take a datagram of the peer's RTCP. Tell whether it was one."""
         plain = data if srtp is None else srtp.unprotect_rtcp(data)
         if plain is None:
-            self.drop("srtp")
+            self.drop(why_sealed(len(data)))
             return False
         try:
             packets = parse_compound(plain)

@@ -18,17 +18,18 @@ from b2bua.rtp.rtcp import is_rtcp
 from b2bua.rtp.stream import OutgoingStream
 from suite.datapath.media_end import (
     CONTROL_COST,
-    MOST_PER_SECOND,
+    MOST_CONTROL,
     PACKETS_PER_SOCKET,
     SHORTEST,
+    why_sealed,
 )
-from suite.datapath.twin_end import Send, Surroundings, TwinEnd
+from suite.datapath.twin_end import Pace, Send, Surroundings, TwinEnd
 
 
 class PlainEnd(TwinEnd):
     """An end, and its RTP socket as the plane polls it."""
 
-    __slots__ = ("_keys", "_receive_into", "_srtp", "control", "mux", "sock")
+    __slots__ = ("_control_pace", "_keys", "_receive_into", "_srtp", "control", "mux", "sock")
 
     def __init__(
         self,
@@ -42,6 +43,8 @@ class PlainEnd(TwinEnd):
         self.sock = sock
         self.control = ControlSocket(control, self, around)
         self.mux = False
+        self._control_pace = Pace()
+        """Of RTCP on the RTP port."""
         self._keys: SrtpKeys | None = None
         self._srtp: SrtpSession | None = None
         self._receive_into = sock.recvfrom_into
@@ -60,48 +63,64 @@ class PlainEnd(TwinEnd):
         self.mux = terms.rtcp_mux
 
     def receive(self) -> int:
-        """Per packet: what the peer sent goes out at the joined end."""
-        around, latch, srtp = self._around, self.latch, self._srtp
+        """Read what came."""
+        around = self._around
         buffer, now = around.buffer, around.seconds()
         most = min(PACKETS_PER_SOCKET, around.share)
-        taken = self.taken(now)
         spent = 0
         while spent < most:
             try:
                 size, source = self._receive_into(buffer)
             except OSError:
                 break
-            spent += 1
-            if taken + spent > MOST_PER_SECOND:
-                self.drop("flood")
-                continue
-            if self.mux and size >= SHORTEST and is_rtcp(buffer[1]):
-                self.receive_control(bytes(around.view[:size]), latch.hears(source, now), now)
-                spent += CONTROL_COST - 1
-                continue
-            if srtp is not None:
-                if source != latch.source and not latch.hears(source, now):
-                    self.drop("source")
-                    continue
-                size = self._unprotected(srtp, size)
-                if not size:
-                    continue
-            plain = buffer[0] == VERSION_2 and size >= HEADER_SIZE
-            start = HEADER_SIZE if plain else payload_start(buffer, size)
-            if start < 0:
-                self.drop("malformed")
-            elif source != latch.source and not latch.lock(source, now):
-                self.drop("source")
-            else:
-                self.received(start, size, now)
-        self._taken = taken + spent
+            spent += self._take(size, source, now)
         return spent or 1
 
-    def receive_control(self, data: bytes, heard: bool, now: float) -> bool:
-        """Take a datagram of the peer's RTCP. Tell whether it was one."""
-        if not heard:
+    def _take(self, size: int, source: Source, now: float) -> int:
+        """
+        Per packet: what the peer sent goes out at the joined end; say what that took.
+
+        Strangers end at the first check, and what is no authentic RTP before anything is counted.
+        """
+        latch, buffer = self.latch, self._around.buffer
+        is_source = source == latch.source
+        if not is_source and not latch.hears(source, now):
             self.drop("source")
-            return False
+            return 1
+        if self.mux and size >= SHORTEST and is_rtcp(buffer[1]):
+            return self._take_control(size, now)
+        if self._srtp is not None:
+            size = self._unprotected(self._srtp, size)
+            if not size:
+                return 1
+        plain = buffer[0] == VERSION_2 and size >= HEADER_SIZE
+        start = HEADER_SIZE if plain else payload_start(buffer, size)
+        if start < 0:
+            self.drop("malformed")
+            return 1
+        if not is_source:
+            self._lock(source, now)
+        self.received(start, size, now)
+        return 1
+
+    def _take_control(self, size: int, now: float) -> int:
+        """
+        RTCP on the RTP port. To find out whether it is authentic is what costs: it is counted
+        before, and apart from RTP, which goes on whatever calls itself RTCP.
+        """
+        if self._control_pace.is_over(now, MOST_CONTROL):
+            self.drop("flood")
+            return 1
+        self.read_control(bytes(self._around.view[:size]), self._srtp, now)
+        return CONTROL_COST
+
+    def _lock(self, source: Source, now: float) -> None:
+        """The peer sends from here: what others may have used up before is not its own."""
+        self.latch.lock(source, now)
+        self._pace, self._control_pace = Pace(), Pace()
+
+    def receive_control(self, data: bytes, now: float) -> bool:
+        """Take a datagram of the peer's RTCP. Tell whether it was one."""
         return self.read_control(data, self._srtp, now)
 
     def report_errors(self) -> None:
@@ -130,7 +149,7 @@ class PlainEnd(TwinEnd):
         """Per packet of SRTP: decrypt what is in the buffer; return its size, or 0."""
         plain = srtp.unprotect(bytes(self._around.view[:size]))
         if plain is None:
-            self.drop("srtp")
+            self.drop(why_sealed(size))
             return 0
         self._around.buffer[: len(plain)] = plain
         return len(plain)
@@ -139,6 +158,10 @@ class PlainEnd(TwinEnd):
         if self._srtp is None and self._kept is None:
             return self.sock.sendto
         return super()._choose_send()
+
+    def takes(self, size: int) -> bool:
+        """Per packet: tell whether it is not too long to be encrypted."""
+        return self._srtp is None or size <= self._srtp.longest
 
     def seal(self, packet: bytes | memoryview) -> bytes:
         """Per packet, where it is encrypted or kept. Raises OSError."""
@@ -180,7 +203,9 @@ class ControlSocket:
 
     def _take(self, data: bytes, source: Source) -> None:
         now = self._around.seconds()
-        if self._end.receive_control(data, self.latch.hears(source, now), now):
+        if not self.latch.hears(source, now):
+            self._end.drop("source")
+        elif self._end.receive_control(data, now):
             self.latch.lock(source, now)
 
     def report_errors(self) -> None:

@@ -28,6 +28,7 @@ REASONS: Final = (
     "refused",
     "flood",
     "srtp",
+    "too-long",
 )
 """Why packets went nowhere, in the order of dp_drop."""
 _NUMBERS: Final = {reason: number for number, reason in enumerate(REASONS)}

@@ -19,7 +19,7 @@ from b2bua.rtp.latch import Latch, Source
 from b2bua.rtp.missing import Missing
 from b2bua.rtp.packet import HEADER, HEADER_SIZE, MARKER, PADDING, VERSION_2
 from b2bua.rtp.stream import IncomingStream, OutgoingStream
-from suite.datapath.media_end import DEFAULT_RATE, MediaEnd
+from suite.datapath.media_end import DEFAULT_RATE, MOST_PER_SECOND, MediaEnd
 
 Send = Callable[[bytes | memoryview, Source], object]
 """Sends a packet to a target; raises OSError."""
@@ -36,6 +36,27 @@ class Surroundings(Protocol):
         """Return the time, which only grows."""
 
 
+class Pace:
+    """How many came in this second."""
+
+    __slots__ = ("_second", "_taken")
+
+    def __init__(self) -> None:
+        self._second = 0.0
+        """When it ends."""
+        self._taken = 0
+
+    def is_over(self, now: float, most: int) -> bool:
+        """Per packet: tell whether ``most`` came in this second; else one more did."""
+        if now >= self._second:
+            self._second = now + 1.0
+            self._taken = 0
+        if self._taken >= most:
+            return True
+        self._taken += 1
+        return False
+
+
 class TwinEnd(MediaEnd):
     """An end whose packets pass here."""
 
@@ -43,9 +64,8 @@ class TwinEnd(MediaEnd):
         "_around",
         "_events",
         "_missing",
-        "_second",
+        "_pace",
         "_send",
-        "_taken",
         "dropped",
         "forwarded",
         "last_received",
@@ -76,9 +96,7 @@ class TwinEnd(MediaEnd):
         self._around = around
         self._events: dict[int, tuple[int, int]] = {}
         self._missing: Missing | None = None
-        self._second = 0.0
-        """When the second ends in which ``_taken`` packets came."""
-        self._taken = 0
+        self._pace = Pace()
         self._send: Send = self._send_sealed
 
     def apply(self, terms: StreamTerms) -> None:
@@ -98,15 +116,15 @@ class TwinEnd(MediaEnd):
 
     # Receiving
 
-    def taken(self, now: float) -> int:
-        """Say how many packets came in this second."""
-        if now >= self._second:
-            self._second = now + 1.0
-            self._taken = 0
-        return self._taken
-
     def received(self, start: int, size: int, now: float) -> None:
-        """Per packet: take note of it, and let the joined end send it."""
+        """
+        Per packet: take note of it, and let the joined end send it.
+
+        It is the peer's, believed and in the clear: nobody else uses up what an end takes.
+        """
+        if self._pace.is_over(now, MOST_PER_SECOND):
+            self.drop("flood")
+            return
         buffer = self._around.buffer
         first, second, sequence, timestamp, ssrc = HEADER.unpack_from(buffer)
         number = second & 0x7F
@@ -132,6 +150,9 @@ class TwinEnd(MediaEnd):
         # The new header stands right before the payload: what contributing sources and
         # extensions tell is between the peer and us.
         begin = start - HEADER_SIZE
+        if not peer.takes(size - begin):
+            self.drop("too-long")
+            return
         HEADER.pack_into(
             buffer,
             begin,
@@ -200,6 +221,10 @@ class TwinEnd(MediaEnd):
         data = self.seal(packet)
         self._kept.keep(packet[2] << 8 | packet[3], data)
         self.put(data, target)
+
+    @abstractmethod
+    def takes(self, size: int) -> bool:
+        """Per packet: tell whether it is not too long to be encrypted."""
 
     @abstractmethod
     def seal(self, packet: bytes | memoryview) -> bytes:

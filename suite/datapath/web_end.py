@@ -15,7 +15,7 @@ from b2bua.rtp.latch import Latch, Source
 from b2bua.rtp.packet import HEADER_SIZE, VERSION_2, payload_start
 from b2bua.rtp.rtcp import is_rtcp
 from b2bua.rtp.stream import OutgoingStream
-from suite.datapath.media_end import CONTROL_COST, MOST_PER_SECOND
+from suite.datapath.media_end import CONTROL_COST, why_sealed
 from suite.datapath.twin_end import Surroundings, TwinEnd
 from suite.datapath.web_socket import WebSocket
 from suite.datapath.web_transport import WebTerms, WebTransport
@@ -42,14 +42,6 @@ class WebEnd(TwinEnd):
         super().apply(terms)
         self.transport.sort_numbers()
 
-    def receive(self, start: int, size: int, now: float) -> None:
-        """Per packet: take what is in the buffer, decrypted."""
-        if self.taken(now) >= MOST_PER_SECOND:
-            self.drop("flood")
-            return
-        self._taken += 1
-        self.received(start, size, now)
-
     @property
     def can_control(self) -> bool:
         """Whether RTCP has anywhere to go."""
@@ -58,6 +50,10 @@ class WebEnd(TwinEnd):
     def put_control(self, datagram: bytes) -> bool:
         """Send RTCP; tell whether it left."""
         return self.transport.send_control(datagram)
+
+    def takes(self, size: int) -> bool:
+        """Per packet: tell whether it is not too long to be encrypted."""
+        return self.transport.takes(size)
 
     def seal(self, packet: bytes | memoryview) -> bytes:
         """Per packet: encrypt it. Raises OSError."""
@@ -125,10 +121,10 @@ class TwinWebTransport(WebTransport):
         end = self._by_number.get(data[1] & 0x7F)
         plain = None if srtp is None else srtp.unprotect(data)
         if end is None:
-            self.drop("srtp" if plain is None else "payload-type")
+            self.drop(why_sealed(len(data)) if plain is None else "payload-type")
             return 1
         if plain is None:
-            end.drop("srtp")
+            end.drop(why_sealed(len(data)))
             return 1
         size = len(plain)
         self._around.buffer[:size] = plain
@@ -137,8 +133,12 @@ class TwinWebTransport(WebTransport):
         if start < 0:
             end.drop("malformed")
         else:
-            end.receive(start, size, now)
+            end.received(start, size, now)
         return 1
+
+    def takes(self, size: int) -> bool:
+        """Per packet: tell whether it is not too long to be encrypted."""
+        return self._srtp is None or size <= self._srtp.longest
 
     def seal(self, packet: bytes | memoryview) -> bytes:
         """Per packet: encrypt it. Raises OSError."""

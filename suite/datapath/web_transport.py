@@ -29,7 +29,7 @@ from b2bua.net.srtp import SrtpSession
 from b2bua.rtp.errors import MalformedRtp
 from b2bua.rtp.packet import HEADER_SIZE
 from b2bua.rtp.rtcp import parse_compound
-from suite.datapath.media_end import MediaEnd
+from suite.datapath.media_end import MediaEnd, why_sealed
 
 MOST_EARLY = 16
 """Datagrams of DTLS that wait for ICE: a few flights of a hello in two pieces."""
@@ -199,7 +199,7 @@ class WebTransport(ABC):
         """Take RTCP of the peer, as it came."""
         plain = None if self._srtp is None else self._srtp.unprotect_rtcp(data)
         if plain is None:
-            self.drop("srtp")
+            self.drop(why_sealed(len(data)))
             return
         try:
             packets = parse_compound(plain)

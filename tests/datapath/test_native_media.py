@@ -14,6 +14,7 @@ from tests.datapath import (
     test_media_ports,
     test_media_reports,
     test_media_silence,
+    test_media_strangers,
     test_media_trace,
 )
 from tests.datapath.media import MediaTestCase
@@ -60,6 +61,10 @@ class NativeRtcpTests(NativeMediaCase, test_media_reports.RtcpTests):
 
 class NativeSilenceTests(NativeMediaCase, test_media_silence.SilenceTests):
     """Being heard before anybody talks."""
+
+
+class NativeStrangersTests(NativeMediaCase, test_media_strangers.StrangersTests):
+    """More packets in one second than an end takes, and the peer's after them."""
 
 
 class NativeTracedPlaneTests(NativeMediaCase, test_media_trace.TracedPlaneTests):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.media_plane import SrtpKeys
-from b2bua.net.srtp import MOST_SOURCES, SrtpSession
+from b2bua.net.srtp import LONGEST_RTP, LONGEST_SRTP, MOST_SOURCES, SrtpSession
 from b2bua.rtp.packet import Packet, build
 from b2bua.rtp.rtcp import ReceiverReport, build_compound
 from suite.datapath import choice
+from tests.webmedia.test_srtp import TAGS, keys_of, long_rtp, over_the_wire
 
 KEYS = SrtpKeys(profile="AES_CM_128_HMAC_SHA1_80", sends=b"s" * 30, receives=b"r" * 30)
 OTHER = SrtpKeys(profile="AES_CM_128_HMAC_SHA1_80", sends=b"r" * 30, receives=b"s" * 30)
@@ -64,11 +66,19 @@ class NativeSrtpTests(SynchronousTestCase):
         self.assertEqual(len(ours.sources), MOST_SOURCES)
 
     def test_bounds(self) -> None:
-        """What is too long or too short has no packet."""
-        native = self.srtp.ways(self.srtp.session(KEYS))
-        for size in (0, 11, 1357, 1500, 1501, 60000):
-            self.assertIsNone(native.protect(b"\x80" + bytes(size - 1) if size else b""), size)
-            self.assertIsNone(native.unprotect(b"\x80" + bytes(size - 1) if size else b""), size)
+        """What is too long or too short has no packet, and the limits are those of Python."""
+        for profile, (tag, _) in TAGS.items():
+            ours = keys_of(profile)
+            theirs = replace(ours, sends=ours.receives, receives=ours.sends)
+            one, other = (self.srtp.ways(self.srtp.session(keys)) for keys in (ours, theirs))
+            for size in (0, 11, LONGEST_RTP + 1, LONGEST_SRTP, LONGEST_SRTP + 1, 60000):
+                self.assertIsNone(one.protect(bytes([0x80] * min(1, size)) + bytes(size)[1:]), size)
+                self.assertIsNone(other.unprotect(bytes(size)), size)
+            sealed = over_the_wire(ours, LONGEST_RTP + tag)
+            self.assertEqual(one.protect(long_rtp(LONGEST_RTP)), sealed)
+            self.assertIsNone(other.unprotect(over_the_wire(ours, LONGEST_SRTP + 1)))
+            longest = over_the_wire(ours, LONGEST_SRTP)
+            self.assertEqual(other.unprotect(longest), long_rtp(LONGEST_SRTP - tag))
 
     def test_a_function_that_is_missing(self) -> None:
         """It is told, and crashes nothing."""

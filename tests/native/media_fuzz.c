@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define MOST 1600
+#define LONG_STEP ((DP_RTP_LARGEST - DP_RTP_HEADER) / 16)
 
 static struct input *input;
 
@@ -41,7 +42,8 @@ static struct shape take_shape(void) {
     if (shape.sequence >= 0xC0) shape.sequence = (uint16_t)(shape.sequence << 8 | take_u8(input));
     shape.source = take_u8(input);
     shape.payload = take_u8(input);
-    if (shape.payload >= 240) shape.payload = (shape.payload - 239) * 90;
+    /* The longest one fills what SRTP takes, and with padding it is beyond that. */
+    if (shape.payload >= 240) shape.payload = (shape.payload - 239) * LONG_STEP;
     shape.lies = shape.how & 0x80 ? take_u8(input) : 0;
     return shape;
 }

@@ -62,6 +62,7 @@ static void open_and_check(struct model_end *end, const uint8_t *data, size_t si
     const struct dp_srtp *srtp = &end->end->way->srtp;
     memcpy(clear, data, size);
     int length = (int)size;
+    REQUIRE(!srtp->wanted || size <= DP_SRTP_LARGEST);
     if (srtp->wanted) REQUIRE(!srtp_stand_in_unprotect(srtp->sends, clear, &length));
     check_packet(end, clear, (size_t)length);
 }

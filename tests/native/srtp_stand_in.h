@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SRTP_TAG 10
+#define SRTP_TAG 16
 
 /* A session; its key is no zero. */
 struct srtp_session {

@@ -12,7 +12,7 @@ from twisted.web import server
 from twisted.web.resource import Resource
 
 from b2bua import call_events as events
-from b2bua.media_plane import TransportEvent
+from b2bua.media_plane import StreamCounters, TransportEvent
 from b2bua.net.service import B2buaService
 from b2bua.transport_owner import TransportOwner
 from suite.call_log import CallLog, TransportLog
@@ -67,6 +67,20 @@ class GatewayLogTests(SynchronousTestCase):
         [line] = self.log.lines
         self.assertTrue(line.startswith("Int 20332 sign-in-refused client=192.0.2.7"), line)
         self.assertNotIn("auth-fail", line)
+
+    def test_too_long(self) -> None:
+        """That a call's packets were lost for their length is told in words, once for a medium."""
+        for dropped in ({}, {"late": 1}, {"late": 1, "too-long": 7}):
+            counters = StreamCounters(dropped=dropped)
+            self.emit(events.CallMedia("c7", "phone", "video", counters))
+        told = [line for line in self.log.lines if line.startswith("Std")]
+        self.assertEqual(
+            [
+                "Std 20318 Packets longer than SRTP takes were lost: let their sender make shorter"
+                " ones call=c7 leg=phone kind=video packets=7"
+            ],
+            told,
+        )
 
     def test_owner(self) -> None:
         """Of one that was never connected the call, the page's address and the DN are told."""

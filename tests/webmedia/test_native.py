@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from b2bua.net.srtp import LONGEST_RTP
 from suite.datapath.choice import missing_reason
 from tests.datapath.test_native_media import NativeMediaCase
 from tests.webmedia import (
@@ -12,6 +13,7 @@ from tests.webmedia import (
     test_browsers,
     test_counts,
     test_feedback,
+    test_lengths,
     test_restarts,
     test_strangers,
     test_transports,
@@ -63,13 +65,20 @@ class JoinedRunsTests(NativeMediaCase):
 
     def test_encrypted(self) -> None:
         """Each packet of a run is encrypted for itself, and leaves the others as they are."""
+        self.run_of(1200)
+
+    def test_as_long_as_can_be(self) -> None:
+        """So it is where they are as long as SRTP takes them."""
+        self.run_of(LONGEST_RTP - 12)
+
+    def run_of(self, size: int) -> None:
         one, other = self.bridge()
         self.plane.set_terms(other, self.terms(self.far, keys=test_bridges.KEYS))
         far = test_bridges.other_side(test_bridges.KEYS)
-        self.near.rtp.setsockopt(SOL_UDP, UDP_SEGMENT, 1212)
+        self.near.rtp.setsockopt(SOL_UDP, UDP_SEGMENT, 12 + size)
         sent = []
         for turn in range(40):
-            run = [bytes([turn, place]) * 600 for place in range(8)]
+            run = [bytes([turn, place]) * (size // 2) for place in range(8)]
             whole = b"".join(self.near.packet(payload) for payload in run)
             self.send(self.near, one, whole)
             sent += run
@@ -93,6 +102,14 @@ class NativeStartTests(NativeWebCase, test_counts.StartTests):
 
 class NativeFeedbackTests(NativeWebCase, test_feedback.FeedbackTests):
     """Feedback between two browsers, and of our own."""
+
+
+class NativeLongPacketTests(NativeMediaCase, test_lengths.LongPacketTests):
+    """Phones whose packets are as long as they may be, and longer."""
+
+
+class NativeLongWebPacketTests(NativeWebCase, test_lengths.LongWebPacketTests):
+    """A browser and a phone with long packets."""
 
 
 class NativeRestartTests(NativeWebCase, test_restarts.RestartTests):

@@ -11,7 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.media_plane import SrtpKeys
 from b2bua.net import srtp
-from b2bua.net.srtp import MOST_SOURCES, REPLAY_WINDOW, SrtpSession
+from b2bua.net.srtp import (
+    LONGEST_RTCP,
+    LONGEST_RTP,
+    LONGEST_SRTP,
+    MOST_SOURCES,
+    REPLAY_WINDOW,
+    SrtpSession,
+)
 from tests.webmedia import srtp_oracle as oracle
 
 SIZES = {
@@ -51,6 +58,32 @@ def pair(profile: str) -> tuple[SrtpSession, SrtpSession]:
     ours = keys_of(profile)
     theirs = SrtpKeys(profile=profile, sends=ours.receives, receives=ours.sends)
     return SrtpSession(ours), SrtpSession(theirs)
+
+
+def long_rtp(size: int, sequence: int = 1) -> bytes:
+    """A packet of so many bytes."""
+    return rtp(sequence, payload=bytes(size - 12))
+
+
+def long_rtcp(size: int) -> bytes:
+    """Bytes that are RTCP to whoever looks no further than at their first eight."""
+    return rtcp()[:8] + bytes(size - 8)
+
+
+def over_the_wire(keys: SrtpKeys, size: int, sequence: int = 1) -> bytes:
+    """What a peer with the keys that we send by would send, encrypted of so many bytes."""
+    packet = long_rtp(size - TAGS[keys.profile][0], sequence)
+    if "GCM" in keys.profile:
+        return oracle.protect_gcm(keys.sends, packet)
+    return oracle.protect_cm(keys.sends, packet, TAGS[keys.profile][0])
+
+
+def control_over_the_wire(keys: SrtpKeys, size: int) -> bytes:
+    """The same of RTCP."""
+    packet = long_rtcp(size - TAGS[keys.profile][1])
+    if "GCM" in keys.profile:
+        return oracle.protect_gcm_rtcp(keys.sends, packet, 1)
+    return oracle.protect_cm_rtcp(keys.sends, packet, 1)
 
 
 def must(packet: bytes | None) -> bytes:
@@ -185,16 +218,21 @@ class SessionTests(SynchronousTestCase):
         """The shorter way into libsrtp is there, and does what the public one does."""
         for profile in SIZES:
             short_ours, short_theirs = pair(profile)
-            self.patch(srtp, "_direct", lambda session, name, trailer: None)
+            self.patch(srtp, "_direct", lambda room, session, name, longest: None)
             ours, theirs = pair(profile)
             self.patch(srtp, "_direct", DIRECT)
-            self.assertIsNotNone(DIRECT(short_ours._outbound, "srtp_protect", 0))
-            for payload in (b"", b"x" * 500, b"x" * 1344, b"x" * 1345, b"x" * 5000):
-                packet = rtp(len(payload), payload=payload)
-                sealed = ours.protect(packet)
+            self.assertEqual((ours.longest, short_ours.longest), (1356, LONGEST_RTP))
+            for size in (12, 500, 1344, 1356, 5000):
+                packet, control = long_rtp(size, size), long_rtcp(size - 4)
+                sealed, secret = ours.protect(packet), ours.protect_rtcp(control)
                 self.assertEqual(short_ours.protect(packet), sealed)
+                self.assertEqual(short_ours.protect_rtcp(control), secret)
                 for data in (sealed or packet, sealed or packet, b"", b"\x80" * 11, b"x" * 3000):
                     self.assertEqual(short_theirs.unprotect(data), theirs.unprotect(data))
+                for data in (secret or control, secret or control, b"", b"\x80" * 7, b"x" * 3000):
+                    self.assertEqual(short_theirs.unprotect_rtcp(data), theirs.unprotect_rtcp(data))
+            self.assertIsNone(ours.protect(long_rtp(1357)))
+            self.assertIsNone(ours.protect_rtcp(long_rtcp(1353)))
 
     def test_once(self) -> None:
         """No number is used twice, however late, and nothing is that is too old to tell."""
@@ -246,16 +284,29 @@ class SessionTests(SynchronousTestCase):
         self.assertIsNotNone(theirs.unprotect(must(ours.protect(rtp(2, 0)))))
 
     def test_too_long(self) -> None:
-        """What is longer than libsrtp's binding takes is None, not an exception."""
-        ours, theirs = pair("AEAD_AES_128_GCM")
-        for size, fits in ((1356, True), (1357, False), (70_000, False)):
-            packet = rtp(size, payload=bytes(size - 12))
-            self.assertEqual(ours.protect(packet) is not None, fits, size)
-        for size, fits in ((1352, True), (1353, False)):
-            packet = rtcp()[:8] + bytes(size - 8)
-            self.assertEqual(ours.protect_rtcp(packet) is not None, fits, size)
-        self.assertIsNone(theirs.unprotect(bytes(1501)))
-        self.assertIsNone(theirs.unprotect_rtcp(bytes(1501)))
+        """Up to the limit a packet is encrypted as the RFCs have it; beyond it there is None."""
+        self.assertEqual((LONGEST_SRTP, LONGEST_RTP, LONGEST_RTCP), (1500, 1484, 1480))
+        for profile, (media, control) in TAGS.items():
+            keys, (ours, _) = keys_of(profile), pair(profile)
+            for size in (LONGEST_RTP + 1, 70_000):
+                self.assertIsNone(ours.protect(long_rtp(size)))
+                self.assertIsNone(ours.protect_rtcp(long_rtcp(size)))
+            self.assertIsNone(ours.protect_rtcp(long_rtcp(LONGEST_RTCP + 1)))
+            sealed = over_the_wire(keys, LONGEST_RTP + media)
+            self.assertEqual(ours.protect(long_rtp(LONGEST_RTP)), sealed)
+            secret = control_over_the_wire(keys, LONGEST_RTCP + control)
+            self.assertEqual(ours.protect_rtcp(long_rtcp(LONGEST_RTCP)), secret)
+
+    def test_too_long_to_come(self) -> None:
+        """What is longer than the limit over the wire is not decrypted; what is as long, is."""
+        for profile, (media, control) in TAGS.items():
+            keys, (_, theirs) = keys_of(profile), pair(profile)
+            self.assertIsNone(theirs.unprotect(over_the_wire(keys, LONGEST_SRTP + 1)))
+            self.assertIsNone(theirs.unprotect_rtcp(control_over_the_wire(keys, LONGEST_SRTP + 1)))
+            plain = theirs.unprotect(over_the_wire(keys, LONGEST_SRTP))
+            self.assertEqual(plain, long_rtp(LONGEST_SRTP - media))
+            plain = theirs.unprotect_rtcp(control_over_the_wire(keys, LONGEST_SRTP))
+            self.assertEqual(plain, long_rtcp(LONGEST_SRTP - control))
 
     def test_wrong_keys(self) -> None:
         """Keys of another length, or for a profile that is not served, are a fault of ours."""

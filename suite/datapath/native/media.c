@@ -6,6 +6,7 @@
 #define DEFAULT_RATE 8000
 #define OWN_LARGEST 160
 #define CACHE_LINE 64
+_Static_assert(DP_KEPT_LONGEST >= DP_SRTP_LARGEST, "what SRTP takes can be sent again");
 /* Packets that are sealed somewhere else than where they came, until they are sent. */
 #define SCRATCH 64
 
@@ -93,13 +94,14 @@ void dp_end_drop(struct dp_plane *plane, struct dp_end *end, enum dp_drop why) {
         dp_tell(plane, DP_TRACE, end->handle, (uint64_t)why << 8 | DP_WENT_NOWHERE, NULL, NULL, 0);
 }
 
-bool dp_end_is_flooded(struct dp_end *end, double now, unsigned cost) {
-    if (now >= end->second) {
-        end->second = now + 1.0;
-        end->taken = 0;
-    }
-    if (end->taken >= DP_MEDIA_MOST) return true;
-    end->taken += cost;
+enum dp_drop dp_why_sealed(size_t size) {
+    return size > DP_SRTP_LARGEST ? DP_TOO_LONG : DP_UNAUTHENTIC;
+}
+
+bool dp_pace_is_over(struct dp_pace *pace, double now, unsigned most) {
+    if (now >= pace->second) *pace = (struct dp_pace){.second = now + 1.0};
+    if (pace->taken >= most) return true;
+    pace->taken++;
     return false;
 }
 
@@ -111,12 +113,12 @@ bool dp_end_is_flooded(struct dp_end *end, double now, unsigned cost) {
  */
 static uint8_t *seal(struct dp_plane *plane, struct dp_end *end, const struct dp_packet *packet,
                      uint16_t sequence, size_t *size) {
-    static _Thread_local uint32_t scratch[SCRATCH][DP_SRTP_LARGEST / 4];
+    static _Thread_local uint32_t scratch[SCRATCH][(DP_RTP_LARGEST + DP_SRTP_TRAILER) / 4];
     const struct dp_srtp *srtp = &end->way->srtp;
     uint8_t *place = packet->data;
     *size = packet->size;
     if (srtp->wanted) {
-        if (!packet->is_alone && packet->size <= DP_SRTP_LARGEST - DP_SRTP_TRAILER) {
+        if (!packet->is_alone && packet->size <= DP_RTP_LARGEST) {
             place = (uint8_t *)scratch[plane->outs_used % SCRATCH];
             memcpy(place, packet->data, packet->size);
         }
@@ -235,6 +237,10 @@ static uint32_t note(struct dp_plane *plane, struct dp_end *end, const struct dp
 void dp_end_received(struct dp_plane *plane, struct dp_end *end, const struct dp_packet *packet,
                      size_t start) {
     struct dp_rtp header;
+    if (dp_pace_is_over(&end->pace, plane->now, DP_MEDIA_MOST)) {
+        dp_end_drop(plane, end, DP_FLOOD);
+        return;
+    }
     dp_rtp_read(&header, packet->data);
     const struct dp_number *number = &end->numbers[header.second & 0x7F];
     uint32_t rate = note(plane, end, packet, &header);
@@ -253,6 +259,10 @@ void dp_end_received(struct dp_plane *plane, struct dp_end *end, const struct dp
      * tell is between the peer and us. */
     size_t skipped = start - DP_RTP_HEADER;
     struct dp_packet rest = {packet->data + skipped, packet->size - skipped, packet->is_alone};
+    if (peer->way->srtp.wanted && rest.size > DP_RTP_LARGEST) {
+        dp_end_drop(plane, end, DP_TOO_LONG);
+        return;
+    }
     header.first = 0x80 | (header.first & DP_RTP_PADDING);
     header.second = (header.second & DP_RTP_MARKER) | number->mapped;
     dp_rtp_write(&header, rest.data);

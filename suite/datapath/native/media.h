@@ -17,8 +17,9 @@
 #define DP_MEDIA_SHARE 32
 /* What a datagram that Python reads takes from the budget of a wake-up, in packets. */
 #define DP_MEDIA_COST 8
-/* Packets of one end that go on in a second. */
+/* Packets of one end that go on in a second, and datagrams of RTCP that Python reads. */
 #define DP_MEDIA_MOST 2000
+#define DP_CONTROL_MOST (DP_MEDIA_MOST / DP_MEDIA_COST)
 /* Bytes of the least RTCP that says anything. */
 #define DP_MEDIA_SHORTEST 8
 #define DP_NOT_MAPPED 0xFF
@@ -34,6 +35,7 @@ enum dp_drop {
     DP_REFUSED,
     DP_FLOOD,
     DP_UNAUTHENTIC,
+    DP_TOO_LONG,
     DP_DROPS
 };
 
@@ -60,6 +62,15 @@ struct dp_number {
     uint8_t mapped; /* the peer's payload type, or DP_NOT_MAPPED */
 };
 
+/* How many came in this second. */
+struct dp_pace {
+    double second; /* when it ends */
+    unsigned taken;
+};
+
+/* Whether `most` came in this second; else one more did. */
+bool dp_pace_is_over(struct dp_pace *pace, double now, unsigned most);
+
 /* What every packet needs stands first, so that few lines of the cache have all of it. */
 struct dp_end {
     struct dp_end *peer; /* the joined end; an echo is its own */
@@ -70,8 +81,7 @@ struct dp_end {
     bool has_last;
     bool traced;
     bool traces_drops;
-    unsigned taken;
-    double second; /* when it ends in which `taken` came */
+    struct dp_pace pace;
     double last_received;
     uint64_t received_packets;
     uint64_t received_octets;
@@ -97,6 +107,8 @@ void dp_end_warm(const struct dp_end *end);
 void dp_end_join(struct dp_end *one, struct dp_end *other);
 void dp_end_part(struct dp_end *end);
 void dp_end_drop(struct dp_plane *plane, struct dp_end *end, enum dp_drop why);
+/* Why a packet of so many bytes could not be decrypted. */
+enum dp_drop dp_why_sealed(size_t size);
 /* False if there is no memory for it. */
 bool dp_end_keep(struct dp_end *end, bool wanted);
 bool dp_end_miss(struct dp_end *end, bool wanted, double interval);
@@ -108,9 +120,10 @@ struct dp_packet {
     bool is_alone;
 };
 
-/* Whether this end has had too many packets in this second; else `cost` more were taken. */
-bool dp_end_is_flooded(struct dp_end *end, double now, unsigned cost);
-/* A packet of the peer's, believed, in the clear, whose payload begins at `start`. */
+/*
+ * A packet of the peer's, believed, in the clear, whose payload begins at `start`. Nobody else's
+ * comes here, so only the peer can use up what an end takes in a second.
+ */
 void dp_end_received(struct dp_plane *plane, struct dp_end *end, const struct dp_packet *packet,
                      size_t start);
 /* What was sent for this end has been: count what the kernel refused. */
@@ -167,6 +180,7 @@ struct dp_plain {
     struct dp_end end;
     struct dp_media_socket control;
     struct dp_latch control_latch;
+    struct dp_pace control_pace; /* of RTCP on the RTP port */
 };
 
 /* Watch both sockets, which belong to it from then on. NULL with errno; then they do not. */
@@ -201,7 +215,7 @@ void dp_transport_drop(struct dp_plane *plane, struct dp_transport *transport, e
 void dp_transport_media(struct dp_plane *plane, struct dp_transport *transport,
                         const struct dp_packet *packet);
 void dp_transport_settle(struct dp_plane *plane, struct dp_transport *transport);
-/* The same for a packet that did not come by a socket; up to DP_SRTP_LARGEST bytes. */
+/* The same for a packet that did not come by a socket. */
 void dp_transport_arrived(struct dp_plane *plane, struct dp_transport *transport,
                           const uint8_t *data, size_t size, double now);
 

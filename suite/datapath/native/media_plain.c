@@ -53,41 +53,53 @@ static void tell_control(struct dp_plane *plane, const struct dp_plain *plain,
             packet->data, packet->size);
 }
 
+/*
+ * RTCP on the RTP port. Python finds out whether it is authentic, and that is what costs: so it is
+ * counted before, and apart from RTP, which goes on whatever calls itself RTCP.
+ */
+static void take_control(struct dp_plane *plane, struct dp_plain *plain, const struct dp_slot *slot,
+                         const struct dp_packet *packet) {
+    if (dp_pace_is_over(&plain->control_pace, plane->now, DP_CONTROL_MOST))
+        dp_end_drop(plane, &plain->end, DP_FLOOD);
+    else
+        tell_control(plane, plain, slot, packet, 0);
+}
+
+/* The peer sends from here: what others may have used up before is not its own. */
+static void lock(struct dp_plane *plane, struct dp_plain *plain, const union dp_addr *from) {
+    dp_latch_lock(&plain->way.latch, from, plane->now);
+    plain->end.pace = plain->control_pace = (struct dp_pace){0};
+}
+
+/* Strangers end at the first check, and whatever is no authentic RTP before anything is counted. */
 static void take_rtp(struct dp_plane *plane, struct dp_socket *socket, struct dp_slot *slot,
                      const struct dp_packet *packet) {
     struct dp_plain *plain = ((struct dp_media_socket *)socket)->plain;
     struct dp_end *end = &plain->end;
-    struct dp_latch *latch = &plain->way.latch;
+    const struct dp_latch *latch = &plain->way.latch;
     const struct dp_srtp *srtp = &plain->way.srtp;
-    bool is_control =
-        plain->mux && packet->size >= DP_MEDIA_SHORTEST && dp_is_rtcp(packet->data[1]);
     bool is_source = latch->has_source && dp_addr_same(&slot->from, &latch->source);
-    if (dp_end_is_flooded(end, plane->now, is_control ? DP_MEDIA_COST : 1)) {
-        dp_end_drop(plane, end, DP_FLOOD);
-        return;
-    }
-    if ((is_control || srtp->wanted) && !is_source &&
-        !dp_latch_hears(latch, &slot->from, plane->now)) {
+    if (!is_source && !dp_latch_hears(latch, &slot->from, plane->now)) {
         dp_end_drop(plane, end, DP_SOURCE);
         return;
     }
-    if (is_control) {
-        tell_control(plane, plain, slot, packet, 0);
+    if (plain->mux && packet->size >= DP_MEDIA_SHORTEST && dp_is_rtcp(packet->data[1])) {
+        take_control(plane, plain, slot, packet);
         return;
     }
     struct dp_packet clear = *packet;
     if (srtp->wanted) clear.size = dp_unprotect(srtp, packet->data, packet->size);
     if (srtp->wanted && !clear.size) {
-        dp_end_drop(plane, end, DP_UNAUTHENTIC);
+        dp_end_drop(plane, end, dp_why_sealed(packet->size));
         return;
     }
     int start = dp_rtp_payload(clear.data, clear.size);
-    if (start < 0)
+    if (start < 0) {
         dp_end_drop(plane, end, DP_MALFORMED);
-    else if (!is_source && !dp_latch_lock(latch, &slot->from, plane->now))
-        dp_end_drop(plane, end, DP_SOURCE);
-    else
-        dp_end_received(plane, end, &clear, (size_t)start);
+        return;
+    }
+    if (!is_source) lock(plane, plain, &slot->from);
+    dp_end_received(plane, end, &clear, (size_t)start);
 }
 
 static void settle_rtp(struct dp_plane *plane, struct dp_socket *socket) {

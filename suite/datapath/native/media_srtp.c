@@ -28,7 +28,7 @@ void dp_sources_add(struct dp_sources *sources, uint32_t ssrc) {
 }
 
 size_t dp_protect(const struct dp_srtp *srtp, uint8_t *packet, size_t size) {
-    if (!srtp->sends || !srtp_protect || size > DP_SRTP_LARGEST - DP_SRTP_TRAILER) return 0;
+    if (!srtp->sends || !srtp_protect || size > DP_RTP_LARGEST) return 0;
     int length = (int)size;
     return srtp_protect(srtp->sends, packet, &length) == 0 && length > 0 ? (size_t)length : 0;
 }

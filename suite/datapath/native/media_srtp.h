@@ -10,8 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of a packet with what SRTP adds, and what it may add at most: tag and MKI. */
+/* Bytes of a packet as it goes over the wire, and before: the longest tag is that of AES-GCM. */
 #define DP_SRTP_LARGEST 1500
+#define DP_SRTP_TAG 16
+#define DP_RTP_LARGEST (DP_SRTP_LARGEST - DP_SRTP_TAG)
+/* Bytes behind a packet that libsrtp may write to, by its contract: tag and MKI, which we have not.
+ */
 #define DP_SRTP_TRAILER 144
 /* SSRCs of a peer, each of which costs memory until the session ends. */
 #define DP_SOURCES_MOST 256
@@ -39,7 +43,7 @@ typedef int (*dp_srtp_function)(void *session, void *packet, int *size);
 
 /* From now on by these functions, which have passed their test. */
 void dp_srtp_use(dp_srtp_function protect, dp_srtp_function unprotect);
-/* In place; the new size, or 0. `size` is at least that of a header for dp_unprotect to read. */
+/* In place, with DP_SRTP_TRAILER bytes behind what is encrypted; the new size, or 0. */
 size_t dp_protect(const struct dp_srtp *srtp, uint8_t *packet, size_t size);
 size_t dp_unprotect(const struct dp_srtp *srtp, uint8_t *packet, size_t size);
 

@@ -48,16 +48,15 @@ void dp_transport_media(struct dp_plane *plane, struct dp_transport *transport,
     struct dp_packet plain = *packet;
     plain.size = dp_unprotect(&transport->way.srtp, plain.data, plain.size);
     if (!end) {
-        dp_transport_drop(plane, transport, plain.size ? DP_PAYLOAD_TYPE : DP_UNAUTHENTIC);
+        dp_transport_drop(plane, transport,
+                          plain.size ? DP_PAYLOAD_TYPE : dp_why_sealed(packet->size));
         return;
     }
     int start = plain.size ? dp_rtp_payload(plain.data, plain.size) : 0;
     if (!plain.size)
-        dp_end_drop(plane, end, DP_UNAUTHENTIC);
+        dp_end_drop(plane, end, dp_why_sealed(packet->size));
     else if (start < 0)
         dp_end_drop(plane, end, DP_MALFORMED);
-    else if (dp_end_is_flooded(end, plane->now, 1))
-        dp_end_drop(plane, end, DP_FLOOD);
     else
         dp_end_received(plane, end, &plain, (size_t)start);
 }
@@ -74,8 +73,16 @@ void dp_transport_settle(struct dp_plane *plane, struct dp_transport *transport)
 void dp_transport_arrived(struct dp_plane *plane, struct dp_transport *transport,
                           const uint8_t *data, size_t size, double now) {
     static _Thread_local uint32_t room[(DP_SRTP_LARGEST + DP_SRTP_TRAILER) / 4];
-    if (size > DP_SRTP_LARGEST || size < DP_MEDIA_SHORTEST) {
+    if (size < DP_MEDIA_SHORTEST) {
         dp_transport_drop(plane, transport, DP_MALFORMED);
+        return;
+    }
+    if (size > sizeof room - DP_SRTP_TRAILER) {
+        struct dp_end *end = dp_is_rtcp(data[1]) ? NULL : transport->by_number[data[1] & 0x7F];
+        if (end)
+            dp_end_drop(plane, end, DP_TOO_LONG);
+        else
+            dp_transport_drop(plane, transport, DP_TOO_LONG);
         return;
     }
     memcpy(room, data, size);
