@@ -98,6 +98,8 @@ class WebInterface:
         """Those that are held."""
         self._answered: dict[Session, Poll] = {}
         """Those whose answers are in doubt."""
+        self._closing: set[Poll] = set()
+        """Those whose connections are to end."""
         self.sign_ins = SignIns(self)
         self._pages = pages(self)
         self.received: Counter[str] = Counter()
@@ -167,6 +169,7 @@ class WebInterface:
 
     def _sent(self, _: object, poll: Poll) -> None:
         """The answer is on its way, and the connection still there."""
+        self._closing.discard(poll)
         poll.stop_waiting()
         if poll.is_over:
             return
@@ -179,6 +182,7 @@ class WebInterface:
 
     def _lost(self, _: object, poll: Poll) -> None:
         """The connection is gone."""
+        self._closing.discard(poll)
         poll.stop_waiting()
         if poll.is_over:
             return
@@ -207,6 +211,7 @@ class WebInterface:
             del self._polls[poll.session]
             self.gateway.poll_ended(poll.session, self.now())
         poll.delayed = self.clock.callLater(CLOSED_WITHIN, poll.abort)
+        self._closing.add(poll)
         poll.request.loseConnection()
 
     def session_ended(self, session: Session) -> None:
@@ -230,6 +235,9 @@ class WebInterface:
         self.sign_ins.stop()
         for poll in list(self._polls.values()):
             self._close(poll)
+        for poll in self._closing:
+            poll.stop_waiting()
+        self._closing.clear()
 
 
 def _unsent(transport: object) -> int | None:
