@@ -57,6 +57,7 @@ class Verdict(Enum):
     REFUSED = 2
 
 
+_REGISTERED: Final = 200
 _WRONG_PASSWORD: Final = frozenset({401, 403, 407})
 _NO_SUCH_DN: Final = frozenset({404, 410, 604})
 
@@ -73,9 +74,9 @@ class Gateway:
     Sessions and their calls.
 
     ``lend`` takes the password that a DN has at the SIP Server, None when its last session ends.
-    ``proved`` gives it back once the SIP Server has taken it, ``is_registering`` tells whether the
-    SIP Server is still to say. ``gathered`` and ``counters`` ask the media plane; ``wall`` is the
-    time of day.
+    ``proved`` gives it back once the SIP Server has taken it, ``is_registered`` tells whether a DN
+    is registered there, and ``is_registering`` whether the SIP Server is still to say.
+    ``gathered`` and ``counters`` ask the media plane; ``wall`` is the time of day.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Gateway:
         emit: Subscriber,
         lend: Callable[[str, str | None, float], None],
         proved: Callable[[str], str | None],
+        is_registered: Callable[[str], bool],
         is_registering: Callable[[str], bool],
         gathered: Gathered,
         counters: Counters,
@@ -95,6 +97,7 @@ class Gateway:
         self._emit = emit
         self._lend = lend
         self._proved = proved
+        self._is_registered = is_registered
         self._is_registering = is_registering
         self._lent: set[str] = set()
         self._statuses: dict[str, int] = {}
@@ -117,13 +120,19 @@ class Gateway:
     def sign_in(self, user: str, password: str, host: str, now: float) -> Session:
         """Begin a session, and register it. Raises SignInRefusal."""
         try:
-            expected = self._proved(user)
-            session, oldest = self.sessions.sign_in(user, password, host, now, expected)
+            session, leaving = self.sessions.sign_in(
+                user,
+                password,
+                host,
+                now,
+                self._proved(user),
+                is_registered=self._is_registered(user),
+            )
         except SignInRefusal as refused:
             self._emit(SignInRefused(host, refused.status, refused.reason))
             raise
-        if oldest is not None:
-            self.end(oldest, "replaced", now)
+        for other in leaving:
+            self.end(other, "replaced", now)
         lent = self.sessions.upstream_password(user, password)
         if lent is not None:
             session.is_judged = True
@@ -137,6 +146,8 @@ class Gateway:
 
     def judged(self, dn: str, status: int) -> None:
         """Note what the SIP Server says of a DN: 200, or why it is not registered."""
+        if status == _REGISTERED:
+            self.sessions.registered(dn)
         if dn in self._lent and status:
             self._statuses[dn] = status
 

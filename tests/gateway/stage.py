@@ -117,6 +117,7 @@ class Stage(Network):
             emit=self.events.append,
             lend=self.core.lend,
             proved=self.core.proved,
+            is_registered=self.core.servers.is_registered,
             is_registering=self.core.is_registering,
             gathered=self._gathered,
             counters=self.core.media_counters,
