@@ -398,8 +398,9 @@ GATEWAY = (
     _gateway(
         "strangers-per-address",
         SESSIONS,
-        "50",
-        "Connections of one address whose browsers have not signed in.",
+        "300",
+        "Connections of one address whose browsers have not signed in. When all are taken, an idle "
+        "one is closed for the next.",
         SECURITY,
     ),
 )

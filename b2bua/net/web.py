@@ -22,6 +22,7 @@ from b2bua.gateway.kinds import kind_of
 from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.session import Session
 from b2bua.net.web_access import Access
+from b2bua.net.web_answers import vouch
 from b2bua.net.web_pages import pages
 from b2bua.net.web_sign_in import SignIns
 from b2bua.settings import GatewaySettings
@@ -186,6 +187,10 @@ class WebInterface:
 
     def judged(self, dn: str) -> None:
         """The SIP Server has said something of a DN; what follows from it follows soon."""
+        for session in self.gateway.sessions.of_user(dn):
+            poll = self._polls.get(session)
+            if poll is not None:
+                vouch(poll.request, session)
         if self.sign_ins:
             self.clock.callLater(0, self.sign_ins.judged, dn)
 

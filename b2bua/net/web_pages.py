@@ -21,7 +21,7 @@ from b2bua.gateway.kinds import kind_of
 from b2bua.gateway.roap import LONGEST
 from b2bua.gateway.session import Session
 from b2bua.net.web_access import Client, Judgement, set_cors
-from b2bua.net.web_answers import COOKIE, PLAIN, sentence
+from b2bua.net.web_answers import COOKIE, PLAIN, sentence, vouch
 
 if TYPE_CHECKING:
     from b2bua.net.web import WebInterface
@@ -98,7 +98,10 @@ class Leaf(Resource, ABC):
             cookie = request.getCookie(COOKIE.encode())
             if cookie is not None and access.believes_cookie(request, access.client(request)):
                 sids.append(cookie.decode("latin-1"))
-        return self.web.gateway.sessions.find(sids[0]) if sids else None
+        session = self.web.gateway.sessions.find(sids[0]) if sids else None
+        if session is not None:
+            vouch(request, session)
+        return session
 
 
 class Ping(Leaf):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -94,8 +95,10 @@ class Wire:
 class Stage(Network):
     """A network with a gateway beside its core."""
 
+    make_clock: Callable[[], Clock] = Clock
+
     def __init__(self, gateway: GatewaySettings | None = None, **changes: object) -> None:
-        self.clock = Clock()
+        self.clock = type(self).make_clock()
         self.clock.advance(1000.0)
         self.gateway: Gateway | None = None
         self.candidates: tuple[str, ...] = ()
