@@ -11,6 +11,7 @@ from typing import cast
 from twisted.internet.base import ReactorBase, ThreadedResolver
 from twisted.internet.interfaces import IProtocol
 
+from b2bua.net.web_access import Access
 from b2bua.settings import B2buaSettings
 from suite.admission import Admission, ListenLimits
 from suite.b2bua_unit import B2buaUnit
@@ -157,7 +158,9 @@ def _door(service: SuiteService, settings: B2buaSettings, unit: B2buaUnit) -> Ga
     if settings.gateway is None:
         return None
     trace = HttpTrace(service.log, service.clocks.monotonic) if settings.gateway.trace else None
-    return GatewayDoor(unit.pages, trace, RoapFaults(service.log, service.clocks.monotonic))
+    faults = RoapFaults(service.log, service.clocks.monotonic)
+    access = Access(settings.gateway, settings.allowed_origins)
+    return GatewayDoor(unit.pages, trace, faults, access)
 
 
 def _ice_servers(service: SuiteService, host: str) -> IceServers:

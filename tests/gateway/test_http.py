@@ -179,6 +179,23 @@ class AnswerTests(HttpCase):
         self.assertEqual(404, answer.code)
         self.assertIn("access-control-allow-origin", answer.headers)
 
+    def test_errors_can_be_read(self) -> None:
+        """Whatever is wrong with a request, a page that may ask can read what."""
+        self.build("https://*.foo.com")
+        mine = {"Origin": "https://a.foo.com"}
+        for code, path, method, body in (
+            (400, "/sign_in?%20", "GET", ""),
+            (404, "/sign_in/1001", "GET", ""),
+            (404, "/message?from=1&to=2", "POST", "BYE"),
+            (405, "/wait?id=x", "POST", ""),
+            (405, "/message?from=x", "DELETE", ""),
+            (413, "/sign_in", "POST", "1001:" + "x" * 2000),
+            (413, "/message?from=x", "POST", "x" * 70_000),
+        ):
+            answer = self.ask(path, method, body, **mine)
+            self.assertEqual(code, answer.code, path)
+            self.assertEqual(mine["Origin"], answer.headers["access-control-allow-origin"], path)
+
     def test_sizes(self) -> None:
         """A body that is too long is 413, which its page may read as well."""
         self.build()
