@@ -18,7 +18,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 
-from b2bua.call_events import Event, MessagePassed, ServerChanged, ServersDown, Subscriber
+from b2bua.call_events import (
+    DnRegistered,
+    DnUnregistered,
+    Event,
+    MessagePassed,
+    ServerChanged,
+    ServersDown,
+    Subscriber,
+)
 from b2bua.calls import Calls
 from b2bua.gate import Answer, Gate, Pass
 from b2bua.media_plane import MediaPlane, StreamCounters
@@ -57,6 +65,8 @@ from b2bua.upstreams import State as PoolState
 TALK_HOLD = ("talk", "hold")
 TRANSPORTS = frozenset({"UDP", "TCP", "TLS"})
 """What we can reach somebody over by ourselves; any other in a URI is as good as none."""
+_UNWANTED = frozenset({401, 403, 404, 407})
+"""By these a SIP Server says that a password, or a DN, is none; other failures say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,8 @@ class B2bua:
         """Whether each message is told as an event."""
         self._sent_by = sent_by
         self._lent: dict[str, str] = {}
+        self._taken: set[str] = set()
+        """DNs whose lent password a SIP Server has taken."""
         """Passwords of DNs at the SIP Server, as their pages have given them."""
         self._outputs: list[Output] = []
         profile = Profile(allow_events=TALK_HOLD if settings.talk_hold else ())
@@ -213,7 +225,8 @@ class B2bua:
         """
         if password is None:
             self._lent.pop(dn, None)
-        elif dn in self._lent or not self.servers.has_proved(dn):
+            self._taken.discard(dn)
+        elif dn in self._lent or not self._stands(dn):
             # What a stranger says must not end a registration that stands by a password of ours.
             self._lent[dn] = password
             if self.registrar.bindings(dn, now) and not self.servers.knows(dn):
@@ -226,7 +239,22 @@ class B2bua:
 
     def proved(self, dn: str) -> str | None:
         """Give the password that was lent for a DN, once the SIP Server has taken it."""
-        return self._lent.get(dn) if self.servers.has_proved(dn) else None
+        return self._lent.get(dn) if self._stands(dn) else None
+
+    def _stands(self, dn: str) -> bool:
+        """
+        Whether the SIP Server has taken the password of a DN, and has not refused it since.
+
+        While no server answers it lapses there, and is the DN's password all the same.
+        """
+        return dn in self._taken or self.servers.has_proved(dn)
+
+    def _note_password(self, event: DnRegistered | DnUnregistered) -> None:
+        if isinstance(event, DnUnregistered):
+            if event.status in _UNWANTED:
+                self._taken.discard(event.dn)
+        elif event.dn in self._lent and self.servers.has_proved(event.dn):
+            self._taken.add(event.dn)
 
     def _password_of(self, dn: str) -> str | None:
         own = self.settings.phones.users.get(dn)
@@ -296,6 +324,8 @@ class B2bua:
     def _tell_of_servers(self, event: Event) -> None:
         if isinstance(event, ServerChanged | ServersDown):
             self._has_switched = True
+        elif isinstance(event, DnRegistered | DnUnregistered):
+            self._note_password(event)
         self.emit(event)
 
     def _take(self, output: AgentOutput, now: float) -> None:

@@ -180,7 +180,8 @@ class WebLegMedia(LegMedia):
             used = chosen.get(medium.kind)
             if used is None or used == slot or slots[used] is None:
                 continue
-            if (slot in bundle and used in bundle) or self._stands(slot):
+            shares = slot in bundle and used in bundle
+            if self._is_served(offer, slot) and (shares or self._stands(slot)):
                 slots[slot] = self._spare(self._answered(offer, medium, named, Hold()))
         return slots
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
+from b2bua.gateway.texts import BYE, first_word
+
 DATA_WORDS: Final = ("INFO-MAP", "INFO-PEER", "GET-STATS")
 
 
@@ -33,16 +35,22 @@ class Bucket:
 class Allowance:
     """Of one session. A BYE is always taken: it is not sent again, and costs nothing."""
 
-    __slots__ = ("_data", "_roap")
+    __slots__ = ("_data", "_descriptions", "_roap")
 
     def __init__(self) -> None:
         self._data = Bucket(20, 60)
         """Each goes on to the other side as a request."""
         self._roap = Bucket(50, 200)
+        self._descriptions = Bucket(5, 30)
+        """Each is milliseconds of work, and perhaps a transport."""
 
     def takes(self, text: str, now: float) -> bool:
         """Whether a text may be read; it is counted if so."""
-        word = text[:64].lstrip()
-        if word.startswith("BYE"):
+        word = first_word(text)
+        if word == BYE:
             return True
-        return (self._data if word.startswith(DATA_WORDS) else self._roap).take(now)
+        return (self._data if word in DATA_WORDS else self._roap).take(now)
+
+    def takes_description(self, now: float) -> bool:
+        """Whether one more OFFER or ANSWER may be acted on; it is counted if so."""
+        return self._descriptions.take(now)

@@ -19,6 +19,7 @@ MOST: Final = 100
 """How many candidates of a browser are taken; those behind them are passed over."""
 _MOST_SECTIONS: Final = 64
 _LONGEST: Final = 512
+_LONGEST_ORIGIN: Final = 64
 _PREFIX: Final = "candidate:"
 _MID: Final = "a=mid:"
 _LINE_END: Final = re.compile(r"\r\n|\n|\r")
@@ -164,8 +165,12 @@ def _end_of_candidates(section: list[str]) -> int:
 
 
 def origin_of(sdp: str) -> str:
-    """Whose description it is: the session id of its ``o=``, the same in all of one connection."""
+    """
+    Whose description it is: the session id of its ``o=``, the same in all of one connection.
+
+    It is kept beside the call, so no more than any browser makes it long: they have 64 bits.
+    """
     for line in _LINE_END.split(sdp):
         if line.startswith("o="):
-            return line.split(" ")[1] if " " in line else line
+            return (line.split(" ")[1] if " " in line else line)[:_LONGEST_ORIGIN]
     return ""

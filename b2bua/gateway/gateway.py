@@ -20,9 +20,10 @@ from b2bua.core import Randomness
 from b2bua.gateway.agent import Agent, Counters
 from b2bua.gateway.errors import SignInRefusal, TooOften
 from b2bua.gateway.mailbox import Letter
+from b2bua.gateway.roap import MessageType, RoapMessage
 from b2bua.gateway.session import Session
 from b2bua.gateway.sessions import Sessions
-from b2bua.gateway.texts import read_posted
+from b2bua.gateway.texts import Posted, read_posted
 from b2bua.gateway.to_page import Gathered
 from b2bua.settings import B2buaSettings, GatewaySettings
 from b2bua.sip.hop import BROWSER, Hop
@@ -57,7 +58,6 @@ class Verdict(Enum):
     REFUSED = 2
 
 
-_REGISTERED: Final = 200
 _WRONG_PASSWORD: Final = frozenset({401, 403, 407})
 _NO_SUCH_DN: Final = frozenset({404, 410, 604})
 
@@ -67,6 +67,7 @@ Seconds after which a page that closed the connection of its poll does not come 
 client asks anew after 3 s, and a page that is loaded anew is another one.
 """
 _LOOK_AGAIN: Final = 2.0
+_DESCRIPTIONS: Final = frozenset({MessageType.OFFER, MessageType.ANSWER})
 
 
 class Gateway:
@@ -135,7 +136,7 @@ class Gateway:
             self.end(other, "replaced", now)
         lent = self.sessions.upstream_password(user, password)
         if lent is not None:
-            session.is_judged = True
+            session.password = lent
             self._statuses.pop(user, None)
             self._lent.add(user)
             self._lend(user, lent, now)
@@ -146,14 +147,29 @@ class Gateway:
 
     def judged(self, dn: str, status: int) -> None:
         """Note what the SIP Server says of a DN: 200, or why it is not registered."""
-        if status == _REGISTERED:
-            self.sessions.registered(dn)
         if dn in self._lent and status:
             self._statuses[dn] = status
 
+    def stand_by_password(self, dn: str, now: float) -> None:
+        """
+        End the sessions of a DN that did not begin with the password that the SIP Server took.
+
+        They signed in before anybody could know, and would call by another's password. Whoever is
+        left has proved to be that DN, if the SIP Server has it registered.
+        """
+        taken = self._proved(dn) if dn in self._lent else None
+        for session in self.sessions.of_user(dn):
+            if taken is not None and session.password != taken:
+                session.is_refused = True
+                self.end(session, "refused", now)
+        if self._is_registered(dn):
+            self.sessions.registered(dn)
+
     def verdict(self, session: Session) -> Verdict:
         """Tell how the password fares that a session began with."""
-        if not session.is_judged:
+        if session.is_refused:
+            return Verdict.REFUSED
+        if session.password is None:
             return Verdict.TAKEN
         status = self._statuses.get(session.user)
         if status is None:
@@ -198,7 +214,10 @@ class Gateway:
         self._is_here(session)
         if not session.allowance.takes(text, now):
             raise TooOften
-        self.agent.post(session, peer, read_posted(text), now)
+        posted = read_posted(text)
+        if _describes(posted) and not session.allowance.takes_description(now):
+            raise TooOften
+        self.agent.post(session, peer, posted, now)
         self.agent.pump(now)
         if session.mailbox.is_full:
             self.end(session, "no-poll", now)
@@ -288,3 +307,8 @@ class Gateway:
             if session.mailbox.is_ready:
                 outputs.append(Ready(session))
         return outputs
+
+
+def _describes(posted: Posted) -> bool:
+    """Whether a session description comes with it."""
+    return isinstance(posted, RoapMessage) and posted.type in _DESCRIPTIONS

@@ -59,8 +59,10 @@ class Session:
         self.register_status = 0
         """How the B2BUA has answered its REGISTER; 0: not yet, or there is none."""
         self.register_sequence = 0
-        self.is_judged = False
-        """Whether it began with a password that the SIP Server is to judge."""
+        self.password: str | None = None
+        """What it began with, if the SIP Server is to judge that."""
+        self.is_refused = False
+        """Whether the SIP Server has taken another password for its DN."""
         self.holds_several = False
         """Whether its page can have several calls at a time; the old client cannot."""
         self._closing: dict[str, frozenset[Key]] = {}

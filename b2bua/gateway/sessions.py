@@ -220,4 +220,6 @@ def _given(password: str) -> str:
 
 
 def _is_name(user: str) -> bool:
-    return user.isascii() and user.isprintable() and not set(user) & set(' "<>\\')
+    # What follows a ";" in the user of a URI is none of the number (RFC 3966), so that somebody
+    # nobody has asked for a password would call with the number before it.
+    return user.isascii() and user.isprintable() and not set(user) & set(' "<>\\;')

@@ -41,6 +41,11 @@ class GetStats:
 Posted = Bye | Info | GetStats | RoapMessage
 
 
+def first_word(text: str) -> str:
+    """The word that says what a text is, if it is no ROAP message."""
+    return text.strip().partition(" ")[0]
+
+
 def read_posted(text: str) -> Posted:
     """Read what a client posts; Malformed for anything else."""
     if len(text) > LONGEST:

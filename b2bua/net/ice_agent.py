@@ -13,7 +13,7 @@ import asyncio
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from aioice import stun
 from aioice.candidate import Candidate, candidate_priority
@@ -67,6 +67,10 @@ Path = tuple[IceBase, Address]
 """Where to send from, and to whom."""
 
 
+LONGEST_MESSAGE: Final = 1500
+"""Bytes; what is sent without knowing the path's MTU is shorter (RFC 8489, section 6.1)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IceTerms:
     """What holds for every agent of a transport."""
@@ -80,7 +84,13 @@ class IceTerms:
 
 
 def read_message(data: bytes) -> stun.Message | None:
-    """Read a STUN message; None where it is none."""
+    """
+    Read a STUN message; None where it is none, or longer than one between ICE agents ever is.
+
+    Each FINGERPRINT of a message is computed anew over all before it, and anybody may send one.
+    """
+    if len(data) > LONGEST_MESSAGE:
+        return None
     try:
         return stun.parse_message(data)
     except (ValueError, struct.error):

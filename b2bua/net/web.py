@@ -187,12 +187,17 @@ class WebInterface:
 
     def judged(self, dn: str) -> None:
         """The SIP Server has said something of a DN; what follows from it follows soon."""
+        if self.gateway.sessions.of_user(dn):
+            self.clock.callLater(0, self._judged, dn)
+
+    def _judged(self, dn: str) -> None:
+        self.gateway.stand_by_password(dn, self.now())
+        self.pump()
         for session in self.gateway.sessions.of_user(dn):
             poll = self._polls.get(session)
             if poll is not None:
                 vouch(poll.request, session)
-        if self.sign_ins:
-            self.clock.callLater(0, self.sign_ins.judged, dn)
+        self.sign_ins.judged(dn)
 
     def stop(self) -> None:
         """Close every poll, and answer who signs in."""

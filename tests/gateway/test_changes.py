@@ -32,6 +32,34 @@ class TableTests(SynchronousTestCase):
 class ChangeTests(PageCase):
     """Offers while a call lasts."""
 
+    def test_second_medium_without_a_transport(self) -> None:
+        """A second audio that leaves the bundle and names no transport is refused."""
+        self.page.offer("self", web_sdp("audio", "audio"))
+        self.page.reply("self", "OK", roap(self.page.next()))
+        head, first, second = web_sdp("audio", "audio", version=2).decode().split("m=audio")
+        bare = [
+            line
+            for line in second.split("\r\n")
+            if not line.startswith(("a=ice", "a=fingerprint", "a=setup"))
+        ]
+        head = head.replace("BUNDLE 0 1", "BUNDLE 0")
+        body = "m=audio".join([head, first, "\r\n".join(bare)])
+        self.assertEqual(200, self.page.offer("self", body.encode()).code)
+        answer = roap(self.page.next())
+        self.assertEqual("ANSWER", answer["messageType"])
+        ports = [int(line.split()[1]) for line in answer["sdp"].split("\r\n") if "m=" in line]
+        self.assertEqual([True, False], [port > 0 for port in ports])
+
+    def test_long_names_of_descriptions(self) -> None:
+        """By what copies are recognised is bounded, however long a page makes it."""
+        self.up()
+        body = web_sdp(version=2).decode()
+        origin = next(line for line in body.split("\r\n") if line.startswith("o="))
+        user, _, rest = origin.split(" ", 2)
+        self.page.offer("2002", body.replace(origin, f"{user} {'7' * 50_000} {rest}").encode())
+        (call,) = next(iter(self.stage.gateway.sessions)).calls.values()
+        self.assertLess(max(len(origin) for *_, origin in call.seen), 100)
+
     def test_hold(self) -> None:
         """A page holds by an OFFER that is inactive, and is answered so; then it resumes."""
         self.up()

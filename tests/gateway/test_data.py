@@ -70,6 +70,16 @@ class DataTests(PageCase):
             self.stage.advance(0.5)
         self.assertIn(codes.count(200), (20, 21))
 
+    def test_too_many_descriptions(self) -> None:
+        """Each OFFER is work for everybody: thirty at once are more than any page has to make."""
+        for prefix in ("RSMP ", "BYE", "RSMP \n "):
+            page = BrowserPage(self.stage)
+            page.sign_in("1002")
+            text = prefix + json.dumps({"messageType": "OFFER", "seq": 1, "sdp": "v=0"})
+            codes = [page.post("2002", text).code for _ in range(60)]
+            self.assertTrue(25 <= codes.count(429) <= 30, (prefix, codes))
+            self.assertEqual(200, page.post("2002", "BYE").code)
+
     def test_too_many_texts(self) -> None:
         """So is who floods with ROAP, or what should be; another page notices nothing."""
         codes = [self.page.post("2002", "RSMP {").code for _ in range(300)]

@@ -15,7 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from b2bua.media_plane import RemoteTransport, TransportEvent
 from b2bua.net.dtls import DtlsAssociation
 from b2bua.net.dtls_identity import DtlsIdentity
-from b2bua.net.ice_agent import MOST_CANDIDATES, local_ufrag, read_message
+from b2bua.net.ice_agent import (
+    LONGEST_MESSAGE,
+    MOST_CANDIDATES,
+    local_ufrag,
+    read_message,
+)
 from b2bua.net.ice_candidates import is_peer, read_candidates
 from b2bua.rtp.packet import Packet, build
 from b2bua.settings import DtlsSettings
@@ -262,6 +267,15 @@ class ParserTests(SynchronousTestCase):
         message = read_message(b"\0\1" + length + b"\x21\x12\xa4\x42" + bytes(12) + data)
         if message is not None:
             local_ufrag(message)
+
+    def test_long_message(self) -> None:
+        """A datagram full of checksums, each over all before it, is not even read."""
+        body = b""
+        while len(body) < 1600:
+            head = b"\0\1" + (len(body) + 8).to_bytes(2, "big") + b"\x21\x12\xa4\x42" + bytes(12)
+            body += b"\x80\x28\0\4" + stun.message_fingerprint(head + body).to_bytes(4, "big")
+            message = read_message(head + body)
+            self.assertEqual(message is not None, len(head + body) <= LONGEST_MESSAGE)
 
     @given(st.data())
     def test_any_attributes(self, data: st.DataObject) -> None:
