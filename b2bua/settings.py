@@ -211,8 +211,8 @@ class GatewaySettings:
     reap_seconds: float = 60.0
     """A session without a poll for so long has ended."""
     sessions: int = 5000
-    strangers_per_address: int = 50
-    """Connections of one address whose clients have not signed in."""
+    strangers_per_address: int = 300
+    """Connections of one address whose clients have not signed in; idle ones give way to others."""
     sessions_per_user: int = 4
     """Of one DN; the oldest without a call gives way."""
     anonymous_calls_per_minute: int = 6

@@ -6,14 +6,18 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
 from suite.limits import descriptors
 from suite.settings import SuiteSettings
 from turn.settings import Network
+
+_OF_PAGE = 8
+"""Connections of a page that has signed in: browsers open six, and some take longer to close."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +41,12 @@ class ListenLimits:
     http_strangers: int = 0
     """Connections with HTTP of one source whose clients have not signed in; 0: no limit."""
     http_clients: int = 5000
-    """Connections with HTTP whose clients have signed in; one source gets half of them."""
+    """Connections with HTTP whose clients have signed in."""
+    http_of_user: int = 32
+    """
+    Of these the ones of a user who has proved to be one that do not count for their source. Others
+    do: one source gets half of all.
+    """
     proxies: tuple[Network, ...] = ()
     """Behind these are many sources, which are not told apart here."""
 
@@ -46,12 +55,20 @@ class ListenLimits:
         """The limits that the configuration sets, with descriptors left for relays and calls."""
         b2bua = settings.b2bua
         gateway = None if b2bua is None else b2bua.gateway
-        return cls(
-            http_strangers=0 if gateway is None else gateway.strangers_per_address,
+        most = min(settings.max_connections, descriptors() // 2)
+        limits = cls(
             http_clients=descriptors() // 4,
-            proxies=() if gateway is None else gateway.proxies,
             handshake_timeout=settings.handshake_timeout,
-            max_connections=min(settings.max_connections, descriptors() // 2),
+            max_connections=most,
+        )
+        if gateway is None:
+            return limits
+        return replace(
+            limits,
+            # Half of all is one source's; idle ones must be closed before that is reached.
+            http_strangers=min(gateway.strangers_per_address, most // 4),
+            http_of_user=_OF_PAGE * gateway.sessions_per_user,
+            proxies=gateway.proxies,
         )
 
 
@@ -81,6 +98,26 @@ class FairShare:
         if not self._by_source[source]:
             del self._by_source[source]
 
+    def vouch(self, host: str) -> None:
+        """Whoever has a place keeps it, and ``host`` is not the one who holds it."""
+        self.change(host, -1)
+        self.held += 1
+
+    def give_back(self) -> None:
+        """Such a place is free."""
+        self.held -= 1
+
+
+class HttpConnection(Protocol):
+    """A connection with HTTP, as far as it has a place here."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it asks for nothing at present, and its answers are on their way."""
+
+    def give_way(self) -> None:
+        """Leave the place to another one."""
+
 
 class Admission:
     """
@@ -93,7 +130,10 @@ class Admission:
         self.limits = limits
         self._strangers = FairShare(limits.max_connections)
         self._handshakes = FairShare(limits.max_handshakes)
-        self._http: Counter[str] = Counter()
+        self._http: dict[str, dict[HttpConnection, None]] = {}
+        """By source those of strangers, the oldest first."""
+        self._vouched: Counter[str] = Counter()
+        """By user those of who has proved to be that one."""
         self._clients = FairShare(limits.http_clients)
         self.accepted = 0
         self.identified: Counter[str] = Counter()
@@ -123,25 +163,60 @@ class Admission:
         return self._handshakes.has_room_for(host)
 
     def admits_http(self, host: str) -> bool:
-        """Whether one more connection from ``host`` may ask for pages before it has signed in."""
-        most = self.limits.http_strangers
-        # Who has signed in once may have done so to open thousands of them.
-        has_room = self._clients.has_room_for(host)
-        if has_room and (not most or self._http.get(_source(host), 0) < most):
-            return True
-        address = ip_address(host)
-        return any(address in network for network in self.limits.proxies)
+        """
+        Whether one more connection from ``host`` may ask for pages before it has signed in.
 
-    def count_http(self, host: str, by: int) -> None:
-        """Such a connection has come (1), or is gone or none any more (-1)."""
-        source = _source(host)
-        self._http[source] += by
-        if not self._http[source]:
-            del self._http[source]
+        An idle one gives way to it: a page's files have been loaded by many, and need them no more.
+        """
+        address = ip_address(host)
+        if any(address in network for network in self.limits.proxies):
+            return True
+        # Who has signed in once may have done so to open thousands of them.
+        return self._clients.has_room_for(host) and self._has_room_for_stranger(host)
+
+    def _has_room_for_stranger(self, host: str) -> bool:
+        most = self.limits.http_strangers
+        present = self._http.get(_source(host), {})
+        if not most or len(present) < most:
+            return True
+        idle = next((connection for connection in present if connection.is_idle), None)
+        if idle is not None:
+            idle.give_way()
+        return idle is not None
+
+    def http_began(self, host: str, connection: HttpConnection) -> None:
+        """A connection of a stranger has come."""
+        self._http.setdefault(_source(host), {})[connection] = None
+
+    def http_ended(self, host: str, connection: HttpConnection) -> None:
+        """It is gone, or no stranger's any more."""
+        present = self._http.get(_source(host), {})
+        present.pop(connection, None)
+        if not present:
+            self._http.pop(_source(host), None)
 
     def count_client(self, host: str, by: int) -> None:
         """The client of such a connection has signed in (1), or it is gone (-1)."""
         self._clients.change(host, by)
+
+    def vouch(self, host: str, user: str) -> bool:
+        """
+        The client of a connection is a user who has proved it: it counts for no source from now on.
+
+        False: that user has too many of them, and it counts as before.
+        """
+        if self._vouched[user] >= self.limits.http_of_user:
+            return False
+        self._vouched[user] += 1
+        self._clients.vouch(host)
+        return True
+
+    def vouched_ended(self, user: str) -> None:
+        """Such a connection is gone."""
+        self._clients.give_back()
+        self._vouched[user] -= 1
+        if not self._vouched[user]:
+            del self._vouched[user]
 
     def count_stranger(self, host: str, by: int) -> None:
         """A stranger from ``host`` has come (1), or is gone or none any more (-1)."""

@@ -11,6 +11,7 @@ from twisted.internet.base import ReactorBase, ThreadedResolver
 from twisted.internet.interfaces import IProtocol
 from twisted.web.server import Request
 
+from b2bua.net.web_access import Access
 from b2bua.settings import B2buaSettings
 from suite.admission import Admission, ListenLimits
 from suite.b2bua_unit import B2buaUnit
@@ -165,7 +166,8 @@ def _door(service: SuiteService, settings: B2buaSettings, unit: B2buaUnit) -> Ga
         return None if session is None else session_id(session)
 
     unread = RoapFaults(service.log, service.clocks.monotonic)
-    return GatewayDoor(unit.pages, trace, unread, relay_user)
+    access = Access(settings.gateway, settings.allowed_origins)
+    return GatewayDoor(unit.pages, trace, unread, relay_user, access)
 
 
 def _offer(service: SuiteService, relay: TurnService | None) -> Offer:

@@ -40,6 +40,7 @@ from suite.admission import Admission
 from suite.announced import AnnouncedTransport
 from suite.demultiplex import NotTls, Speaks, has_first_record, identify, requests_path
 from suite.http_deadline import HttpDeadline
+from suite.http_standing import HttpStanding
 from suite.plain_http import UNAVAILABLE, HeadWatch, HttpRefusal, HttpsRedirect
 from suite.settings import TcpListen
 from suite.web.connections import PageChannel
@@ -97,8 +98,7 @@ class IncomingStream(Protocol):
         self._http: HttpDeadline | None = None
         self._is_stranger = False
         self._in_handshake = False
-        self._is_http_stranger = False
-        self._is_http_client = False
+        self._standing: HttpStanding | None = None
         self._is_over = False
 
     def connectionMade(self) -> None:
@@ -131,8 +131,8 @@ class IncomingStream(Protocol):
             self._admission.refused["TLS handshake failed"] += 1
         self._count_stranger(False)
         self._count_handshake(False)
-        self._count_http(False)
-        self._count_client(False)
+        if self._standing is not None:
+            self._standing.end()
         self.receive = _ignore
         lost, self.lost = self.lost, _nothing_to_lose
         lost(reason)
@@ -311,8 +311,11 @@ class IncomingStream(Protocol):
             self.refuse("too many HTTP connections of one address")
             return
         self._admission.identified["HTTPS" if layer.is_secure else "HTTP"] += 1
-        self._count_http(True)
-        self._serve_http_by(self._http_protocol(layer), layer, first)
+        channel = self._http_protocol(layer)
+        self._standing = HttpStanding(self._admission, self.client[0], channel)
+        if isinstance(channel, PageChannel):
+            channel.vouch_for = self._standing.vouched
+        self._serve_http_by(channel, layer, first)
 
     def _serve_http_by(
         self, channel: IProtocol, layer: IncomingStream | Decrypted, first: bytes
@@ -374,18 +377,8 @@ class IncomingStream(Protocol):
 
     def _signed_in(self) -> None:
         self._count_stranger(False)
-        self._count_http(False)
-        self._count_client(not self._is_over)
-
-    def _count_client(self, is_client: bool) -> None:
-        if is_client is not self._is_http_client:
-            self._is_http_client = is_client
-            self._admission.count_client(self.client[0], 1 if is_client else -1)
-
-    def _count_http(self, is_stranger: bool) -> None:
-        if is_stranger is not self._is_http_stranger:
-            self._is_http_stranger = is_stranger
-            self._admission.count_http(self.client[0], 1 if is_stranger else -1)
+        if self._standing is not None:
+            self._standing.signed_in()
 
     def _count_handshake(self, in_handshake: bool) -> None:
         if in_handshake is not self._in_handshake:

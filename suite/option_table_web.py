@@ -380,7 +380,14 @@ GATEWAY = (
         "60",
         "Seconds without such a request after which a browser is signed out.",
     ),
-    _gateway("max-sessions", SESSIONS, "5000", "Browsers signed in at a time.", SECURITY),
+    _gateway(
+        "max-sessions",
+        SESSIONS,
+        "5000",
+        "Browsers signed in at a time. Who has proved who he is finds a place; of those who have "
+        "not, one address gets half.",
+        SECURITY,
+    ),
     _gateway(
         "sessions-per-user",
         SESSIONS_OF_ONE,
@@ -391,8 +398,9 @@ GATEWAY = (
     _gateway(
         "strangers-per-address",
         SESSIONS,
-        "50",
-        "Connections of one address whose browsers have not signed in.",
+        "300",
+        "Connections of one address whose browsers have not signed in. When all are taken, an idle "
+        "one is closed for the next.",
         SECURITY,
     ),
 )

@@ -75,9 +75,9 @@ class Gateway:
     Sessions and their calls.
 
     ``lend`` takes the password that a DN has at the SIP Server, None when its last session ends.
-    ``proved`` gives it back once the SIP Server has taken it, ``is_registering`` tells whether the
-    SIP Server is still to say. ``gathered`` and ``counters`` ask the media plane; ``wall`` is the
-    time of day.
+    ``proved`` gives it back once the SIP Server has taken it, ``is_registered`` tells whether a DN
+    is registered there, and ``is_registering`` whether the SIP Server is still to say.
+    ``gathered`` and ``counters`` ask the media plane; ``wall`` is the time of day.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Gateway:
         emit: Subscriber,
         lend: Callable[[str, str | None, float], None],
         proved: Callable[[str], str | None],
+        is_registered: Callable[[str], bool],
         is_registering: Callable[[str], bool],
         gathered: Gathered,
         counters: Counters,
@@ -97,6 +98,7 @@ class Gateway:
         self._emit = emit
         self._lend = lend
         self._proved = proved
+        self._is_registered = is_registered
         self._is_registering = is_registering
         self._lent: set[str] = set()
         self._statuses: dict[str, int] = {}
@@ -119,13 +121,19 @@ class Gateway:
     def sign_in(self, user: str, password: str, host: str, now: float) -> Session:
         """Begin a session, and register it. Raises SignInRefusal."""
         try:
-            expected = self._proved(user)
-            session, oldest = self.sessions.sign_in(user, password, host, now, expected)
+            session, leaving = self.sessions.sign_in(
+                user,
+                password,
+                host,
+                now,
+                self._proved(user),
+                is_registered=self._is_registered(user),
+            )
         except SignInRefusal as refused:
             self._emit(SignInRefused(host, refused.status, refused.reason))
             raise
-        if oldest is not None:
-            self.end(oldest, "replaced", now)
+        for other in leaving:
+            self.end(other, "replaced", now)
         lent = self.sessions.upstream_password(user, password)
         if lent is not None:
             session.password = lent
@@ -146,15 +154,16 @@ class Gateway:
         """
         End the sessions of a DN that did not begin with the password that the SIP Server took.
 
-        They signed in before anybody could know, and would call by another's password.
+        They signed in before anybody could know, and would call by another's password. Whoever is
+        left has proved to be that DN, if the SIP Server has it registered.
         """
         taken = self._proved(dn) if dn in self._lent else None
-        if taken is None:
-            return
         for session in self.sessions.of_user(dn):
-            if session.password != taken:
+            if taken is not None and session.password != taken:
                 session.is_refused = True
                 self.end(session, "refused", now)
+        if self._is_registered(dn):
+            self.sessions.registered(dn)
 
     def verdict(self, session: Session) -> Verdict:
         """Tell how the password fares that a session began with."""

@@ -36,6 +36,7 @@ class Session:
         tell: Callable[[Session], None],
         *,
         is_anonymous: bool,
+        is_proved: bool,
         now: float,
     ) -> None:
         self.sid = sid
@@ -44,6 +45,8 @@ class Session:
         self.host = host
         self.hop = Hop(BROWSER, host, 0, flow=number)
         self.is_anonymous = is_anonymous
+        self.is_proved = is_proved
+        """Whether its password was right, or the SIP Server has registered its DN since."""
         self.mailbox = Mailbox(partial(tell, self))
         self.allowance = Allowance()
         self.calls: dict[str, Call] = {}

@@ -11,7 +11,6 @@ without a call gives way, so that a page that was closed without a word keeps no
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from hmac import compare_digest
 from typing import Final
@@ -19,6 +18,7 @@ from typing import Final
 from b2bua.dial_numbers import LONGEST_DN
 from b2bua.gate import GUESSES, TROUBLE, WINDOW, WRONG_PASSWORD
 from b2bua.gateway.errors import SignInRefusal
+from b2bua.gateway.room import Room
 from b2bua.gateway.session import Session
 from b2bua.settings import B2buaSettings, GatewaySettings
 from b2bua.sip.timers import Deadlines
@@ -49,7 +49,7 @@ class Sessions:
         self._by_sid: dict[str, Session] = {}
         self._by_number: dict[int, Session] = {}
         self._by_user: dict[str, list[Session]] = {}
-        self._by_source: Counter[str] = Counter()
+        self._room = Room(gateway.sessions)
         self._last_number = 0
         self.deadlines: Deadlines[Session] = Deadlines()
         self._touched: dict[Session, None] = {}
@@ -88,20 +88,27 @@ class Sessions:
     # Signing in.
 
     def sign_in(
-        self, user: str, password: str, host: str, now: float, proved: str | None = None
-    ) -> tuple[Session, Session | None]:
+        self,
+        user: str,
+        password: str,
+        host: str,
+        now: float,
+        proved: str | None = None,
+        *,
+        is_registered: bool = False,
+    ) -> tuple[Session, list[Session]]:
         """
-        Make a session, and say which one gives way to it. Raises SignInRefusal.
+        Make a session, and say which ones give way to it. Raises SignInRefusal.
 
-        ``proved`` is the password by which the user is registered with the SIP Server.
+        ``is_registered`` says whether the SIP Server has the user registered, and ``proved`` is the
+        password by which it has, if it has asked for one.
         """
         if not 0 < len(user) <= LONGEST_DN or not _is_name(user):
             raise SignInRefusal("id")
         expected = self._settings.phones.users.get(user, proved)
         is_anonymous = self._check(user, _given(password), expected, source_of(host), now)
-        if not self._has_room_for(source_of(host)):
-            raise SignInRefusal("full")
-        oldest = self._make_room(user)
+        is_proved = bool(expected) or (is_registered and not is_anonymous)
+        leaving = [self._room.find(host, is_proved=is_proved), self._make_room(user)]
         self._last_number += 1
         session = Session(
             self._octets(16).hex(),
@@ -110,14 +117,15 @@ class Sessions:
             host,
             self._touch,
             is_anonymous=is_anonymous,
+            is_proved=is_proved,
             now=now,
         )
         self._by_sid[session.sid] = session
         self._by_number[session.number] = session
         self._by_user.setdefault(user, []).append(session)
-        self._by_source[source_of(host)] += 1
+        self._room.take(session)
         self.set_deadline(session)
-        return session, oldest
+        return session, [session for session in leaving if session is not None]
 
     def _check(
         self, user: str, password: str, expected: str | None, source: str, now: float
@@ -155,11 +163,6 @@ class Sessions:
         registered = self._settings.registered.matches(user)
         return given if given and registered and not is_ours else None
 
-    def _has_room_for(self, source: str) -> bool:
-        """Whether there is room; one address may have as much of it as it leaves to others."""
-        free = self._gateway.sessions - len(self)
-        return free > 0 and self._by_source[source] <= free
-
     def _make_room(self, user: str) -> Session | None:
         present = self._by_user.get(user, [])
         if len(present) < self._gateway.sessions_per_user:
@@ -171,6 +174,12 @@ class Sessions:
 
     # Life.
 
+    def registered(self, dn: str) -> None:
+        """The SIP Server has a DN registered: whoever has signed in with it has proved to be it."""
+        for session in self._by_user.get(dn, ()):
+            if not session.is_anonymous and not session.is_proved:
+                self._room.prove(session)
+
     def remove(self, session: Session) -> None:
         """Forget a session."""
         session.is_over = True
@@ -178,10 +187,7 @@ class Sessions:
         if self._by_sid.pop(session.sid, None) is None:
             return
         del self._by_number[session.number]
-        source = source_of(session.host)
-        self._by_source[source] -= 1
-        if not self._by_source[source]:
-            del self._by_source[source]
+        self._room.give_back(session)
         present = self._by_user[session.user]
         present.remove(session)
         if not present:

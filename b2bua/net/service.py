@@ -127,6 +127,7 @@ class B2buaService:
             emit=self._tell,
             lend=self.core.lend,
             proved=self.core.proved,
+            is_registered=self.core.servers.is_registered,
             is_registering=self.core.is_registering,
             gathered=self._gathered,
             counters=self.core.media_counters,

@@ -22,6 +22,7 @@ from b2bua.gateway.kinds import kind_of
 from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.session import Session
 from b2bua.net.web_access import Access
+from b2bua.net.web_answers import vouch
 from b2bua.net.web_pages import judged_session, pages
 from b2bua.net.web_sign_in import SignIns
 from b2bua.settings import GatewaySettings
@@ -228,6 +229,10 @@ class WebInterface:
     def _judged(self, dn: str) -> None:
         self.gateway.stand_by_password(dn, self.now())
         self.pump()
+        for session in self.gateway.sessions.of_user(dn):
+            poll = self._polls.get(session)
+            if poll is not None:
+                vouch(poll.request, session)
         self.sign_ins.judged(dn)
 
     def stop(self) -> None:

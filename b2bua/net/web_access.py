@@ -18,6 +18,7 @@ from twisted.web.http import Request
 from b2bua.origins import Origins
 from b2bua.settings import GatewaySettings, Network
 
+_READING: Final = frozenset({b"GET", b"HEAD"})
 _LONGEST_ORIGIN: Final = 512
 _MOST_PROXIES: Final = 16
 
@@ -119,14 +120,18 @@ def is_same_origin(request: Request, client: Client, origin: str) -> bool:
     Whether a page of this very host asks. Pages cannot set any of these header fields themselves.
 
     Over plain HTTP a name proves nothing: whoever owns it can have it lead here after his page
-    has come from elsewhere.
+    has come from elsewhere. There browsers say neither an origin nor Sec-Fetch-Site with a GET of
+    the page's own host, but where the page is. A page can keep that back, and name no other one.
     """
     fetched = request.getHeader("sec-fetch-site")
     if fetched is not None:
         return fetched == "same-origin"
-    if not origin or origin.lower() != _own_origin(request, client):
-        return False
-    return client.is_secure or _is_here(request.getHeader("host") or "")
+    own = _own_origin(request, client)
+    if request.getHeader("origin") is None and request.method in _READING:
+        is_own = (request.getHeader("referer") or "").lower().startswith(f"{own}/")
+    else:
+        is_own = origin.lower() == own
+    return is_own and (client.is_secure or _is_here(request.getHeader("host") or ""))
 
 
 def _own_origin(request: Request, client: Client) -> str:

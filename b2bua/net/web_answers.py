@@ -8,6 +8,8 @@ from typing import Final
 
 from twisted.web.http import Request
 
+from b2bua.gateway.session import Session
+
 PLAIN: Final = b"text/plain; charset=utf-8"
 COOKIE: Final = "sid"
 
@@ -24,3 +26,14 @@ def content(request: Request, status: int, text: str) -> bytes:
 def sentence(request: Request, status: int, text: str) -> bytes:
     """Answer with a word to whoever looks; nothing of what the client sent is in it."""
     return content(request, status, text)
+
+
+def vouch(request: Request, session: Session) -> None:
+    """
+    Tell a request's connection whose it is, if the session's user has proved to be that one.
+
+    It is gone where a poll has lost it, and may be of a kind that does not care.
+    """
+    vouched = getattr(request.channel, "vouched", None)
+    if session.is_proved and vouched is not None:
+        vouched(session.user)

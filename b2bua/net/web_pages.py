@@ -20,8 +20,8 @@ from b2bua.gateway.errors import Malformed, TooLarge, TooOften
 from b2bua.gateway.kinds import kind_of
 from b2bua.gateway.roap import LONGEST
 from b2bua.gateway.session import Session
-from b2bua.net.web_access import Client, Judgement, origin_of, set_cors
-from b2bua.net.web_answers import COOKIE, PLAIN, sentence
+from b2bua.net.web_access import Access, Client, Judgement, origin_of, set_cors
+from b2bua.net.web_answers import COOKIE, PLAIN, sentence, vouch
 
 if TYPE_CHECKING:
     from b2bua.net.web import WebInterface
@@ -57,7 +57,7 @@ class Leaf(Resource, ABC):
         if getattr(request, "postpath", None):
             return sentence(request, 404, "There is nothing here.")
         if request.method == b"OPTIONS":
-            return self._answer_preflight(request)
+            return answer_preflight(request, self.methods)
         if request.method not in self.methods:
             request.setHeader(b"allow", b", ".join((*self.methods, b"OPTIONS")))
             return sentence(request, 405, "Not by this method.")
@@ -74,18 +74,12 @@ class Leaf(Resource, ABC):
     def answer(self, request: Request, client: Client) -> bytes | int:
         """Answer a request that may be made."""
 
-    def _answer_preflight(self, request: Request) -> bytes:
-        request.setHeader(b"allow", b", ".join((*self.methods, b"OPTIONS")))
-        if request.getHeader("access-control-request-method") is not None:
-            request.setHeader(b"access-control-allow-methods", b", ".join(self.methods))
-            request.setHeader(b"access-control-allow-headers", b"content-type, x-requested-with")
-            request.setHeader(b"access-control-max-age", b"600")
-        request.setResponseCode(204)
-        return b""
-
     def session(self, request: Request, name: str) -> Session | None:
         """The session of a request."""
-        return session_of(self.web, request, name)
+        session = session_of(self.web, request, name)
+        if session is not None:
+            vouch(request, session)
+        return session
 
 
 class Ping(Leaf):
@@ -187,15 +181,48 @@ _HEADERS: Final = (
 )
 
 
+_LEAVES: Final[Mapping[bytes, type[Leaf]]] = {
+    b"ping": Ping,
+    b"sign_in": SignInPage,
+    b"wait": WaitPage,
+    b"message": MessagePage,
+    b"sign_out": SignOutPage,
+}
+
+
 def pages(web: WebInterface) -> Mapping[bytes, IResource]:
     """The addresses, by name."""
-    return {
-        b"ping": Ping(web),
-        b"sign_in": SignInPage(web),
-        b"wait": WaitPage(web),
-        b"message": MessagePage(web),
-        b"sign_out": SignOutPage(web),
-    }
+    return {name: leaf(web) for name, leaf in _LEAVES.items()}
+
+
+def answer_preflight(request: Request, methods: tuple[bytes, ...]) -> bytes:
+    """Say by which methods an address may be asked, and to a browser what else it may send."""
+    request.setHeader(b"allow", b", ".join((*methods, b"OPTIONS")))
+    if is_preflight(request):
+        request.setHeader(b"access-control-allow-methods", b", ".join(methods))
+        request.setHeader(b"access-control-allow-headers", b"content-type, x-requested-with")
+        request.setHeader(b"access-control-max-age", b"600")
+    request.setResponseCode(204)
+    return b""
+
+
+def is_preflight(request: Request) -> bool:
+    """Whether a browser asks on behalf of a page; load balancers may send OPTIONS too."""
+    asked = request.getHeader("access-control-request-method")
+    return request.method == b"OPTIONS" and asked is not None
+
+
+def judge_unserved(request: Request, name: bytes, access: Access) -> tuple[bytes, ...]:
+    """
+    Say in the answer of a gateway that does not run whose page may read it.
+
+    The methods that a browser may be told of, which asks before it sends the request; else none.
+    """
+    is_open = name == b"ping"
+    judgement = Judgement.OPEN if is_open else access.judge(request, access.client(request))
+    set_cors(request, judgement)
+    may_ask = judgement is not Judgement.REFUSED and is_preflight(request)
+    return _LEAVES[name].methods if may_ask else ()
 
 
 def session_of(web: WebInterface, request: Request, name: str = "id") -> Session | None:

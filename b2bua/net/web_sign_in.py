@@ -18,7 +18,7 @@ from b2bua.gateway.errors import SignInRefusal
 from b2bua.gateway.gateway import Verdict
 from b2bua.gateway.session import Session
 from b2bua.net.web_access import Client
-from b2bua.net.web_answers import COOKIE, content, sentence
+from b2bua.net.web_answers import COOKIE, content, sentence, vouch
 
 if TYPE_CHECKING:
     from b2bua.net.web import WebInterface
@@ -96,6 +96,7 @@ class SignIns:
             web.gateway.end(session, "not-registered", web.now())
             web.pump()
             return sentence(request, 503, "Not signed in: not registered.")
+        vouch(request, session)
         request.responseHeaders.addRawHeader(b"set-cookie", _cookie(session.sid, client))
         # The old client reads the first line only.
         rings = "no" if session.is_anonymous else "yes"

@@ -4,6 +4,7 @@ Connections with HTTP, and their requests: how large, how many, and how slow the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import AnyStr, cast
 
@@ -78,7 +79,10 @@ class PageChannel(http.HTTPChannel):
     """
 
     deadline: HttpDeadline | None = None
+    vouch_for: Callable[[str], None] | None = None
+    """Hears whose connection it is, once its client has proved to be that user."""
     _requests = 0
+    _is_full = False
     _is_known = False
     _is_early = False
     _delayed: IDelayedCall | None = None
@@ -94,6 +98,33 @@ class PageChannel(http.HTTPChannel):
         self._is_known = True
         if self.deadline is not None:
             self.deadline.known()
+
+    def vouched(self, user: str) -> None:
+        """Its client has proved to be this user."""
+        self.known()
+        if self.vouch_for is not None:
+            self.vouch_for(user)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has been of use, and nothing is asked for or waits to be read."""
+        is_asking = self.requests or self._delayed is not None
+        return bool(self._requests and not is_asking and not self._is_full)
+
+    def give_way(self) -> None:
+        """End it as if it had been idle for too long."""
+        self.setTimeout(None)
+        self.timeoutConnection()
+
+    def pauseProducing(self) -> None:
+        """Note that the client does not read what it has asked for."""
+        self._is_full = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Note that it does again."""
+        self._is_full = False
+        super().resumeProducing()
 
     def held(self) -> None:
         """Its client, who has signed in, waits for something to be told."""

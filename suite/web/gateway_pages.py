@@ -14,6 +14,9 @@ from typing import Protocol, cast
 from twisted.web import http, server
 from twisted.web.resource import IResource, Resource, getChildForRequest
 
+from b2bua.net.web_access import Access
+from b2bua.net.web_pages import answer_preflight, judge_unserved
+
 NAMES = (b"ping", b"sign_in", b"wait", b"message", b"sign_out")
 """First parts of paths, as the guide has them."""
 HELD = b"wait"
@@ -54,6 +57,8 @@ class GatewayDoor:
     unread: Unread | None = None
     relay_user: RelayUser | None = None
     """None: sessions have no relay here."""
+    access: Access | None = None
+    """Whose pages may read that the gateway does not run; None: those of no other site."""
 
 
 class GatewayPage(Resource):
@@ -72,7 +77,7 @@ class GatewayPage(Resource):
             self._door.trace(request, self._name.decode("ascii"))
         page = (self._door.pages() or {}).get(self._name)
         if page is None:
-            return _unavailable(request)
+            return self._unavailable(request)
         found: IResource = getChildForRequest(page, request)
         answer: bytes | int = found.render(request)
         channel = cast(Channel, request.channel)
@@ -94,6 +99,14 @@ class GatewayPage(Resource):
         elif request.code in _UNREAD and self._name == b"message" and self._door.unread:
             self._door.unread(request)
 
+    def _unavailable(self, request: server.Request) -> bytes:
+        """Say that there is none; a browser that asks first is told so by the request itself."""
+        request.responseHeaders.removeHeader(b"server")
+        request.setHeader(b"cache-control", b"no-store")
+        access = self._door.access
+        methods = () if access is None else judge_unserved(request, self._name, access)
+        return answer_preflight(request, methods) if methods else _say_unavailable(request)
+
 
 def put_gateway(root: Resource, door: GatewayDoor) -> None:
     """Put the gateway's addresses below ``root``, in the place of what is there already."""
@@ -101,13 +114,10 @@ def put_gateway(root: Resource, door: GatewayDoor) -> None:
         root.putChild(name, GatewayPage(name, door))
 
 
-def _unavailable(request: server.Request) -> bytes:
-    # Nothing is said of origins: to a page of another site this is an error like any other.
+def _say_unavailable(request: server.Request) -> bytes:
     body = b"The gateway does not run at present.\n"
-    request.responseHeaders.removeHeader(b"server")
     request.setResponseCode(http.SERVICE_UNAVAILABLE)
     request.setHeader(b"content-type", b"text/plain; charset=utf-8")
     request.setHeader(b"content-length", b"%d" % len(body))
-    request.setHeader(b"cache-control", b"no-store")
     request.setHeader(b"retry-after", b"5")
     return b"" if request.method == b"HEAD" else body

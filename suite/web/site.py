@@ -46,8 +46,12 @@ PHONE_HEADERS: Headers = (
         ),
     ),
     (b"permissions-policy", b"camera=(self), microphone=(self), geolocation=()"),
+    (b"referrer-policy", b"same-origin"),
 )
-"""The phone's page may use microphone and camera, and a person types whose gateway it talks to."""
+"""
+The phone's page may use microphone and camera, and a person types whose gateway it talks to. Its
+own gateway hears where it is: over plain HTTP a GET has nothing else that says so.
+"""
 
 LIBRARY = ("grtc.js", "grtc.mjs", "grtc.d.ts")
 LIBRARY_HEADERS: Headers = (

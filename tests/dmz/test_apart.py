@@ -60,13 +60,19 @@ def started(space: Namespace) -> Iterator[RunningProgram]:
 
 def ask(space: Namespace, host: str, port: int, target: str) -> int:
     """The status of the answer; 0 where nobody answers."""
+    return answered(space, host, port, target)[0]
+
+
+def answered(space: Namespace, host: str, port: int, target: str) -> tuple[int, str]:
+    """The same, and whose page may read it."""
     with space.inside():
         connection = http.client.HTTPConnection(host, port, timeout=5)
         try:
             connection.request("GET", target, headers={"Origin": PAGE})
-            return connection.getresponse().status
+            answer = connection.getresponse()
+            return answer.status, answer.getheader("Access-Control-Allow-Origin", "")
         except OSError:
-            return 0
+            return 0, ""
         finally:
             connection.close()
 
@@ -107,7 +113,8 @@ class ApartTests(SynchronousTestCase):
         other = self.bound(socket.SOCK_DGRAM, 5066)
         with started(self.space) as program:
             for port in (8086, 8443):
-                self.assertEqual(503, ask(self.space, "127.0.0.1", port, "/sign_in?1001"))
+                answer = answered(self.space, "127.0.0.1", port, "/sign_in?1001")
+                self.assertEqual((503, PAGE), answer, port)
             self.assertEqual(503, ask(self.space, "127.0.0.1", 8086, "/ping"))
             self.assertEqual(200, ask(self.space, "127.0.0.1", 8443, "/"))
             self.assertTrue(self.relays())

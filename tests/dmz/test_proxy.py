@@ -177,7 +177,7 @@ class ProxyTests(SynchronousTestCase):
         self.assertEqual(["GATEWAY", "sid"], sorted(each.partition("=")[0] for each in cookies))
 
     def test_strangers(self) -> None:
-        """Connections of strangers are bounded for each address, and not for the proxy."""
+        """Busy connections of strangers are bounded for each address, and not for the proxy."""
         held = []
         with self.space.inside():
             for port, source, expected in ((8086, "127.0.0.88", 3), (8000, "127.0.0.88", 6)):
@@ -190,6 +190,8 @@ class ProxyTests(SynchronousTestCase):
                     try:
                         connection.request("GET", "/ping")
                         answered += connection.getresponse().read() == b"up"
+                        # The next head has begun: an idle one would give way to others.
+                        connection.send(b"GET /ping")
                     except OSError:
                         continue
                 self.assertEqual(expected, answered, port)

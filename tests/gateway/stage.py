@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -94,8 +95,10 @@ class Wire:
 class Stage(Network):
     """A network with a gateway beside its core."""
 
+    make_clock: Callable[[], Clock] = Clock
+
     def __init__(self, gateway: GatewaySettings | None = None, **changes: object) -> None:
-        self.clock = Clock()
+        self.clock = type(self).make_clock()
         self.clock.advance(1000.0)
         self.gateway: Gateway | None = None
         self.candidates: tuple[str, ...] = ()
@@ -117,6 +120,7 @@ class Stage(Network):
             emit=self.events.append,
             lend=self.core.lend,
             proved=self.core.proved,
+            is_registered=self.core.servers.is_registered,
             is_registering=self.core.is_registering,
             gathered=self._gathered,
             counters=self.core.media_counters,

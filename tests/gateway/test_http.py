@@ -87,11 +87,37 @@ class CorsTests(HttpCase):
         https = "https://gateway.example.com:8086"
         self.assertEqual(403, self.ask("/sign_in?1001", Origin=https).code)
 
+    def test_same_origin_without_a_word(self) -> None:
+        """Over plain HTTP a browser's GET says where its page is, if anything."""
+        self.build("https://*.foo.com")
+        host = "192.0.2.1:8086"
+        for page in (f"http://{host}/phone", f"http://{host}/"):
+            answer = self.ask("/sign_in?1001", Host=host, Referer=page)
+            self.assertEqual(200, answer.code, page)
+            sid = answer.text.splitlines()[0].partition("=")[2]
+            self.assertEqual(200, self.ask(f"/sign_out?id={sid}", Host=host, Referer=page).code)
+        for page in (
+            *(
+                "http://192.0.2.1/",
+                "http://192.0.2.1:80861/",
+                "http://192.0.2.1:8086.evil.example/",
+            ),
+            *("https://192.0.2.1:8086/", "http://evil.example/?http://192.0.2.1:8086/", host, ""),
+        ):
+            self.assertEqual(403, self.ask("/sign_in?1001", Host=host, Referer=page).code, page)
+        own = {"Host": host, "Referer": f"http://{host}/phone"}
+        self.assertEqual(403, self.ask("/sign_in?1001").code)
+        self.assertEqual(403, self.ask("/sign_in?1001", Origin="null", **own).code)
+        self.assertEqual(403, self.ask("/sign_in?1001", Origin="http://evil.example", **own).code)
+        self.assertEqual(403, self.ask("/sign_in?1001", Sec_Fetch_Site="cross-site", **own).code)
+        self.assertEqual(403, self.ask("/sign_in", "POST", "1001", **own).code)
+
     def test_name_of_a_stranger(self) -> None:
         """A name that was made to lead here is not ours; over HTTPS its certificate says so."""
         self.build("https://*.foo.com", proxies=(ip_network(f"{BROWSER_HOST}/32"),))
         name = "gateway.example.com:8086"
         self.assertEqual(403, self.ask("/sign_in?1001", Origin=f"http://{name}").code)
+        self.assertEqual(403, self.ask("/sign_in?1001", Referer=f"http://{name}/phone").code)
         secure = {"Origin": f"https://{name}", "X_Forwarded_Proto": "https"}
         self.assertEqual(200, self.ask("/sign_in?1001", **secure).code)
 
@@ -152,6 +178,23 @@ class AnswerTests(HttpCase):
         answer = self.ask("/wait?id=" + "0" * 32, Origin="https://a.example")
         self.assertEqual(404, answer.code)
         self.assertIn("access-control-allow-origin", answer.headers)
+
+    def test_errors_can_be_read(self) -> None:
+        """Whatever is wrong with a request, a page that may ask can read what."""
+        self.build("https://*.foo.com")
+        mine = {"Origin": "https://a.foo.com"}
+        for code, path, method, body in (
+            (400, "/sign_in?%20", "GET", ""),
+            (404, "/sign_in/1001", "GET", ""),
+            (404, "/message?from=1&to=2", "POST", "BYE"),
+            (405, "/wait?id=x", "POST", ""),
+            (405, "/message?from=x", "DELETE", ""),
+            (413, "/sign_in", "POST", "1001:" + "x" * 2000),
+            (413, "/message?from=x", "POST", "x" * 70_000),
+        ):
+            answer = self.ask(path, method, body, **mine)
+            self.assertEqual(code, answer.code, path)
+            self.assertEqual(mine["Origin"], answer.headers["access-control-allow-origin"], path)
 
     def test_sizes(self) -> None:
         """A body that is too long is 413, which its page may read as well."""

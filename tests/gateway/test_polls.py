@@ -158,6 +158,28 @@ class PollTests(PageCase):
         self.assertIsNone(self.page.poll())
         self.assertFalse(self.page.polls.is_closed)
 
+    def test_vouched(self) -> None:
+        """The connection of a poll is its user's once the SIP Server has the DN registered."""
+        self.server.works = self.stage.b.works = False
+        for user, expected in (("1002", ["1002"]), ("anon", [])):
+            page = BrowserPage(self.stage)
+            self.assertEqual(200, page.sign_in(user).code)
+            told: list[str] = []
+            page.polls.protocol.vouch_for = told.append
+            self.assertIsNone(page.poll())
+            self.assertEqual([], told)
+            self.server.works = True
+            self.stage.advance(40)
+            self.assertEqual(expected, told)
+
+    def test_vouched_from_the_start(self) -> None:
+        """So is each that its session comes by after that."""
+        wire = Wire(self.stage)
+        told: list[str] = []
+        wire.protocol.vouch_for = told.append
+        wire.send("POST", f"/message?from={self.page.sid}&to=2002", "BYE")
+        self.assertEqual(["1001"], told)
+
     def test_dead_page(self) -> None:
         """A page that polls no more, and has a call for it, is told of nothing twice."""
         self.ring()

@@ -264,12 +264,87 @@ class SignInTests(SynchronousTestCase):
         self.assertEqual(["full"] * 3, self.reasons())
 
     def test_room_for_others(self) -> None:
-        """One address has as many of them as it leaves to others."""
+        """Anonymous ones of one address have as many of them as they leave to others."""
         page = self.build(sessions=10)
         codes = [page.sign_in(f"anon{n}").code for n in range(10)]
         self.assertEqual([200] * 6 + [503] * 4, codes)
         other = BrowserPage(self.stage, "203.0.113.78")
-        self.assertEqual(200, other.sign_in("1002").code)
+        self.assertEqual(200, other.sign_in("anon").code)
+
+    def test_centre(self) -> None:
+        """Those of one address who have proved who they are may have all of them."""
+        passwords = {f"110{n}": f"secret {n}" for n in range(5)}
+        self.stage = Stage(GatewaySettings(sessions=10), phones=PhoneSettings(users=passwords))
+        page = BrowserPage(self.stage)
+        codes = [page.sign_in(user, password).code for user, password in passwords.items()]
+        codes += [page.sign_in(f"120{n}").code for n in range(6)]
+        self.assertEqual([200] * 10 + [503], codes)
+        self.assertEqual([], self.stage.told(SignedOut))
+
+    def test_not_registered(self) -> None:
+        """Who signs in as a DN that the SIP Server does not have has proved nothing."""
+        page = self.build(sessions=10)
+        self.stage.a.behave = lambda request: 404
+        codes = [page.sign_in(f"120{n}").code for n in range(8)]
+        self.assertEqual([200] * 6 + [503] * 2, codes)
+        self.stage.a.behave = lambda request: 200 if request.get("Authorization") else 401
+        other = BrowserPage(self.stage, "203.0.113.78")
+        self.assertEqual(200, other.sign_in("1201", "right").code)
+        proved = [each.user for each in self.stage.gateway.sessions if each.is_proved]
+        self.assertEqual(["1201"], proved)
+
+    def test_registered_already(self) -> None:
+        """Another page of a DN that is registered counts for its address as little."""
+        page = self.build(sessions=10, sessions_per_user=10)
+        codes = [page.sign_in("1201").code for _ in range(10)]
+        self.assertEqual([200] * 10, codes)
+
+    def test_stranger_gives_way(self) -> None:
+        """Once all are taken, who has proved who he is gets one of who has most without that."""
+        stranger = self.build(sessions=10)
+        for number in range(6):
+            stranger.sign_in(f"anon{number}")
+        agents = BrowserPage(self.stage, "203.0.113.78")
+        codes = [agents.sign_in(f"120{number}").code for number in range(9)]
+        self.assertEqual([200] * 9, codes)
+        left = [(event.user, event.reason) for event in self.stage.told(SignedOut)]
+        self.assertEqual([(f"anon{number}", "replaced") for number in range(5)], left)
+        self.assertEqual(503, stranger.sign_in("anon9").code)
+        self.assertEqual(10, len(self.stage.gateway.sessions))
+
+    def test_stranger_beside(self) -> None:
+        """Nobody gives way before all are taken, not even to somebody of the same address."""
+        page = self.build(sessions=8)
+        for number in range(5):
+            page.sign_in(f"anon{number}")
+        codes = [page.sign_in("alice", "wonder:land").code for _ in range(3)]
+        self.assertEqual(([200] * 3, []), (codes, self.stage.told(SignedOut)))
+        self.assertEqual(200, page.sign_in("alice", "wonder:land").code)
+        self.assertEqual(["anon0"], [event.user for event in self.stage.told(SignedOut)])
+
+    def test_call_gives_no_way(self) -> None:
+        """But nobody's call ends for that."""
+        stranger = self.build(sessions=2)
+        stranger.sign_in("anon")
+        stranger.offer("2002")
+        self.assertEqual(200, stranger.sign_in("anon2").code)
+        alice = ("alice", "wonder:land")
+        self.assertEqual(200, BrowserPage(self.stage, "203.0.113.78").sign_in(*alice).code)
+        self.assertEqual(503, BrowserPage(self.stage, "203.0.113.78").sign_in(*alice).code)
+        self.assertEqual(["anon2"], [event.user for event in self.stage.told(SignedOut)])
+
+    def test_addresses_share(self) -> None:
+        """Of those who have proved nothing an address with many gives way to one with few."""
+        hoarder = self.build(sessions=10)
+        for number in range(6):
+            hoarder.sign_in(f"anon{number}")
+        for number in range(4):
+            other = BrowserPage(self.stage, f"203.0.113.{number}")
+            self.assertEqual(200, other.sign_in("anon").code)
+        few = BrowserPage(self.stage, "203.0.113.9")
+        codes = [few.sign_in(f"anon{number}").code for number in range(4)]
+        self.assertEqual([200, 200, 200, 503], codes)
+        self.assertEqual(3, len(self.stage.told(SignedOut)))
 
     def test_gives_way(self) -> None:
         """Of too many sessions of one DN the oldest without a call gives way."""

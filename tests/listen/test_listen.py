@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from typing import cast
 
 from OpenSSL import SSL
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IProtocol, IReactorTime
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
@@ -17,6 +17,7 @@ from twisted.web.server import Request, Site
 from suite.admission import Admission, ListenLimits
 from suite.plain_http import BAD_REQUEST, https_location
 from suite.settings import TcpListen
+from suite.web import site as pages
 from tests.listen.streams import (
     BINDING,
     CLIENT,
@@ -25,6 +26,7 @@ from tests.listen.streams import (
     SERVER,
     Setting,
     TlsClient,
+    Wire,
 )
 from turn.data_plane import ClientPath
 from turn.five_tuple import FiveTuple, Transport
@@ -625,17 +627,65 @@ class AdmissionTests(SynchronousTestCase):
             setting.connect(("203.0.113.9", 3000 + port))[0].dataReceived(GET)
         self.assertEqual(9, len(setting.pages))
 
-    def test_clients_of_one_address(self) -> None:
-        """Whoever has signed in gets half of the connections, and leaves some to others."""
-        limits = ListenLimits(http_clients=8, http_strangers=50)
-        setting = Setting(TcpListen(address=SERVER, web=True, plain_http=True), limits=limits)
+    def clients(self, setting: Setting, many: int, user: str = "") -> list[Wire]:
+        """Connections of one address that sign in; those that are let in."""
         mine = []
-        for port in range(8):
+        for port in range(many):
             stream, wire = setting.connect((CLIENT[0], 1024 + port))
             stream.dataReceived(GET)
             if not wire.aborted:
                 stream._signed_in()
+                if user:
+                    assert stream._standing is not None
+                    stream._standing.vouched(user)
                 mine.append(wire)
+        return mine
+
+    def test_users_of_one_address(self) -> None:
+        """Users who have proved to be ones get all of them, so many each."""
+        limits = ListenLimits(http_clients=20, http_of_user=4)
+        setting = Setting(TcpListen(address=SERVER, web=True, plain_http=True), limits=limits)
+        held = [self.clients(setting, 4, f"100{number}") for number in range(4)]
+        self.assertEqual([4] * 4, [len(each) for each in held])
+        # One more of a user counts for the address, as do those who may be anybody.
+        more = self.clients(setting, 9, "1000")
+        self.assertEqual(3, len(more))
+        for wire in (wire for each in (*held, more) for wire in each):
+            wire.end()
+        self.assertEqual(11, len(self.clients(setting, 20)))
+
+    def test_idle_gives_way(self) -> None:
+        """An idle connection is closed for the next of its address, one in use is not."""
+        clock = Clock()
+        site = pages.site_of(pages.Page(), clock)
+        setting = Setting(
+            TcpListen(address=SERVER, web=True, plain_http=True),
+            limits=ListenLimits(http_strangers=3),
+            make_web=lambda _: cast(IProtocol, site.buildProtocol(None)),
+        )
+        opened = [setting.connect((CLIENT[0], 1024 + port)) for port in range(5)]
+        wires = [wire for _, wire in opened]
+        opened[0][0].dataReceived(GET[:-4])
+        for stream, _ in opened[1:3]:
+            stream.dataReceived(GET)
+        self.assertEqual([False] * 3, [wire.is_closed for wire in wires[:3]])
+        opened[3][0].dataReceived(GET)
+        self.assertEqual([False, True, False, False], [wire.is_closed for wire in wires[:4]])
+        self.assertFalse(wires[1].aborted)
+        other, _ = setting.connect(("203.0.113.9", 3000))
+        other.dataReceived(GET)
+        self.assertFalse(wires[2].is_closed)
+        opened[2][0].dataReceived(GET[:-4])
+        opened[3][0].dataReceived(GET[:-4])
+        opened[4][0].dataReceived(GET)
+        self.assertEqual([False, False, True], [wires[at].is_closed for at in (2, 3, 4)])
+        self.assertTrue(wires[4].aborted)
+
+    def test_clients_of_one_address(self) -> None:
+        """Of who has signed in and may be anybody one address gets half, and leaves others some."""
+        limits = ListenLimits(http_clients=8, http_strangers=50)
+        setting = Setting(TcpListen(address=SERVER, web=True, plain_http=True), limits=limits)
+        mine = self.clients(setting, 8)
         self.assertEqual(5, len(mine))
         other, wire = setting.connect(("203.0.113.9", 3000))
         other.dataReceived(GET)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
 import resource
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from b2bua.settings import GatewaySettings
 from suite.admission import ListenLimits
 from suite.limits import MOST_DESCRIPTORS, descriptors, set_limits
 from suite.settings import SuiteSettings
+from tests.b2bua.network import default_settings
 
 
 class LimitsTests(SynchronousTestCase):
@@ -41,3 +44,15 @@ class LimitsTests(SynchronousTestCase):
         for configured, granted in ((5000, 512), (99, 99)):
             settings = SuiteSettings(state_directory=Path("/nowhere"), max_connections=configured)
             self.assertEqual(ListenLimits.of(settings).max_connections, granted)
+
+    def test_one_address(self) -> None:
+        """Strangers of one address get what is configured, but a quarter of all at the most."""
+        gateway = GatewaySettings(strangers_per_address=300, sessions_per_user=2)
+        b2bua = dataclasses.replace(default_settings(), gateway=gateway)
+        settings = SuiteSettings(state_directory=Path("/nowhere"), b2bua=b2bua)
+        limits = ListenLimits.of(settings)
+        self.assertEqual((128, 256), (limits.http_strangers, limits.http_clients))
+        self.assertEqual(16, limits.http_of_user)
+        self.limits[resource.RLIMIT_NOFILE] = (65536, 65536)
+        limits = ListenLimits.of(settings)
+        self.assertEqual((300, 16384), (limits.http_strangers, limits.http_clients))

@@ -10,6 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web import server
 from twisted.web.resource import IResource, Resource
 
+from b2bua.net.web_access import Access
+from b2bua.settings import GatewaySettings
 from suite.http_deadline import HttpDeadline
 from suite.web.connections import PageChannel
 from suite.web.gateway_pages import NAMES, GatewayDoor
@@ -77,6 +79,11 @@ class GatewayPagesTestCase(SynchronousTestCase):
         self.gateway = Gateway()
         self.site = build_site(no_offer, self.clock, gateway=GatewayDoor(self.gateway.pages))
 
+    def rules(self, *origins: str) -> None:
+        """Have pages of these origins use it."""
+        door = GatewayDoor(self.gateway.pages, access=Access(GatewaySettings(), origins))
+        self.site = build_site(no_offer, self.clock, gateway=door)
+
     def connect(self) -> tuple[PageChannel, StringTransport]:
         """Open a connection."""
         channel = self.site.buildProtocol(None)
@@ -104,15 +111,48 @@ class GatewayPagesTests(GatewayPagesTestCase):
         self.assertEqual(b"ping  ", self.ask("GET /ping").body)
 
     def test_down(self) -> None:
-        """While it is down all of them are 503, without a word for pages of other sites."""
+        """While it is down all of them are 503, whoever asks and however."""
         self.gateway.is_up = False
         for name in NAMES:
-            answer = self.ask(f"GET /{name.decode()}", more="Origin: https://a.example\r\n")
-            self.assertEqual(503, answer.code, name)
-            self.assertNotIn("access-control-allow-origin", answer.headers)
-            self.assertNotIn("server", answer.headers)
+            for method in ("GET", "HEAD", "OPTIONS", "POST"):
+                answer = self.ask(f"{method} /{name.decode()}")
+                self.assertEqual((503, "5"), (answer.code, answer.headers["retry-after"]), name)
+                self.assertNotIn("server", answer.headers)
         self.gateway.is_up = True
         self.assertEqual(200, self.ask("GET /sign_in?1001").code)
+
+    def test_down_for_pages(self) -> None:
+        """Pages that may use it can read that, as far as the rules for it say so; others cannot."""
+        self.gateway.is_up = False
+        for listed, origin, allowed in (
+            ((), "https://a.example", "https://a.example"),
+            (("https://*.foo.com",), "https://a.foo.com", "https://a.foo.com"),
+            (("https://*.foo.com",), "https://a.example", None),
+        ):
+            self.rules(*listed)
+            more = f"Origin: {origin}\r\n"
+            for name in NAMES:
+                answer = self.ask(f"GET /{name.decode()}", more=more)
+                expected = "*" if name == b"ping" else allowed
+                found = answer.headers.get("access-control-allow-origin")
+                self.assertEqual((503, expected), (answer.code, found), name)
+            credentials = self.ask("GET /wait", more=more).headers.get(
+                "access-control-allow-credentials"
+            )
+            self.assertEqual("true" if allowed else None, credentials)
+
+    def test_preflight_while_down(self) -> None:
+        """A browser that asks before it sends a request is let send it, and reads that answer."""
+        self.gateway.is_up = False
+        self.rules("https://*.foo.com")
+        asked = "Access-Control-Request-Method: POST\r\n"
+        answer = self.ask("OPTIONS /message", more=f"Origin: https://a.foo.com\r\n{asked}")
+        self.assertEqual(204, answer.code)
+        self.assertEqual("https://a.foo.com", answer.headers["access-control-allow-origin"])
+        self.assertEqual("POST", answer.headers["access-control-allow-methods"])
+        answer = self.ask("OPTIONS /message", more=f"Origin: https://evil.example\r\n{asked}")
+        self.assertEqual(503, answer.code)
+        self.assertNotIn("access-control-allow-origin", answer.headers)
 
     def test_pages_stay(self) -> None:
         """The pages are there beside it, whether it runs or not."""

@@ -113,6 +113,7 @@ class PagesTests(SiteTestCase):
         """Only the phone's page may use microphone and camera, and may talk to other gateways."""
         headers = self.request("/phone").headers
         self.assertIn("camera=(self), microphone=(self)", headers["permissions-policy"])
+        self.assertEqual("same-origin", headers["referrer-policy"])
         policy = headers["content-security-policy"]
         self.assertIn("connect-src 'self' http: https:;", policy)
         self.assertIn("default-src 'none'; script-src 'self'; style-src 'self'", policy)
