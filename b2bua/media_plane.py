@@ -73,11 +73,18 @@ class StreamTerms:
     before begin anew. What is not authentic is counted as ``srtp``. None: in the clear."""
     takes_feedback: bool = True
     """Whether the peer may be sent NACK, PLI and FIR (RFC 4585, RFC 5104)."""
+    picture_spacing: float | None = 0.25
+    """Least seconds between two requests for a whole picture (PLI, FIR), whoever wants it: it costs
+    its source as much as many others. What comes too early is sent as one PLI when that time is
+    over. None: the peer is sent none."""
     picture_interval: float | None = None
     """Seconds after which the peer is asked for a whole picture (PLI) again and again; None: only
     when the joined end's peer asks."""
+    takes_nacks: bool = True
+    """Whether the peer may be sent NACK among other feedback."""
     nack_interval: float | None = None
-    """Least seconds between two NACKs of our own for what is missing; None: none."""
+    """Least seconds between two NACKs for what is missing here; what the joined end's peer misses
+    is asked for with it. None: nothing is missed here, and its NACKs are passed on at once."""
 
 
 @dataclass(frozen=True, slots=True)

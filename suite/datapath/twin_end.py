@@ -166,6 +166,11 @@ class TwinEnd(MediaEnd):
         if lost:
             self.ask_for_lost(ssrc, lost, now)
 
+    def want(self, ssrc: int, sequence: int) -> None:
+        """Ask the peer for a packet with the next ones that are missing."""
+        if self._missing is not None:
+            self._missing.want(ssrc, sequence)
+
     def count_dropped(self, reason: str) -> None:
         """Count a packet that went nowhere, by one of the words of StreamCounters."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1

@@ -11,6 +11,7 @@ from suite.datapath.choice import missing_reason
 from tests import fewer
 from tests.datapath import (
     test_media,
+    test_media_feedback,
     test_media_ports,
     test_media_reports,
     test_media_silence,
@@ -56,6 +57,14 @@ class NativePortsTests(NativeMediaCase, test_media_ports.PortsTests):
 
 class NativeRtcpTests(NativeMediaCase, test_media_reports.RtcpTests):
     """Every end says and hears its own RTCP."""
+
+
+class NativePictureTests(NativeMediaCase, test_media_feedback.PictureTests):
+    """How often a source is asked for a whole picture."""
+
+
+class NativeNackTests(NativeMediaCase, test_media_feedback.NackTests):
+    """How often a source is asked for lost packets."""
 
 
 class NativeSilenceTests(NativeMediaCase, test_media_silence.SilenceTests):

@@ -67,11 +67,24 @@ class MissingTests(SynchronousTestCase):
         asked = self.asked(Missing(0.0), 0, 900)[1]
         self.assertEqual(asked, list(range(900 - MOST, 900)))
 
+    def test_wanted_again(self) -> None:
+        """Somebody still misses one: it is asked for in its time, unless it comes before."""
+        missing = Missing(1.0)
+        self.asked(missing, 10, 13)
+        for number in (11, 12, 11):
+            missing.want(1, number)
+        self.assertEqual(self.asked(missing, 14, 12, at=0.9), [[], []])
+        self.assertEqual(self.asked(missing, 15, at=1.0), [[11]])
+        for ssrc, number in ((2, 11), (1, 15), (1, 16), (1, 15 - 1000)):
+            missing.want(ssrc, number & 0xFFFF)
+        self.assertEqual(self.asked(missing, 16, at=2.0), [[]])
+
     @given(st.lists(st.integers(0, 0xFFFF), max_size=300))
     def test_any(self, numbers: list[int]) -> None:
         """Whatever comes, what is asked for is bounded and has not just come."""
         missing = Missing(0.0)
         for number in numbers:
+            missing.want(1, number ^ 1)
             asked = missing.receive(1, number, 0.0)
             self.assertLessEqual(len(asked), MOST)
             self.assertNotIn(number, asked)

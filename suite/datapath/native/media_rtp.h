@@ -110,6 +110,8 @@ void dp_missing_init(struct dp_missing *missing, double interval);
 /* How many numbers to ask for now; they are put into `asked`, room for DP_MISSING_MOST. */
 int dp_missing_receive(struct dp_missing *missing, const struct dp_rtp *header, double now,
                        uint16_t *asked);
+/* Ask for a packet of lately, with the next packet that may bring a request. */
+void dp_missing_want(struct dp_missing *missing, uint32_t ssrc, uint16_t sequence);
 
 /* The newest packets of a stream as they went over the wire. */
 struct dp_kept {
