@@ -67,7 +67,8 @@ class StreamTerms:
     """
     event_rates: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     """Of telephone-events (RFC 4733) whose clock differs on the joined end, by the numbers that
-    this end receives: its ticks per second here and there. Their durations are converted."""
+    this end receives: its ticks per second here and there. Their durations are converted, and
+    what is then too long for one is cut into segments."""
     keys: SrtpKeys | None = None
     """Encrypts the media of an end with sockets of its own (SDES, RFC 4568); other keys than
     before begin anew. What is not authentic is counted as ``srtp``. None: in the clear."""

@@ -11,6 +11,7 @@ from suite.datapath.choice import missing_reason
 from tests import fewer
 from tests.datapath import (
     test_media,
+    test_media_events,
     test_media_feedback,
     test_media_ports,
     test_media_reports,
@@ -65,6 +66,10 @@ class NativePictureTests(NativeMediaCase, test_media_feedback.PictureTests):
 
 class NativeNackTests(NativeMediaCase, test_media_feedback.NackTests):
     """How often a source is asked for lost packets."""
+
+
+class NativeEventTests(NativeMediaCase, test_media_events.EventTests):
+    """Keys that are held, between clocks."""
 
 
 class NativeSilenceTests(NativeMediaCase, test_media_silence.SilenceTests):

@@ -1,4 +1,4 @@
-"""Tests of b2bua.rtp.kept, b2bua.rtp.missing and b2bua.rtp.event."""
+"""Tests of b2bua.rtp.kept and b2bua.rtp.missing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.rtp.event import rescale
 from b2bua.rtp.kept import SIZE, SPACING, Kept
 from b2bua.rtp.missing import MOST, Missing
 from b2bua.rtp.reports import lost_packets, missed_packets
@@ -94,26 +93,3 @@ class MissingTests(SynchronousTestCase):
         """What a request says is what it was made of."""
         read = missed_packets(lost_packets(1, 2, numbers), 2)
         self.assertEqual(set(read or ()), set(numbers))
-
-
-class EventTests(SynchronousTestCase):
-    """Durations of telephone-events."""
-
-    def test_rescale(self) -> None:
-        """They are converted in place, and never beyond what there is room for."""
-        for duration, rates, expected in (
-            (960, (48000, 8000), 160),
-            (160, (8000, 48000), 960),
-            (60000, (8000, 48000), 0xFFFF),
-        ):
-            buffer = bytearray(12) + b"\x05\x8a" + duration.to_bytes(2, "big")
-            rescale(buffer, 12, 16, rates)
-            self.assertEqual(buffer[12:14], b"\x05\x8a")
-            self.assertEqual(int.from_bytes(buffer[14:16], "big"), expected)
-
-    @given(st.binary(max_size=9))
-    def test_any_payload(self, payload: bytes) -> None:
-        """A payload of another length is left alone where it is no event."""
-        buffer = bytearray(payload) + bytearray(b"end")
-        rescale(buffer, 0, len(payload), (8000, 48000))
-        self.assertEqual(bytes(buffer[len(payload) :]), b"end")
