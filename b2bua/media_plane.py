@@ -153,6 +153,9 @@ class MediaPlane(Protocol):
     def join(self, first: int, second: int) -> None:
         """Bridge two ends, or an end with itself: that is an echo."""
 
+    def ask_for_picture(self, end: int) -> None:
+        """Ask the peer of an end for a whole picture, as its terms space that."""
+
     def counters(self, end: int) -> StreamCounters:
         """What this end has moved so far."""
 

@@ -243,7 +243,7 @@ class MediaEnd(ABC):
 
     def ask_for_picture(self, now: float) -> None:
         """Ask the peer for a whole picture, now or as soon as it may be asked."""
-        if self._may_ask(now):
+        if self.incoming.ssrc >= 0 and self._may_ask(now):
             self.send_control(now, picture_loss(self.outgoing.ssrc, self.incoming.ssrc))
 
     def ask_if_wanted(self, now: float) -> None:

@@ -182,6 +182,10 @@ class MediaEnds(ABC, Generic[End, Transport]):
         other.part()
         one.join(other)
 
+    def ask_for_picture(self, end: int) -> None:
+        """See b2bua.media_plane.MediaPlane."""
+        self._ends[end].ask_for_picture(self.seconds())
+
     def counters(self, end: int) -> StreamCounters:
         """See b2bua.media_plane.MediaPlane."""
         return self._ends[end].counters()

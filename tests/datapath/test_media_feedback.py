@@ -70,6 +70,18 @@ class PictureTests(FeedbackCase):
         self.clock.pump([1.0] * 10)
         self.assertEqual(self.asked(), [])
 
+    def test_asked_for_by_another_way(self) -> None:
+        """Who asks by SIP keeps the same spacing; a source that never sent has no picture."""
+        self.watch(picture_spacing=1.0)
+        self.plane.ask_for_picture(self.one)
+        self.plane.ask_for_picture(self.one)
+        self.plane.ask_for_picture(self.other)
+        (request,) = self.asked()
+        self.assertEqual((request.format, request.media), (PICTURE_LOSS, 0xAAAA))
+        self.clock.advance(1.0)
+        self.assertEqual(self.formats(), [PICTURE_LOSS])
+        self.assertEqual(self.reports(self.far), [])
+
     def test_two_kinds_at_once(self) -> None:
         """PLI and FIR of one datagram are one request."""
         self.watch()
