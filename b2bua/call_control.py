@@ -4,11 +4,13 @@ What reaches a call by requests inside its dialogs: talk and hold, and attached 
 A NOTIFY is answered first and acted on afterwards. A page that takes these events itself is told
 instead, so that it shows what happens; if it does not follow in time, we do it over its head.
 Attached data go on to the other leg, written anew; digits that come as INFO, and what one page
-sends another, go on as they are, and any other body is refused.
+sends another, go on as they are. A request for a whole picture (RFC 5168) becomes one by RTCP on
+the other leg, and any other body is refused.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -28,14 +30,17 @@ if TYPE_CHECKING:
     from b2bua.leg import Leg
 
 DIGITS: Final = frozenset({"application/dtmf-relay", "application/dtmf"})
+MEDIA_CONTROL: Final = "application/media_control+xml"
 OCTETS: Final = "application/octet-stream"
 """What one user agent says to another, and is nobody else's business."""
 LONGEST: Final = 8192
 """The most bytes of that."""
 FOLLOWS_WITHIN: Final = 2.0
 """Seconds that a page has to hold or retrieve as it is told."""
-_ACCEPT: Final = (("Accept", ", ".join([FORM_TYPE, *sorted(DIGITS), OCTETS])),)
+_ACCEPT: Final = (("Accept", ", ".join([FORM_TYPE, *sorted(DIGITS), MEDIA_CONTROL, OCTETS])),)
 _NOBODY: Final = Decision(480)
+_wants_picture: Final = re.compile(rb"<(?:\w+:)?picture_fast_update\s*/?>").search
+"""Whatever stands around it: of all that this XML can say, it alone asks for something."""
 
 
 class CallControl:
@@ -163,6 +168,12 @@ class CallControl:
         if not request.body:
             leg.usage.respond(transaction, 200, now)
             return
+        if _is_media_control(request):
+            leg.usage.respond(transaction, 200, now)
+            across = call.other(leg)
+            if across is not None and _wants_picture(request.body):
+                across.media.ask_for_picture()
+            return
         try:
             content_type, body = _passed_on(request)
         except AttachedDataError as error:
@@ -187,6 +198,14 @@ class CallControl:
 def _may_be_told(leg: Leg) -> bool:
     usage = leg.usage
     return leg.takes_talk and usage is not None and bool(usage.sessions())
+
+
+def _is_media_control(request: Request) -> bool:
+    try:
+        content_type = request.content_type
+    except ParseError:
+        return False
+    return content_type is not None and content_type.essence == MEDIA_CONTROL
 
 
 def _passed_on(request: Request) -> tuple[str, bytes]:

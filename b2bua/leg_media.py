@@ -440,6 +440,12 @@ class LegMedia:
             takes_feedback=self._feedback.is_sent,
         )
 
+    def ask_for_picture(self) -> None:
+        """Have the peer asked for a whole picture of its video."""
+        end = self.ends.get("video")
+        if end is not None:
+            self._plane.ask_for_picture(end)
+
     def counters(self) -> dict[str, StreamCounters]:
         """What each end has moved so far, by kind of medium."""
         return {kind: self._plane.counters(end) for kind, end in self.ends.items()}

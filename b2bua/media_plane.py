@@ -67,17 +67,25 @@ class StreamTerms:
     """
     event_rates: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     """Of telephone-events (RFC 4733) whose clock differs on the joined end, by the numbers that
-    this end receives: its ticks per second here and there. Their durations are converted."""
+    this end receives: its ticks per second here and there. Their durations are converted, and
+    what is then too long for one is cut into segments."""
     keys: SrtpKeys | None = None
     """Encrypts the media of an end with sockets of its own (SDES, RFC 4568); other keys than
     before begin anew. What is not authentic is counted as ``srtp``. None: in the clear."""
     takes_feedback: bool = True
     """Whether the peer may be sent NACK, PLI and FIR (RFC 4585, RFC 5104)."""
+    picture_spacing: float | None = 0.25
+    """Least seconds between two requests for a whole picture (PLI, FIR), whoever wants it: it costs
+    its source as much as many others. What comes too early is sent as one PLI when that time is
+    over. None: the peer is sent none."""
     picture_interval: float | None = None
     """Seconds after which the peer is asked for a whole picture (PLI) again and again; None: only
     when the joined end's peer asks."""
+    takes_nacks: bool = True
+    """Whether the peer may be sent NACK among other feedback."""
     nack_interval: float | None = None
-    """Least seconds between two NACKs of our own for what is missing; None: none."""
+    """Least seconds between two NACKs for what is missing here; what the joined end's peer misses
+    is asked for with it. None: nothing is missed here, and its NACKs are passed on at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +153,9 @@ class MediaPlane(Protocol):
 
     def join(self, first: int, second: int) -> None:
         """Bridge two ends, or an end with itself: that is an echo."""
+
+    def ask_for_picture(self, end: int) -> None:
+        """Ask the peer of an end for a whole picture, as its terms space that."""
 
     def counters(self, end: int) -> StreamCounters:
         """What this end has moved so far."""

@@ -185,7 +185,9 @@ class WebMediaSettings:
     bundle_only: bool = True
     """Media after the first are offered as bundle-only."""
     nack: bool = True
-    """NACK, ours included, at most one a second."""
+    """Whether browsers are sent NACK, at most one a second."""
+    picture_spacing: float | None = 1.0
+    """Least seconds between two requests for a whole picture; None: browsers are sent none."""
     picture_interval: float | None = 1.0
     """Seconds after which a browser is asked for a whole picture again; None: only on demand."""
     allows_peer: Callable[[str, int], bool] = lambda host, port: True

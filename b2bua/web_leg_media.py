@@ -473,7 +473,9 @@ class WebLegMedia(LegMedia):
             payload_types=over.payload_types,
             clock_rates=here.clock_rates[kind],
             event_rates=over.event_rates,
+            picture_spacing=self._settings.picture_spacing if asks else None,
             picture_interval=self._settings.picture_interval if asks else None,
+            takes_nacks=nacks,
             nack_interval=_NACK_INTERVAL if nacks else None,
         )
 

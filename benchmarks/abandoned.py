@@ -121,6 +121,9 @@ class Ends:
     def join(self, first: int, second: int) -> None:
         """Nothing is sent."""
 
+    def ask_for_picture(self, end: int) -> None:
+        """Nothing is sent."""
+
     def counters(self, end: int) -> StreamCounters:
         """Nothing was sent."""
         return StreamCounters()

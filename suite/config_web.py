@@ -130,6 +130,7 @@ def web_media_settings(
         bundle=chosen.one(RSMP, "web-media-bundle", BOOLEAN),
         bundle_only=chosen.one(RSMP, "web-offer-bundle-only", BOOLEAN),
         nack=chosen.one(RSMP, "web-nack-enabled", BOOLEAN),
+        picture_spacing=_picture_spacing(chosen),
         picture_interval=_picture_interval(chosen),
         allows_peer=IcePeers(
             loopback=loopback,
@@ -151,11 +152,13 @@ def _only_peers(chosen: Chosen, machine: Machine, *, lab: bool) -> frozenset[str
     return frozenset(machine.addresses) if is_closed else frozenset()
 
 
+def _picture_spacing(chosen: Chosen) -> float | None:
+    least = chosen.one(RSMP, "web-pli-mintime", PICTURE_TIME)
+    return least / 1000 if least else None
+
+
 def _picture_interval(chosen: Chosen) -> float | None:
-    interval = chosen.one(RSMP, "web-pli-mintime", PICTURE_TIME)
-    if not interval or not chosen.one(RSMP, "web-pli-always", BOOLEAN):
-        return None
-    return interval / 1000
+    return _picture_spacing(chosen) if chosen.one(RSMP, "web-pli-always", BOOLEAN) else None
 
 
 def _ice_addresses(chosen: Chosen, machine: Machine, *, lab: bool) -> tuple[str, ...]:

@@ -250,7 +250,7 @@ WEB = (
         "web-nack-enabled",
         BOOLEAN,
         "true",
-        "Ask browsers for lost packets (NACK), at most once a second.",
+        "Ask browsers for lost packets (NACK), at most once a second; off: never.",
     ),
     _rsmp(
         "web-offer-bundle-only",
@@ -269,7 +269,8 @@ WEB = (
         "web-pli-mintime",
         PICTURE_TIME,
         "1000",
-        "That interval, in milliseconds; 0: never.",
+        "The least time between two requests to a browser for a whole picture, in milliseconds: a "
+        "request that comes sooner waits. 0: browsers are sent none.",
     ),
     _rsmp(
         "web-rtcp-mux",

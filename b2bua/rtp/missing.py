@@ -15,7 +15,7 @@ _LATE: Final = 0x10000 - 1000
 
 class Missing:
     """
-    The gaps of one source's numbers; each of them is asked for once.
+    The gaps of one source's numbers; each of them is asked for once, and again if it is ``wanted``.
 
     ``interval``: seconds between two requests at least.
     """
@@ -53,9 +53,18 @@ class Missing:
         self._numbers.clear()
         return asked
 
+    def want(self, ssrc: int, sequence: int) -> None:
+        """Ask for a packet of lately, with the next packet that may bring a request."""
+        if ssrc == self._ssrc and 0 < (self._highest - sequence) & 0xFFFF < _STEP:
+            self._numbers[sequence] = None
+            self._bound()
+
     def _lose(self, count: int) -> None:
         for step in range(max(1, count - MOST + 1), count + 1):
             self._numbers[(self._highest + step) & 0xFFFF] = None
+        self._bound()
+
+    def _bound(self) -> None:
         while len(self._numbers) > MOST:
             # The oldest are no use any more when they come.
             del self._numbers[next(iter(self._numbers))]

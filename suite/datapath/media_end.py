@@ -8,12 +8,13 @@ same in both is told here: feedback, reports, requests for pictures.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from b2bua.media_plane import StreamCounters, StreamTerms
 from b2bua.net.srtp import LONGEST_SRTP, SrtpSession
 from b2bua.rtp.errors import MalformedRtp
+from b2bua.rtp.pictures import PictureRequests
 from b2bua.rtp.reports import (
     Incoming,
     Outgoing,
@@ -23,7 +24,7 @@ from b2bua.rtp.reports import (
     picture_loss,
     translate,
 )
-from b2bua.rtp.rtcp import PSFB, Feedback, Goodbye, RtcpPacket, parse_compound
+from b2bua.rtp.rtcp import PSFB, RTPFB, Feedback, Goodbye, RtcpPacket, parse_compound
 from b2bua.rtp.stream import VIDEO_RATE
 from suite.datapath.media_trace import EndTrace
 
@@ -40,8 +41,6 @@ Only the peer's count: those of its source, in SRTP the authentic ones. Stranger
 """
 MOST_CONTROL = MOST_PER_SECOND // CONTROL_COST
 """Datagrams of RTCP that are read of one RTP port in a second."""
-PICTURE_PAUSE = 0.25
-"""Seconds between two requests for a whole picture: it costs its source as much as many others."""
 DEFAULT_RATE = 8000
 SHORTEST = 8
 """Bytes of the least RTCP that says anything."""
@@ -67,8 +66,9 @@ class MediaEnd(ABC):
     """
 
     __slots__ = (
-        "_asked",
         "_kept",
+        "_pictures",
+        "ask_later",
         "control_sent",
         "incoming",
         "name",
@@ -92,8 +92,9 @@ class MediaEnd(ABC):
         """Datagrams of RTCP that left."""
         self.trace: EndTrace | None = None
         """Writes packets down, where somebody reads that."""
-        self._asked: float | None = None
-        """When the peer was asked for a whole picture last."""
+        self._pictures = PictureRequests()
+        self.ask_later: Callable[[MediaEnd, float], None] = lambda end, at: None
+        """Has ``ask_if_wanted`` called then."""
         self._kept: KeptPackets | None = None
         """What may be sent again; only of video, whose peers ask for it."""
 
@@ -105,6 +106,7 @@ class MediaEnd(ABC):
             raise ValueError("a payload type is a number from 0 to 127")
         self.terms = terms
         self.rates = {number: rate for number, rate in terms.clock_rates.items() if rate > 0}
+        self._pictures.space(terms.picture_spacing if terms.takes_feedback else None)
 
     @property
     def event_rates(self) -> dict[int, tuple[int, int]]:
@@ -115,7 +117,11 @@ class MediaEnd(ABC):
     @property
     def asks_after(self) -> float | None:
         """Seconds between two NACKs of our own; None: none."""
-        return self.terms.nack_interval if self.terms.takes_feedback else None
+        return self.terms.nack_interval if self._takes_nacks else None
+
+    @property
+    def _takes_nacks(self) -> bool:
+        return self.terms.takes_feedback and self.terms.takes_nacks
 
     @property
     def keeps(self) -> bool:
@@ -131,6 +137,8 @@ class MediaEnd(ABC):
     def part(self) -> None:
         """Be joined to nothing."""
         if self.peer is not None:
+            for end in (self, self.peer):
+                end._pictures.forget()
             self.peer.peer = None
             self.peer = None
 
@@ -214,28 +222,47 @@ class MediaEnd(ABC):
 
     def pass_on(self, feedback: list[Feedback], stream: Outgoing, now: float) -> None:
         """Send feedback on ``stream``, which our peer feeds, to our peer."""
-        if not self.terms.takes_feedback:
-            return
         ours = self.outgoing.ssrc
         translated = [found for item in feedback if (found := translate(item, stream, ours))]
-        if any(item.kind == PSFB for item in translated) and not self._may_ask(now):
-            translated = [item for item in translated if item.kind != PSFB]
-        if translated:
-            self.send_control(now, *translated)
+        passed = [item for item in translated if item.kind == RTPFB and self._passes_nack(item)]
+        # Any of them gets all that others of the same moment are for.
+        picture = next((item for item in translated if item.kind == PSFB), None)
+        if picture is not None and self._may_ask(now):
+            passed.append(picture)
+        if passed:
+            self.send_control(now, *passed)
+
+    def _passes_nack(self, nack: Feedback) -> bool:
+        """Whether a NACK for our peer goes on as it is."""
+        if self.asks_after is None:
+            return self._takes_nacks
+        for sequence in missed_packets(nack, nack.media) or ():
+            self.want(nack.media, sequence)
+        return False
 
     def _may_ask(self, now: float) -> bool:
-        """Whether it is time to ask for a whole picture; if so, take it as asked for."""
-        if self._asked is not None and now - self._asked < PICTURE_PAUSE:
+        """Whether to ask for a whole picture now; if not, it may be asked for later."""
+        if not self.can_control:
             return False
-        self._asked = now
-        return True
+        may = self._pictures.ask(now)
+        due = self._pictures.due(now)
+        if due is not None:
+            self.ask_later(self, due)
+        return may
 
-    def ask_for_picture(self, now: float, since: float) -> None:
-        """Ask the peer for a whole picture, if it takes that and has sent any ``since``."""
-        latest = self.last_received
-        wanted = latest is not None and latest >= since and self.terms.takes_feedback
-        if wanted and self._may_ask(now):
+    def ask_for_picture(self, now: float) -> None:
+        """Ask the peer for a whole picture, now or as soon as it may be asked."""
+        if self.incoming.ssrc >= 0 and self._may_ask(now):
             self.send_control(now, picture_loss(self.outgoing.ssrc, self.incoming.ssrc))
+
+    def ask_if_wanted(self, now: float) -> None:
+        """Ask for a whole picture that somebody wanted too early, unless it was asked for since."""
+        if self._pictures.due(now) is not None:
+            self.ask_for_picture(now)
+
+    @abstractmethod
+    def want(self, ssrc: int, sequence: int) -> None:
+        """Ask the peer for a packet with the next ones that are missing."""
 
     def ask_for_lost(self, ssrc: int, lost: Sequence[int], now: float) -> None:
         """Ask the peer for packets of a source that are missing."""

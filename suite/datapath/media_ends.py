@@ -182,6 +182,10 @@ class MediaEnds(ABC, Generic[End, Transport]):
         other.part()
         one.join(other)
 
+    def ask_for_picture(self, end: int) -> None:
+        """See b2bua.media_plane.MediaPlane."""
+        self._ends[end].ask_for_picture(self.seconds())
+
     def counters(self, end: int) -> StreamCounters:
         """See b2bua.media_plane.MediaPlane."""
         return self._ends[end].counters()
@@ -191,7 +195,7 @@ class MediaEnds(ABC, Generic[End, Transport]):
         found = self._ends.pop(end)
         now = self.seconds()
         self._silence.stop(found)
-        self._pictures.set(found, None)
+        self._pictures.forget(found)
         found.say_goodbye(now)
         found.part()
         if found.trace is not None:
@@ -300,6 +304,7 @@ class MediaEnds(ABC, Generic[End, Transport]):
     def _add(self, end: End) -> int:
         handle = next(self._numbers)
         self._ends[handle] = end
+        end.ask_later = self._pictures.wait
         end.begin_trace(None if self._trace is None else self._trace.of(handle))
         self._reports.add(handle, interval(self._randbelow, first=True))
         return handle

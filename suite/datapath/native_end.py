@@ -232,6 +232,10 @@ class NativeEnd(MediaEnd):
         """Send a packet of our own, if this end may send and knows where to."""
         self.native.send_own(number, payload, advance, now, rate)
 
+    def want(self, ssrc: int, sequence: int) -> None:
+        """Ask the peer for a packet with the next ones that are missing."""
+        self.native.want(ssrc, sequence)
+
     # What C tells
 
     def missed(self, ssrc: int, data: bytes) -> None:

@@ -13,13 +13,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from b2bua.media_plane import StreamCounters, StreamTerms
-from b2bua.rtp.event import rescale
+from b2bua.rtp.event import NamedEvent
 from b2bua.rtp.kept import Kept
 from b2bua.rtp.latch import Latch, Source
 from b2bua.rtp.missing import Missing
 from b2bua.rtp.packet import HEADER, HEADER_SIZE, MARKER, PADDING, VERSION_2
 from b2bua.rtp.stream import IncomingStream, OutgoingStream
 from suite.datapath.media_end import DEFAULT_RATE, MOST_PER_SECOND, MediaEnd
+
+_32 = 0xFFFFFFFF
 
 Send = Callable[[bytes | memoryview, Source], object]
 """Sends a packet to a target; raises OSError."""
@@ -62,6 +64,7 @@ class TwinEnd(MediaEnd):
 
     __slots__ = (
         "_around",
+        "_event",
         "_events",
         "_missing",
         "_pace",
@@ -94,6 +97,7 @@ class TwinEnd(MediaEnd):
         self.last_received = None
         self.dropped: dict[str, int] = {}
         self._around = around
+        self._event = NamedEvent()
         self._events: dict[int, tuple[int, int]] = {}
         self._missing: Missing | None = None
         self._pace = Pace()
@@ -146,7 +150,11 @@ class TwinEnd(MediaEnd):
         if numbers is None:
             self.drop("late")
             return
-        mark, sequence, timestamp = numbers
+        mark, sequence, moved = numbers
+        padding = buffer[size - 1] if first & PADDING else 0
+        if number in self._events:
+            came = ssrc, timestamp, second & MARKER != 0
+            moved += self._event.convert(buffer, start, size - padding, came, self._events[number])
         # The new header stands right before the payload: what contributing sources and
         # extensions tell is between the peer and us.
         begin = start - HEADER_SIZE
@@ -159,12 +167,9 @@ class TwinEnd(MediaEnd):
             VERSION_2 | first & PADDING,
             mapped | second & MARKER | mark,
             sequence,
-            timestamp,
+            moved & _32,
             peer.outgoing.ssrc,
         )
-        padding = buffer[size - 1] if first & PADDING else 0
-        if number in self._events:
-            rescale(buffer, start, size - padding, self._events[number])
         peer.forwarded += 1
         if not peer.send(self._around.view[begin:size], target, size - start - padding):
             self.drop("refused")
@@ -186,6 +191,11 @@ class TwinEnd(MediaEnd):
         lost = missing.receive(ssrc, sequence, now)
         if lost:
             self.ask_for_lost(ssrc, lost, now)
+
+    def want(self, ssrc: int, sequence: int) -> None:
+        """Ask the peer for a packet with the next ones that are missing."""
+        if self._missing is not None:
+            self._missing.want(ssrc, sequence)
 
     def count_dropped(self, reason: str) -> None:
         """Count a packet that went nowhere, by one of the words of StreamCounters."""

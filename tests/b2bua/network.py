@@ -83,6 +83,8 @@ class FakePlane:
         self.terms: dict[int, StreamTerms] = {}
         self.joined: list[tuple[int, int]] = []
         self.open_ends: set[int] = set()
+        self.pictures: list[int] = []
+        """Ends whose peer was to be asked for one."""
         self.count = StreamCounters()
         """What every end has moved."""
         self._pairs = pairs
@@ -104,6 +106,10 @@ class FakePlane:
 
     def join(self, first: int, second: int) -> None:
         self.joined.append((first, second))
+
+    def ask_for_picture(self, end: int) -> None:
+        assert end in self.open_ends
+        self.pictures.append(end)
 
     def counters(self, end: int) -> StreamCounters:
         return self.count

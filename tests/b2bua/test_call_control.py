@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from b2bua.attached_data import FORM_TYPE
+from b2bua.call_control import MEDIA_CONTROL
 from b2bua.call_events import CallHeld
 from b2bua.settings import EchoAnswer
 from b2bua.sip.invite_client import InviteClientUsage
@@ -19,6 +20,8 @@ from b2bua.sip.usage_events import (
 )
 from tests.b2bua.network import PHONE, SERVER_A, Network, Peer, described, sdp
 from tests.b2bua.test_calls import CallCase
+
+UPDATE = b"<media_control><vc_primitive><to_encoder><picture_fast_update/>"
 
 
 class TalkTests(CallCase):
@@ -195,6 +198,11 @@ class InfoTests(CallCase):
         """Digits by INFO go on as they are."""
         self.assertEqual(self.info(b"Signal=5\r\nDuration=160\r\n", "application/dtmf-relay"), 200)
         self.assertEqual(self.phone.seen("INFO")[-1].body, b"Signal=5\r\nDuration=160\r\n")
+
+    def test_pictures_of_a_leg_without_video(self) -> None:
+        """There is none to ask for, and nothing goes on."""
+        self.assertEqual(self.info(UPDATE, MEDIA_CONTROL), 200)
+        self.assertEqual((self.network.plane.pictures, self.phone.seen("INFO")), ([], []))
 
     def test_other_bodies(self) -> None:
         """A body that nobody here knows is 415, and the answer lists those that are known."""

@@ -148,7 +148,9 @@ class FeedbackTests(SessionCase):
         self.take(said("chromium", "video"))
         terms = self.plane.terms[self.web.ends["video"]]
         self.assertEqual((terms.picture_interval, terms.nack_interval), (1.0, 1.0))
+        self.assertEqual((terms.picture_spacing, terms.takes_nacks), (1.0, True))
         terms = self.plane.terms[self.web.ends["audio"]]
+        self.assertEqual((terms.picture_spacing, terms.takes_nacks), (None, False))
         self.assertEqual((terms.picture_interval, terms.nack_interval), (None, None))
 
     def test_said(self) -> None:
@@ -167,13 +169,22 @@ class FeedbackTests(SessionCase):
         self.assertFalse(any(v.endswith(" nack") for v in answer.media[1].attributes("rtcp-fb")))
         terms = self.plane.terms[self.web.ends["video"]]
         self.assertEqual((terms.picture_interval, terms.nack_interval), (None, None))
+        self.assertEqual((terms.picture_spacing, terms.takes_nacks), (1.0, False))
+
+    def test_without_pictures(self) -> None:
+        """Switched off, the browser may still ask us for the other side's."""
+        self.build(picture_spacing=None, picture_interval=None)
+        answer = self.take(said("chromium", "video"))
+        self.assertTrue(any(v.endswith(" pli") for v in answer.media[1].attributes("rtcp-fb")))
+        terms = self.plane.terms[self.web.ends["video"]]
+        self.assertEqual((terms.picture_spacing, terms.picture_interval), (None, None))
 
     def test_nobody_asks_who_does_not_send(self) -> None:
         """Video that the browser only receives needs no pictures of it."""
         offer = said("chromium", "video").replace(b"a=sendrecv", b"a=recvonly")
         self.take(offer)
         terms = self.plane.terms[self.web.ends["video"]]
-        self.assertIsNone(terms.picture_interval)
+        self.assertEqual((terms.picture_interval, terms.picture_spacing), (None, None))
 
 
 class BundleTests(SessionCase):

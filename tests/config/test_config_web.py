@@ -323,14 +323,16 @@ class MediaTests(WebTestCase):
         self.said(self.of(sample), "warning", "turn-passwd", "known to everybody")
 
     def test_pictures(self) -> None:
-        """How often a whole picture is asked for."""
+        """How often a whole picture may be asked for, and how often it is."""
         for lines, expected in (
-            ("", 1.0),
-            ("web-pli-mintime = 1500", 1.5),
-            ("web-pli-mintime = 0", None),
-            ("web-pli-always = false", None),
+            ("", (1.0, 1.0)),
+            ("web-pli-mintime = 1500", (1.5, 1.5)),
+            ("web-pli-mintime = 0", (None, None)),
+            ("web-pli-always = false", (1.0, None)),
+            ("web-pli-mintime = 5000\nweb-pli-always = false", (5.0, None)),
         ):
-            self.assertEqual(expected, self.web(self.of(lines)).picture_interval, lines)
+            web = self.web(self.of(lines))
+            self.assertEqual(expected, (web.picture_spacing, web.picture_interval), lines)
 
     def test_keys(self) -> None:
         """DTLS and SDES; what leaves no keys at all is refused."""

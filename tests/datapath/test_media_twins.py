@@ -25,11 +25,11 @@ from tests.datapath.media import LOOPBACK, native_plane
 from tests.datapath.test_twin import ReactorStandIn
 
 _MOST_16, _MOST_32 = 0xFFFF, 0xFFFFFFFF
-_NUMBERS = (0, 8, 97, 101, 111)
+_NUMBERS = (0, 8, 97, 101, 102, 111)
 _TERMS = StreamTerms(
-    payload_types={0: 0, 8: 8, 97: 98, 101: 96},
-    clock_rates={0: 8000, 8: 8000, 97: 90000, 101: 48000},
-    event_rates={101: (48000, 8000)},
+    payload_types={0: 0, 8: 8, 97: 98, 101: 96, 102: 97},
+    clock_rates={0: 8000, 8: 8000, 97: 90000, 101: 48000, 102: 8000},
+    event_rates={101: (48000, 8000), 102: (8000, 48000)},
     nack_interval=0.1,
 )
 
@@ -64,6 +64,20 @@ TALKS = st.tuples(
     st.binary(min_size=4, max_size=12),
 )
 """A source goes on: whose, which, by how many numbers and ticks, payload type and payload."""
+PRESSES = st.tuples(
+    st.just("talk"),
+    st.just("near"),
+    st.just(1),
+    st.sampled_from([1] * 6 + [2, -1]),
+    st.sampled_from([0] * 6 + [0xFFFF, 0xFFFF, 0x10400, 160]),
+    st.sampled_from([101, 102]),
+    st.builds(
+        lambda key, duration: key + duration.to_bytes(2, "big"),
+        st.sampled_from([b"\x05\x0a"] * 6 + [b"\x05\x8a", b"\x06\x0a"]),
+        st.sampled_from([0, 160, 10922, 10923, 22000, 60000, 0xFFFF]),
+    ),
+)
+"""A key is held, or pressed again."""
 OTHERS = st.one_of(
     st.tuples(st.just("near"), PACKETS),
     st.tuples(st.just("far"), PACKETS),
@@ -85,7 +99,9 @@ OTHERS = st.one_of(
     ),
     st.tuples(st.just("join")),
 )
-STEPS = st.integers(0, 9).flatmap(lambda among: OTHERS if among < 3 else TALKS)
+STEPS = st.integers(0, 9).flatmap(
+    lambda among: OTHERS if among < 3 else PRESSES if among < 5 else TALKS
+)
 """Most of them are a source that goes on; equal strategies in one_of count once."""
 
 

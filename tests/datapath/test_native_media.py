@@ -11,6 +11,8 @@ from suite.datapath.choice import missing_reason
 from tests import fewer
 from tests.datapath import (
     test_media,
+    test_media_events,
+    test_media_feedback,
     test_media_ports,
     test_media_reports,
     test_media_silence,
@@ -57,6 +59,18 @@ class NativePortsTests(NativeMediaCase, test_media_ports.PortsTests):
 
 class NativeRtcpTests(NativeMediaCase, test_media_reports.RtcpTests):
     """Every end says and hears its own RTCP."""
+
+
+class NativePictureTests(NativeMediaCase, test_media_feedback.PictureTests):
+    """How often a source is asked for a whole picture."""
+
+
+class NativeNackTests(NativeMediaCase, test_media_feedback.NackTests):
+    """How often a source is asked for lost packets."""
+
+
+class NativeEventTests(NativeMediaCase, test_media_events.EventTests):
+    """Keys that are held, between clocks."""
 
 
 class NativeSilenceTests(NativeMediaCase, test_media_silence.SilenceTests):

@@ -26,6 +26,7 @@ _MEDIA = (
     "media",
     "media_rtp",
     "media_lost",
+    "media_event",
     "media_latch",
     "media_srtp",
     "media_read",

@@ -243,6 +243,7 @@ static void ask(int at) {
     say(end, sequence);
     dp_outgoing_source_sequence(&end->outgoing, sequence);
     dp_outgoing_timestamp_at(&end->outgoing, media.now);
+    if (end->missing) dp_missing_want(end->missing, (uint32_t)end->missing->ssrc, sequence);
     if (!end->kept) return;
     int place = dp_kept_again(end->kept, sequence, media.now);
     if (place < 0) return;

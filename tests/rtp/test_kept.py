@@ -1,4 +1,4 @@
-"""Tests of b2bua.rtp.kept, b2bua.rtp.missing and b2bua.rtp.event."""
+"""Tests of b2bua.rtp.kept and b2bua.rtp.missing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from b2bua.rtp.event import rescale
 from b2bua.rtp.kept import SIZE, SPACING, Kept
 from b2bua.rtp.missing import MOST, Missing
 from b2bua.rtp.reports import lost_packets, missed_packets
@@ -67,11 +66,24 @@ class MissingTests(SynchronousTestCase):
         asked = self.asked(Missing(0.0), 0, 900)[1]
         self.assertEqual(asked, list(range(900 - MOST, 900)))
 
+    def test_wanted_again(self) -> None:
+        """Somebody still misses one: it is asked for in its time, unless it comes before."""
+        missing = Missing(1.0)
+        self.asked(missing, 10, 13)
+        for number in (11, 12, 11):
+            missing.want(1, number)
+        self.assertEqual(self.asked(missing, 14, 12, at=0.9), [[], []])
+        self.assertEqual(self.asked(missing, 15, at=1.0), [[11]])
+        for ssrc, number in ((2, 11), (1, 15), (1, 16), (1, 15 - 1000)):
+            missing.want(ssrc, number & 0xFFFF)
+        self.assertEqual(self.asked(missing, 16, at=2.0), [[]])
+
     @given(st.lists(st.integers(0, 0xFFFF), max_size=300))
     def test_any(self, numbers: list[int]) -> None:
         """Whatever comes, what is asked for is bounded and has not just come."""
         missing = Missing(0.0)
         for number in numbers:
+            missing.want(1, number ^ 1)
             asked = missing.receive(1, number, 0.0)
             self.assertLessEqual(len(asked), MOST)
             self.assertNotIn(number, asked)
@@ -81,26 +93,3 @@ class MissingTests(SynchronousTestCase):
         """What a request says is what it was made of."""
         read = missed_packets(lost_packets(1, 2, numbers), 2)
         self.assertEqual(set(read or ()), set(numbers))
-
-
-class EventTests(SynchronousTestCase):
-    """Durations of telephone-events."""
-
-    def test_rescale(self) -> None:
-        """They are converted in place, and never beyond what there is room for."""
-        for duration, rates, expected in (
-            (960, (48000, 8000), 160),
-            (160, (8000, 48000), 960),
-            (60000, (8000, 48000), 0xFFFF),
-        ):
-            buffer = bytearray(12) + b"\x05\x8a" + duration.to_bytes(2, "big")
-            rescale(buffer, 12, 16, rates)
-            self.assertEqual(buffer[12:14], b"\x05\x8a")
-            self.assertEqual(int.from_bytes(buffer[14:16], "big"), expected)
-
-    @given(st.binary(max_size=9))
-    def test_any_payload(self, payload: bytes) -> None:
-        """A payload of another length is left alone where it is no event."""
-        buffer = bytearray(payload) + bytearray(b"end")
-        rescale(buffer, 0, len(payload), (8000, 48000))
-        self.assertEqual(bytes(buffer[len(payload) :]), b"end")

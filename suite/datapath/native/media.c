@@ -19,6 +19,7 @@ void dp_end_init(struct dp_end *end, struct dp_plane *plane, struct dp_way *way)
     end->sends = end->receives = true;
     for (int at = 0; at < 128; at++) end->numbers[at].mapped = DP_NOT_MAPPED;
     dp_incoming_init(&end->incoming);
+    dp_event_init(&end->event);
     end->outgoing.source = DP_NOBODY;
     end->outgoing.rate = DEFAULT_RATE;
 }
@@ -250,6 +251,7 @@ void dp_end_received(struct dp_plane *plane, struct dp_end *end, const struct dp
         withhold(plane, end, &header);
         return;
     }
+    const struct dp_rtp came = header;
     if (!dp_outgoing_take(&peer->outgoing, &header, plane->now, rate)) {
         dp_end_drop(plane, end, DP_LATE);
         return;
@@ -265,10 +267,11 @@ void dp_end_received(struct dp_plane *plane, struct dp_end *end, const struct dp
     }
     header.first = 0x80 | (header.first & DP_RTP_PADDING);
     header.second = (header.second & DP_RTP_MARKER) | number->mapped;
-    dp_rtp_write(&header, rest.data);
     if (number->here)
-        dp_rtp_rescale(rest.data + DP_RTP_HEADER, rest.size - DP_RTP_HEADER - padding, number->here,
-                       number->there);
+        header.timestamp +=
+            dp_event_convert(&end->event, &came, packet->data + start,
+                             packet->size - start - padding, number->here, number->there);
+    dp_rtp_write(&header, rest.data);
     peer->forwarded++;
     if (!send_on(plane, peer, &rest, header.sequence, padding)) dp_end_drop(plane, end, DP_REFUSED);
 }

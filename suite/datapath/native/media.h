@@ -95,6 +95,7 @@ struct dp_end {
     uint64_t forwarded;
     double trace_due[2]; /* by DP_WENT_IN and DP_WENT_OUT */
     uint64_t dropped[DP_DROPS];
+    struct dp_named_event event;
     struct dp_number numbers[128];
 };
 

@@ -46,6 +46,9 @@ cdef extern from "media.h" nogil:
         uint32_t rate
     int32_t dp_outgoing_source_sequence(const dp_outgoing *stream, uint16_t sequence)
     uint32_t dp_outgoing_timestamp_at(const dp_outgoing *stream, double now)
+    cdef struct dp_missing:
+        double interval
+    void dp_missing_want(dp_missing *missing, uint32_t ssrc, uint16_t sequence)
     cdef struct dp_kept:
         uint16_t *sizes
         uint8_t (*packets)[1500]
@@ -79,6 +82,7 @@ cdef extern from "media.h" nogil:
         bint traced
         bint traces_drops
         double *trace_due
+        dp_missing *missing
         dp_kept *kept
         dp_number *numbers
     const int DP_NOT_MAPPED
@@ -284,6 +288,11 @@ cdef class End:
         """Seconds between two requests for what is missing; None: none."""
         if not dp_end_miss(self.end, interval is not None, interval or 0.0):
             raise MemoryError
+
+    def want(self, uint32_t ssrc, uint16_t sequence):
+        """Ask for a packet of lately, if what is missing is asked for."""
+        if self.end.missing is not NULL:
+            dp_missing_want(self.end.missing, ssrc, sequence)
 
     def set_kept(self, bint wanted):
         """Whether what is sent is kept to be sent again."""

@@ -30,15 +30,22 @@ static int find(const struct dp_missing *missing, uint16_t sequence) {
     return -1;
 }
 
-/* So many after the highest are lost. The oldest are no use any more when they come. */
+/* The oldest are no use any more when they come. */
+static void note(struct dp_missing *missing, uint16_t sequence) {
+    if (find(missing, sequence) >= 0) return;
+    if (missing->used == DP_MISSING_MOST) take_out(missing, 0);
+    missing->numbers[missing->used++] = sequence;
+}
+
+/* So many after the highest are lost. */
 static void lose(struct dp_missing *missing, unsigned count) {
     unsigned step = count > DP_MISSING_MOST ? count - DP_MISSING_MOST + 1 : 1;
-    for (; step <= count; step++) {
-        uint16_t sequence = (uint16_t)(missing->highest + step);
-        if (find(missing, sequence) >= 0) continue;
-        if (missing->used == DP_MISSING_MOST) take_out(missing, 0);
-        missing->numbers[missing->used++] = sequence;
-    }
+    for (; step <= count; step++) note(missing, (uint16_t)(missing->highest + step));
+}
+
+void dp_missing_want(struct dp_missing *missing, uint32_t ssrc, uint16_t sequence) {
+    uint16_t behind = (uint16_t)(missing->highest - sequence);
+    if (ssrc == missing->ssrc && behind && behind < STEP) note(missing, sequence);
 }
 
 int dp_missing_receive(struct dp_missing *missing, const struct dp_rtp *header, double now,

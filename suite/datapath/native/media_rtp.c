@@ -12,8 +12,6 @@
 #define VIDEO_RATE 90000
 /* Seconds after which what we make ourselves begins anew. */
 #define PAUSE 1.0
-#define EVENT_SIZE 4
-#define EVENT_DURATION 2
 
 /* Headers */
 
@@ -67,13 +65,6 @@ int dp_rtp_payload(const uint8_t *data, size_t size) {
     if (data[0] & DP_RTP_PADDING && (data[size - 1] < 1 || data[size - 1] > size - start))
         return -1;
     return (int)start;
-}
-
-void dp_rtp_rescale(uint8_t *payload, size_t size, uint32_t here, uint32_t there) {
-    for (size_t at = 0; at + EVENT_SIZE <= size; at += EVENT_SIZE) {
-        uint64_t scaled = (uint64_t)get16(payload + at + EVENT_DURATION) * there / here;
-        put16(payload + at + EVENT_DURATION, scaled > 0xFFFF ? 0xFFFF : (uint16_t)scaled);
-    }
 }
 
 /* Received */

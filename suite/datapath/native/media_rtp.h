@@ -33,8 +33,25 @@ void dp_rtp_write(const struct dp_rtp *header, uint8_t *data);
 bool dp_is_rtcp(uint8_t second);
 /* Where the payload begins; padding is checked too. Below zero: it is no packet. */
 int dp_rtp_payload(const uint8_t *data, size_t size);
-/* Convert the durations of telephone-events from one clock to another (RFC 4733). */
-void dp_rtp_rescale(uint8_t *payload, size_t size, uint32_t here, uint32_t there);
+
+/* The newest telephone-event that an end receives (RFC 4733). */
+struct dp_named_event {
+    int64_t source; /* -1: none yet */
+    uint8_t code;
+    bool is_over;
+    uint32_t began; /* timestamps of the event, and of the source's newest segment of it */
+    uint32_t at;
+    uint64_t before;  /* ticks of the source's segments before that one */
+    uint64_t segment; /* how many of ours are complete */
+};
+
+void dp_event_init(struct dp_named_event *event);
+/*
+ * Convert the durations in a payload from one clock to another; `header` is as the packet came.
+ * Returns what to add to its timestamp: what is too long for a duration is cut into segments.
+ */
+uint32_t dp_event_convert(struct dp_named_event *event, const struct dp_rtp *header,
+                          uint8_t *payload, size_t size, uint32_t here, uint32_t there);
 
 /* The packets of one source after another (RFC 3550, appendices A.1, A.3 and A.8). */
 struct dp_incoming {
@@ -110,6 +127,8 @@ void dp_missing_init(struct dp_missing *missing, double interval);
 /* How many numbers to ask for now; they are put into `asked`, room for DP_MISSING_MOST. */
 int dp_missing_receive(struct dp_missing *missing, const struct dp_rtp *header, double now,
                        uint16_t *asked);
+/* Ask for a packet of lately, with the next packet that may bring a request. */
+void dp_missing_want(struct dp_missing *missing, uint32_t ssrc, uint16_t sequence);
 
 /* The newest packets of a stream as they went over the wire. */
 struct dp_kept {
