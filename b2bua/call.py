@@ -100,10 +100,19 @@ class Call(BridgedLegs):
         named = self.caller.media.offered if self._has_offer else None
         if self._has_offer and not named:
             raise SdpError("media")
-        rung, self.rung = self.rung, []
-        for leg in rung:
-            self._calls.place(self, leg, leg.media.offer(named), now)
-        if not self.rung and self.state is CallState.RINGING:
+        failed: SdpError | MediaPortsExhausted | None = None
+        for leg in list(self.rung):
+            try:
+                is_placed = self._calls.place(self, leg, leg.media.offer(named), now)
+            except (SdpError, MediaPortsExhausted) as error:
+                is_placed, failed = False, failed or error
+            if not is_placed:
+                self.rung.remove(leg)
+                leg.media.close()
+                self._calls.left(leg)
+        if not self.rung and failed is not None:
+            raise failed
+        if not self.rung:
             self.refuse(503, "no-server", now, (("Retry-After", "5"),))
 
     def refuse(self, status: int, reason: str, now: float, headers: Headers = ()) -> None:
