@@ -163,7 +163,8 @@ class Call(BridgedLegs):
         if self._has_offer and not self.caller.answer_body:
             try:
                 self.caller.answer_body = self.caller.media.answer(leg.media.agreed)
-            except SdpError:
+            except (SdpError, MediaPortsExhausted):
+                # The final answer meets the same, and is refused for it.
                 return b""
         return self.caller.answer_body
 

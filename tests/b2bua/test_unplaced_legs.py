@@ -7,6 +7,7 @@ from b2bua.sdp.codecs import parse_codec_list
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.settings import MediaSettings, WebMediaSettings
 from b2bua.sip.hop import BROWSER
+from b2bua.sip.usage_events import Progress
 from tests.b2bua.browsers import Browser
 from tests.b2bua.network import OURS, PHONE, Ended, Established, FakePlane, sdp
 from tests.b2bua.test_calls import CallCase
@@ -52,6 +53,26 @@ class ScarcePortsTests(CallCase):
         self.phone.call("5555", sdp(PHONE, 5000, more=video), caller="1001")
         self.assertEqual(self.phone.last(Ended).status, 503)
         self.assertEqual(plane.open_ends, set())
+
+    def test_early_answer_without_ports(self) -> None:
+        """
+        Early media that there is no pair for are not passed on; the answer then meets the same.
+
+        The caller is refused for it, and the server's side hung up.
+        """
+        plane = FakePlane(pairs=1)
+        self.build(plane=plane)
+        self.phone.call("5555", sdp(PHONE, 5000), caller="1001")
+        called = self.a.called
+        called.ring(183, self.now, sdp())
+        self.settle()
+        self.assertEqual(self.phone.last(Progress).response.body, b"")
+        called.answer(self.now, sdp())
+        self.settle()
+        self.assertEqual(self.phone.last(Ended).status, 503)
+        self.assertTrue(self.a.has(Ended))
+        self.network.advance(70)
+        self.assertTrue(self.network.is_clean())
 
 
 class PhoneAndPageTests(CallCase):
