@@ -227,6 +227,13 @@ class RequestAnswered(UsageEvent):
 
 
 @dataclass(slots=True)
+class Faulted(UsageEvent):
+    """Something went wrong in it that nobody has foreseen: it cannot be relied on, and must end."""
+
+    error: Exception
+
+
+@dataclass(slots=True)
 class Ended(UsageEvent):
     """The session is over. Told once, and nothing is asked of the user after it."""
 
