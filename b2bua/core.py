@@ -263,7 +263,8 @@ class B2bua:
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
-        self.agent.handle_timeout(now)
+        with contained(self.emit):
+            self.agent.handle_timeout(now)
         self._pump(now)
         for part in (self.servers, self.registrar, self.calls):
             with contained(self.emit):

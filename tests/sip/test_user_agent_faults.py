@@ -7,6 +7,7 @@ from collections.abc import Callable
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.sip.invite_usage import InviteUsage
+from b2bua.sip.transaction import Transaction
 from b2bua.sip.usage_events import Faulted, Modified
 from b2bua.sip.usage_states import UsageState
 from tests.sip.usages import Wire
@@ -56,6 +57,28 @@ class UsageFaultTests(SynchronousTestCase):
         self.wire.alice.agent.handle_timeout(due)
         self.assertEqual(len(self.wire.looked()), 1)
         self.assert_first_is_faulty()
+
+    def test_timers_of_transactions(self) -> None:
+        """Two requests are to be sent again: the first one's fault loses not the second's."""
+        for usage in (self.first, self.second):
+            usage.bye(self.wire.now)
+        table = self.wire.alice.table
+        (faulty,) = (t for t in self.first.transactions if t.request.method == "BYE")
+        real = type(faulty).handle_timeout
+
+        def act(transaction: Transaction, now: float) -> None:
+            if transaction is faulty:
+                raise Injected
+            real(transaction, now)
+
+        self.patch(type(faulty), "handle_timeout", act)
+        self.wire.looked()
+        due = table.next_timeout()
+        assert due is not None
+        self.assertRaises(Injected, table.handle_timeout, due)
+        self.assertEqual(table.next_timeout(), due)
+        table.handle_timeout(due)
+        self.assertEqual(len(self.wire.looked()), 1)
 
     def test_changes_that_wait_for_the_user(self) -> None:
         """Both have something to offer as soon as the user has heard what was: one does."""
