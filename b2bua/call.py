@@ -13,7 +13,7 @@ between is the business of ``call_legs``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from b2bua import causes
@@ -26,6 +26,7 @@ from b2bua.call_events import (
     LegKind,
 )
 from b2bua.call_legs import BridgedLegs, CallState, Headers
+from b2bua.faults import STATUS, contained, let_go
 from b2bua.leg import Leg
 from b2bua.media_plane import MediaPortsExhausted, TransportEvent
 from b2bua.sdp.errors import SdpError
@@ -100,10 +101,19 @@ class Call(BridgedLegs):
         named = self.caller.media.offered if self._has_offer else None
         if self._has_offer and not named:
             raise SdpError("media")
-        rung, self.rung = self.rung, []
-        for leg in rung:
-            self._calls.place(self, leg, leg.media.offer(named), now)
-        if not self.rung and self.state is CallState.RINGING:
+        failed: SdpError | MediaPortsExhausted | None = None
+        for leg in list(self.rung):
+            try:
+                is_placed = self._calls.place(self, leg, leg.media.offer(named), now)
+            except (SdpError, MediaPortsExhausted) as error:
+                is_placed, failed = False, failed or error
+            if not is_placed:
+                self.rung.remove(leg)
+                leg.media.close()
+                self._calls.left(leg)
+        if not self.rung and failed is not None:
+            raise failed
+        if not self.rung:
             self.refuse(503, "no-server", now, (("Retry-After", "5"),))
 
     def refuse(self, status: int, reason: str, now: float, headers: Headers = ()) -> None:
@@ -154,7 +164,8 @@ class Call(BridgedLegs):
         if self._has_offer and not self.caller.answer_body:
             try:
                 self.caller.answer_body = self.caller.media.answer(leg.media.agreed)
-            except SdpError:
+            except (SdpError, MediaPortsExhausted):
+                # The final answer meets the same, and is refused for it.
                 return b""
         return self.caller.answer_body
 
@@ -346,6 +357,26 @@ class Call(BridgedLegs):
                     self.emit(CallMedia(self.id, leg.kind, kind, counters))
         lasted = 0.0 if self.answered_at is None else now - self.answered_at
         self.emit(CallEnded(self.id, status, cause, by, lasted))
+        self._calls.over(self)
+
+    def fail(self, legs: Iterable[Leg], now: float) -> None:
+        """
+        End it for a fault of ours, with all ``legs`` that it ever had and has still.
+
+        It may be anywhere in between: what cannot be done any more keeps nothing else from it.
+        """
+        every = dict.fromkeys((*self.legs(), *self.rung, *legs))
+        for leg in every:
+            with contained(self.emit, self.id):
+                if leg.usage is not None:
+                    let_go(leg.usage, now)
+        with contained(self.emit, self.id):
+            if self in self._calls:
+                self._finish(STATUS, "fault", self.caller.kind, now)
+        for leg in every:
+            with contained(self.emit, self.id):
+                leg.media.close()
+            self._calls.left(leg)
         self._calls.over(self)
 
     def take_over(self, old: Leg, new: Leg, now: float) -> None:

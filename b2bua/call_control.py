@@ -78,17 +78,20 @@ class CallControl:
         self._deadlines.set(call, None)
 
     def next_timeout(self) -> float | None:
-        """When to call ``handle_timeout``, if ever."""
+        """When to call ``take_due``, if ever."""
         return self._deadlines.next()
 
-    def handle_timeout(self, now: float) -> None:
-        """Do what pages were told to and have not done."""
-        for call in self._deadlines.take_due(now):
-            leg, held = self._told.pop(call)
-            across = call.other(leg)
-            if across is not None and across.was_held != held and across.is_up:
-                call.work(leg, held, now)
-            self.run_kept(call, leg, now)
+    def take_due(self, now: float) -> list[Call]:
+        """The calls whose page has not done in time what it was told to: ``insist`` on it."""
+        return self._deadlines.take_due(now)
+
+    def insist(self, call: Call, now: float) -> None:
+        """Do what a page was told to and has not done."""
+        leg, held = self._told.pop(call)
+        across = call.other(leg)
+        if across is not None and across.was_held != held and across.is_up:
+            call.work(leg, held, now)
+        self.run_kept(call, leg, now)
 
     # Talk and hold.
 

@@ -215,6 +215,18 @@ class MessagePassed:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """
+    Something went wrong that nobody has foreseen: an error of ours, to be logged as one.
+
+    ``call`` has ended for it, together with what is told of that; it is empty where no call had to.
+    """
+
+    call: str
+    error: Exception
+
+
 Event = (
     CallStarted
     | CallRinging
@@ -237,6 +249,7 @@ Event = (
     | PageGone
     | SignInRefused
     | MessagePassed
+    | Fault
 )
 
 Subscriber = Callable[[Event], None]

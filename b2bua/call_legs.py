@@ -23,7 +23,13 @@ from b2bua.leg import Leg
 from b2bua.media_plane import MediaPlane, MediaPortsExhausted
 from b2bua.sdp.errors import SdpError
 from b2bua.sip.message import Message
-from b2bua.sip.usage_events import ModificationFailed, Modified, OfferReceived, OfferRequested
+from b2bua.sip.usage_events import (
+    ModificationFailed,
+    Modified,
+    NotOffered,
+    OfferReceived,
+    OfferRequested,
+)
 from b2bua.web_leg_media import WebLegMedia
 
 if TYPE_CHECKING:
@@ -260,9 +266,13 @@ class BridgedLegs:
 
     def _offer_for(self, leg: Leg) -> Callable[[], bytes]:
         def offer() -> bytes:
-            if self._waiting is not None and self._waiting is not leg:
-                return leg.media.offer(self._wanted)
-            return leg.media.offer(self.named_for(leg))
+            is_asked = self._waiting is not None and self._waiting is not leg
+            try:
+                return leg.media.offer(self._wanted if is_asked else self.named_for(leg))
+            except SdpError as error:
+                raise NotOffered(error.status) from error
+            except MediaPortsExhausted as error:
+                raise NotOffered(500) from error
 
         return offer
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -19,10 +20,12 @@ from b2bua.call_events import (
     CallRefused,
     CallResent,
     CallStarted,
+    Fault,
     LegKind,
     Subscriber,
 )
 from b2bua.echo_call import EchoCall
+from b2bua.faults import contained, let_go
 from b2bua.header_policy import TooManyHops, Trust, carry, is_loop, next_max_forwards
 from b2bua.leg import Leg, Target
 from b2bua.media_plane import MediaPlane, TransportEvent
@@ -40,7 +43,7 @@ from b2bua.sip.message import Request
 from b2bua.sip.timers import Deadlines, earliest
 from b2bua.sip.transactions import TableFull
 from b2bua.sip.uri import Uri
-from b2bua.sip.usage_events import Ended, Invitation, Invited, UsageEvent
+from b2bua.sip.usage_events import Ended, Faulted, Invitation, Invited, UsageEvent
 from b2bua.sip.user_agent import UserAgent
 
 Headers = tuple[tuple[str, str], ...]
@@ -116,6 +119,9 @@ class Calls:
     def __len__(self) -> int:
         return len(self._calls)
 
+    def __contains__(self, call: Call) -> bool:
+        return call.id in self._calls
+
     def __iter__(self) -> Iterator[Call]:
         return iter(self._calls.values())
 
@@ -137,16 +143,38 @@ class Calls:
 
     def take(self, event: UsageEvent, now: float) -> None:
         """Take what the user agent tells of any usage."""
+        found = self._legs.get(event.usage)
+        with self._kept_to(now, None if found is None else found[0], event.usage):
+            self._take(event, found, now)
+
+    def _take(self, event: UsageEvent, found: tuple[Call, Leg] | None, now: float) -> None:
+        if isinstance(event, Faulted):
+            raise event.error
         if isinstance(event, Invited):
             self._invited(event, now)
-            return
-        found = self._legs.get(event.usage)
-        if found is None:
-            return
-        if isinstance(event, Ended):
-            del self._legs[event.usage]
-        call, leg = found
-        call.take(leg, event, now)
+        elif found is not None:
+            call, leg = found
+            if isinstance(event, Ended):
+                del self._legs[event.usage]
+            call.take(leg, event, now)
+
+    @contextmanager
+    def _kept_to(
+        self, now: float, call: Call | None, usage: InviteUsage | None = None
+    ) -> Iterator[None]:
+        """Have a fault of ours in here end this call only, or that which has the usage by then."""
+        try:
+            yield
+        except Exception as error:
+            found = self._legs.get(usage) if usage is not None else None
+            if call is None and found is not None:
+                call = found[0]
+            self.emit(Fault("" if call is None else call.id, error))
+            if call is not None:
+                call.fail([leg for other, leg in self._legs.values() if other is call], now)
+            elif usage is not None:
+                with contained(self.emit):
+                    let_go(usage, now)
 
     # A new call.
 
@@ -371,7 +399,8 @@ class Calls:
     def server_changed(self, now: float) -> None:
         """Another SIP Server is in use: what nothing has come back for may be sent there."""
         for call in list(self._calls.values()):
-            call.try_other_server(now)
+            with self._kept_to(now, call):
+                call.try_other_server(now)
 
     def adopt(self, call: Call, leg: Leg) -> None:
         """Have a leg's events go to its call."""
@@ -427,19 +456,26 @@ class Calls:
 
     def handle_timeout(self, now: float) -> None:
         """Give up what has rung for too long, and end calls whose media are gone."""
-        self.control.handle_timeout(now)
+        for call in self.control.take_due(now):
+            with self._kept_to(now, call):
+                self.control.insist(call, now)
         for call in self._deadlines.take_due(now):
-            call.no_answer(now)
+            with self._kept_to(now, call):
+                call.no_answer(now)
         for leg, event in self._watch.take_told(now):
-            if (found := self._call_of(leg)) is None:
-                continue
-            if event is TransportEvent.LOST and self._is_gone(leg, now):
-                found.media_ended(leg, "page-gone", now)
-            else:
-                found.media_changed(leg, event, now)
+            if (found := self._call_of(leg)) is not None:
+                with self._kept_to(now, found):
+                    self._media_changed(found, leg, event, now)
         for leg in self._watch.take_due(now):
             if (found := self._call_of(leg)) is not None:
-                found.media_ended(leg, "media-lost", now)
+                with self._kept_to(now, found):
+                    found.media_ended(leg, "media-lost", now)
+
+    def _media_changed(self, call: Call, leg: Leg, event: TransportEvent, now: float) -> None:
+        if event is TransportEvent.LOST and self._is_gone(leg, now):
+            call.media_ended(leg, "page-gone", now)
+        else:
+            call.media_changed(leg, event, now)
 
     def _is_gone(self, leg: Leg, now: float) -> bool:
         """Whether nobody is left to be offered another way for lost media."""
@@ -452,4 +488,5 @@ class Calls:
     def hang_up_all(self, now: float) -> None:
         """End every call, as the process is about to end."""
         for call in list(self._calls.values()):
-            call.hang_up("shutdown", now)
+            with self._kept_to(now, call):
+                call.hang_up("shutdown", now)

@@ -28,10 +28,11 @@ from b2bua.call_events import (
     Subscriber,
 )
 from b2bua.calls import Calls
+from b2bua.faults import STATUS, contained
 from b2bua.gate import Answer, Gate, Pass
 from b2bua.media_plane import MediaPlane, StreamCounters
 from b2bua.parties import PhoneContact
-from b2bua.registrar import Registrar, SignIn
+from b2bua.registrar import Registrar, RegistrarOutput, SignIn
 from b2bua.server_requests import retry_after
 from b2bua.servers import Servers
 from b2bua.settings import B2buaSettings
@@ -139,6 +140,7 @@ class B2bua:
             profile=profile,
             timers=timers,
             watcher=_Books(self),
+            contains_faults=True,
         )
         self.servers = Servers(
             settings.servers,
@@ -289,11 +291,12 @@ class B2bua:
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
-        self.agent.handle_timeout(now)
+        with contained(self.emit):
+            self.agent.handle_timeout(now)
         self._pump(now)
-        self.servers.handle_timeout(now)
-        self.registrar.handle_timeout(now)
-        self.calls.handle_timeout(now)
+        for part in (self.servers, self.registrar, self.calls):
+            with contained(self.emit):
+                part.handle_timeout(now)
         self._pump(now)
 
     def take_outputs(self) -> list[Output]:
@@ -307,19 +310,24 @@ class B2bua:
         while True:
             taken = self.agent.take_outputs()
             for output in taken:
-                self._take(output, now)
+                with contained(self.emit):
+                    self._take(output, now)
             signs = self.registrar.take_outputs()
             for sign in signs:
-                if isinstance(sign, SignIn):
-                    self.servers.sign_in(sign.dn, now)
-                else:
-                    self.servers.sign_out(sign.dn, now)
+                with contained(self.emit):
+                    self._sign(sign, now)
             if self._has_switched:
                 self._has_switched = False
                 self.agent.way_changed(now)
                 self.calls.server_changed(now)
             elif not taken and not signs:
                 return
+
+    def _sign(self, sign: RegistrarOutput, now: float) -> None:
+        if isinstance(sign, SignIn):
+            self.servers.sign_in(sign.dn, now)
+        else:
+            self.servers.sign_out(sign.dn, now)
 
     def _tell_of_servers(self, event: Event) -> None:
         if isinstance(event, ServerChanged | ServersDown):
@@ -365,7 +373,10 @@ class B2bua:
 
     def _take_request(self, transaction: ServerTransaction, now: float) -> None:
         request = transaction.request
-        status, headers = self._answer(request, transaction.hop, now)
+        status: int = STATUS
+        headers: Sequence[tuple[str, str]] = ()
+        with contained(self.emit):
+            status, headers = self._answer(request, transaction.hop, now)
         self.agent.respond(transaction, transaction.response(status, None, headers), now)
 
     def _answer(

@@ -452,8 +452,8 @@ class LegMedia:
 
     def close(self) -> dict[str, StreamCounters]:
         """Give the ends back; tell what each has moved, by kind of medium."""
-        ends, self.ends = self.ends, {}
-        return {kind: self._plane.close(end) for kind, end in ends.items()}
+        # One by one: should one fail, the others can be given back still.
+        return {kind: self._plane.close(self.ends.pop(kind)) for kind in list(self.ends)}
 
 
 def _completed(answer: SessionDescription, offer: SessionDescription | None) -> SessionDescription:

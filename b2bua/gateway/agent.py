@@ -7,12 +7,16 @@ does, makes INVITEs of OFFERs and OFFERs of INVITEs, and brings talk, hold and I
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from b2bua.attached_data import FORM_TYPE, from_headers
 from b2bua.bodies import NotAcceptable, session_description
+from b2bua.call_events import Fault, Subscriber
 from b2bua.core import Randomness
+from b2bua.faults import STATUS, contained, let_go
 from b2bua.gateway import texts
 from b2bua.gateway.call import Call, key_of
 from b2bua.gateway.dialling import attached_headers, number_in
@@ -43,6 +47,7 @@ from b2bua.sip.usage_events import (
     AnswerReceived,
     Ended,
     Established,
+    Faulted,
     InDialogRequest,
     Invitation,
     Invited,
@@ -81,12 +86,14 @@ class Agent:
         sessions: Sessions,
         random: Randomness,
         *,
+        emit: Subscriber,
         gathered: Gathered,
         counters: Counters,
         wall: Callable[[], float],
     ) -> None:
         self._sessions = sessions
         self._random = random
+        self._emit = emit
         self._gathered = gathered
         self._counters = counters
         self._wall = wall
@@ -105,6 +112,7 @@ class Agent:
                 session_expires=0,
             ),
             timers=Timers(failover=None),
+            contains_faults=True,
         )
         self._calls: dict[InviteUsage, Call] = {}
         self.registers = Registers(self.user_agent, self._domain, random.token)
@@ -118,6 +126,10 @@ class Agent:
 
     def post(self, session: Session, peer: str, posted: Posted, now: float) -> None:
         """Take a message of a page."""
+        with self._kept_to(now, session.find(peer), partial(session.find, peer)):
+            self._post(session, peer, posted, now)
+
+    def _post(self, session: Session, peer: str, posted: Posted, now: float) -> None:
         call = session.find(peer)
         if isinstance(posted, RoapMessage):
             self._take_roap(session, peer, call, posted, now)
@@ -273,7 +285,8 @@ class Agent:
         """Take what the user agent gives until it gives nothing."""
         while taken := self.user_agent.take_outputs():
             for output in taken:
-                self._take(output, now)
+                with contained(self._emit):
+                    self._take(output, now)
 
     def _take(self, output: AgentOutput, now: float) -> None:
         if isinstance(output, Send):
@@ -290,10 +303,16 @@ class Agent:
             self.registers.forget(output.transaction)
 
     def _take_event(self, event: UsageEvent, now: float) -> None:
+        call = self._calls.get(event.usage)
+        with self._kept_to(now, call, partial(self._calls.get, event.usage), event.usage):
+            self._take_event_of(call, event, now)
+
+    def _take_event_of(self, call: Call | None, event: UsageEvent, now: float) -> None:
+        if isinstance(event, Faulted):
+            raise event.error
         if isinstance(event, Invited):
             self._invited(event, now)
             return
-        call = self._calls.get(event.usage)
         if call is None:
             return
         if isinstance(event, Ended):
@@ -401,6 +420,28 @@ class Agent:
         call.session.remove(call, is_told=True)
         self._deadlines.set(call, None)
 
+    @contextmanager
+    def _kept_to(
+        self,
+        now: float,
+        call: Call | None,
+        found: Callable[[], Call | None] = lambda: None,
+        usage: InviteUsage | None = None,
+    ) -> Iterator[None]:
+        """Have a fault of ours end this call only, or that which is ``found`` by then."""
+        try:
+            yield
+        except Exception as error:
+            self._emit(Fault("", error))
+            call = found() or call
+            with contained(self._emit):
+                if call is not None:
+                    self._over(call, STATUS)
+            usage = usage if call is None or call.usage is None else call.usage
+            with contained(self._emit):
+                if usage is not None:
+                    let_go(usage, now)
+
     # Calls.
 
     def _new_call(self, session: Session, peer: str, number: str) -> Call:
@@ -430,10 +471,12 @@ class Agent:
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
         self.user_agent.handle_timeout(now)
-        self.registers.handle_timeout(now)
+        with contained(self._emit):
+            self.registers.handle_timeout(now)
         for call in self._deadlines.take_due(now):
-            call.handle_timeout(now)
-            self._settle(call)
+            with self._kept_to(now, call):
+                call.handle_timeout(now)
+                self._settle(call)
         self.pump(now)
 
     def take_outputs(self) -> list[Send]:

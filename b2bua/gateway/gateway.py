@@ -17,6 +17,7 @@ from typing import Final
 
 from b2bua.call_events import PageGone, SignedIn, SignedOut, SignInRefused, Subscriber
 from b2bua.core import Randomness
+from b2bua.faults import contained
 from b2bua.gateway.agent import Agent, Counters
 from b2bua.gateway.errors import SignInRefusal, TooOften
 from b2bua.gateway.mailbox import Letter
@@ -111,6 +112,7 @@ class Gateway:
             settings,
             self.sessions,
             random,
+            emit=emit,
             gathered=gathered,
             counters=counters,
             wall=wall,
@@ -279,9 +281,11 @@ class Gateway:
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
         for session in self.sessions.deadlines.take_due(now):
-            self.end(session, "no-poll", now)
+            with contained(self._emit):
+                self.end(session, "no-poll", now)
         for session in self._absent.take_due(now):
-            self._look_for(session, now)
+            with contained(self._emit):
+                self._look_for(session, now)
         self.agent.handle_timeout(now)
 
     def _look_for(self, session: Session, now: float) -> None:

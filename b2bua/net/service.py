@@ -15,11 +15,15 @@ from typing import Final
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from b2bua.call_events import DnRegistered, DnUnregistered, Event, Subscriber
+from b2bua.call_events import DnRegistered, DnUnregistered, Event, Fault, Subscriber
 from b2bua.core import B2bua, Vouched
+from b2bua.core import Output as CoreOutput
 from b2bua.core import Randomness as CoreRandomness
+from b2bua.faults import contained
 from b2bua.gateway.gateway import Gateway, HopClosed, Ready
+from b2bua.gateway.gateway import Output as GatewayOutput
 from b2bua.gateway.session import Session
 from b2bua.media_plane import MediaPlane, WebMediaPlane
 from b2bua.net.dns import Dns
@@ -44,6 +48,8 @@ _TICK: Final = 0.01
 """Seconds: how much later than asked for a timer of SIP may fire. The shortest is 0.2 s long."""
 _WAIT_FOR_END: Final = 0.05
 """Seconds between two looks whether a shut-down is over."""
+_REST: Final = 0.1
+"""Seconds between two looks at timers after a fault that no call has ended for: it may last."""
 
 
 class B2buaService:
@@ -69,6 +75,7 @@ class B2buaService:
         self._subscribers: list[Subscriber] = []
         self._delayed: IDelayedCall | None = None
         self._delayed_for = 0.0
+        self._rests_until = 0.0
         self._is_pumping = False
         self._is_running = False
         self._make_dns = dns
@@ -201,17 +208,20 @@ class B2buaService:
 
     def received(self, message: Message, hop: Hop) -> None:
         """A message came by ``hop``."""
-        self.core.receive(message, hop, self._clock.seconds())
+        with contained(self._tell):
+            self.core.receive(message, hop, self._clock.seconds())
         self._pump()
 
     def failed(self, hop: Hop, reason: str) -> None:
         """Requests sent over ``hop`` lately have not arrived."""
-        self.core.hop_failed(hop, self._clock.seconds())
+        with contained(self._tell):
+            self.core.hop_failed(hop, self._clock.seconds())
         self._pump()
 
     def closed(self, hop: Hop) -> None:
         """A connection is gone."""
-        self.core.flow_closed(hop, self._clock.seconds())
+        with contained(self._tell):
+            self.core.flow_closed(hop, self._clock.seconds())
         self._pump()
 
     def _located(self, targets: list[Target], problem: Problem, now: float) -> None:
@@ -235,29 +245,36 @@ class B2buaService:
         """Do what the core wants; whether it wanted anything."""
         outputs = self.core.take_outputs()
         for output in outputs:
-            if output.hop.transport == BROWSER:
-                if self.gateway is not None and isinstance(output, Send):
-                    self.gateway.receive(output.message, output.hop, self._clock.seconds())
-            elif isinstance(output, Vouched):
-                self.transports.authenticated(output.hop)
-            else:
-                self._send(output.message, output.hop)
+            with contained(self._tell):
+                self._do(output)
         return bool(outputs)
+
+    def _do(self, output: CoreOutput) -> None:
+        if output.hop.transport == BROWSER:
+            if self.gateway is not None and isinstance(output, Send):
+                self.gateway.receive(output.message, output.hop, self._clock.seconds())
+        elif isinstance(output, Vouched):
+            self.transports.authenticated(output.hop)
+        else:
+            self._send(output.message, output.hop)
 
     def _pump_gateway(self) -> bool:
         """Do what the gateway wants; whether it wanted anything."""
         outputs = self.gateway.take_outputs() if self.gateway is not None else []
-        now = self._clock.seconds()
         for output in outputs:
-            if isinstance(output, Ready):
-                if self.web is not None:
-                    self.web.deliver(output.session)
-            elif isinstance(output, HopClosed):
-                self._end_polls(output.session)
-                self.core.flow_closed(output.session.hop, now)
-            else:
-                self.core.receive(output.message, output.hop, now)
+            with contained(self._tell):
+                self._do_of_gateway(output, self._clock.seconds())
         return bool(outputs)
+
+    def _do_of_gateway(self, output: GatewayOutput, now: float) -> None:
+        if isinstance(output, Ready):
+            if self.web is not None:
+                self.web.deliver(output.session)
+        elif isinstance(output, HopClosed):
+            self._end_polls(output.session)
+            self.core.flow_closed(output.session.hop, now)
+        else:
+            self.core.receive(output.message, output.hop, now)
 
     def _end_polls(self, session: Session) -> None:
         if self.web is not None:
@@ -275,6 +292,7 @@ class B2buaService:
         if self.gateway is not None:
             due = earliest(due, self.gateway.next_timeout())
         if due is not None:
+            due = max(due, self._rests_until)
             # Of many calls something is due in every millisecond; one look in ten does as well.
             due = ceil(due / _TICK) * _TICK
         if self._delayed is not None and self._delayed.active():
@@ -295,10 +313,12 @@ class B2buaService:
 
     def _time_out(self) -> None:
         self._delayed = None
-        self.core.handle_timeout(self._clock.seconds())
+        with contained(self._tell):
+            self.core.handle_timeout(self._clock.seconds())
         if self.gateway is not None:
             self._pump()
-            self.gateway.handle_timeout(self._clock.seconds())
+            with contained(self._tell):
+                self.gateway.handle_timeout(self._clock.seconds())
         self._pump()
 
     def _has_left(self, hop: Hop, now: float) -> bool:
@@ -320,8 +340,19 @@ class B2buaService:
     def _tell(self, event: Event) -> None:
         if isinstance(event, DnRegistered | DnUnregistered):
             self._tell_gateway(event)
+        if isinstance(event, Fault):
+            self._log_fault(event)
         for subscriber in self._subscribers:
             subscriber(event)
+
+    def _log_fault(self, event: Fault) -> None:
+        self.log.failure(
+            "A fault of ours has ended {what}",
+            failure=Failure(event.error, type(event.error), event.error.__traceback__),
+            what=f"call {event.call}" if event.call else "no call",
+        )
+        if not event.call:
+            self._rests_until = self._clock.seconds() + _REST
 
     def _tell_gateway(self, event: DnRegistered | DnUnregistered) -> None:
         if self.gateway is not None and self.web is not None:

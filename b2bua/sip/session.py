@@ -36,6 +36,7 @@ from b2bua.sip.usage_events import (
     Cause,
     ModificationFailed,
     Modified,
+    NotOffered,
     OfferReceived,
     OfferRequested,
 )
@@ -127,10 +128,11 @@ class Session:
         return "UPDATE" if may_update else ""
 
     def _send(self, change: Change, method: str, now: float) -> None:
-        if change.is_refresh:
-            body = self.description if method == "INVITE" else b""
-        else:
-            body = change.offer() if change.offer is not None else b""
+        try:
+            body = self._body_of(change, method)
+        except NotOffered as none:
+            self.usage.emit(ModificationFailed(self.usage, self.dialog, none.status))
+            return
         change.tries += 1
         self._change = change
         self._before = self.exchange
@@ -143,6 +145,11 @@ class Session:
         if method == "INVITE":
             self._retry_at = now + LONGEST_CHANGE
         self.usage.ask(self, request, self._change_done, now)
+
+    def _body_of(self, change: Change, method: str) -> bytes:
+        if change.is_refresh:
+            return self.description if method == "INVITE" else b""
+        return change.offer() if change.offer is not None else b""
 
     def _change_done(
         self, request: Request, status: int, response: Response | None, now: float

@@ -9,7 +9,7 @@ a response, is the transport's part, before and after.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 
@@ -178,9 +178,16 @@ class TransactionTable:
 
     def handle_timeout(self, now: float) -> None:
         """Let every timer fire that is due."""
-        for transaction in self._deadlines.take_due(now):
-            transaction.handle_timeout(now)
-            self._settle(transaction, now)
+        due = deque(self._deadlines.take_due(now))
+        try:
+            while due:
+                transaction = due.popleft()
+                transaction.handle_timeout(now)
+                self._settle(transaction, now)
+        finally:
+            # A fault of ours in one of them: the others come up again at once.
+            for other in due:
+                self._deadlines.set(other, now)
 
     def take_outputs(self) -> list[Output]:
         """Give what is to be sent and told, in order, once."""

@@ -28,8 +28,16 @@ SDP = "application/sdp"
 Offer = Callable[[], bytes]
 """
 Gives an offer at the moment it is sent. A change may have to wait, or to be sent again after
-the peer's own, and an offer made before that would take the peer's back.
+the peer's own, and an offer made before that would take the peer's back. Raises NotOffered.
 """
+
+
+class NotOffered(Exception):
+    """There is nothing to offer now; ``status`` tells why, as that of a refusal would."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -199,7 +207,8 @@ class ModificationFailed(UsageEvent):
     dialog: Dialog
     status: int
     is_ours: bool = True
-    """Whether it was one of ours that the peer refused; a refresh offers nothing."""
+    """Whether it was one of ours, which the peer refused or which could not be made; a refresh
+    offers nothing."""
 
 
 @dataclass(slots=True)
@@ -215,6 +224,13 @@ class RequestAnswered(UsageEvent):
 
     request: Request
     status: int
+
+
+@dataclass(slots=True)
+class Faulted(UsageEvent):
+    """Something went wrong in it that nobody has foreseen: it cannot be relied on, and must end."""
+
+    error: Exception
 
 
 @dataclass(slots=True)

@@ -9,7 +9,8 @@ responses to requests that the user started itself come as the transaction gives
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from b2bua.sip.client_transaction import ClientTransaction
@@ -43,8 +44,8 @@ from b2bua.sip.timers import Deadlines, Timers, earliest
 from b2bua.sip.transaction import Transaction
 from b2bua.sip.transactions import TransactionTable
 from b2bua.sip.uri import Uri
-from b2bua.sip.usage_events import Invitation, Invited, Profile, UsageEvent
-from b2bua.sip.usage_states import UsageState
+from b2bua.sip.usage_events import Faulted, Invitation, Invited, Profile, UsageEvent
+from b2bua.sip.usage_states import LIVE, UsageState
 
 AgentOutput = Output | UsageEvent
 
@@ -93,7 +94,9 @@ class UserAgent:
 
     ``sent_by`` and ``token`` are those of the table. ``contact`` gives our Contact on a hop,
     ``route`` where a request inside a dialog goes, from its next URI and the hop of the peer's
-    latest message. Nothing else may take the outputs of ``table``.
+    latest message. Nothing else may take the outputs of ``table``. With ``contains_faults`` what
+    goes wrong in one usage, and nobody has foreseen, is told as ``Faulted`` and keeps nothing from
+    the others; it is raised else.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class UserAgent:
         profile: Profile | None = None,
         timers: Timers | None = None,
         watcher: Watcher | None = None,
+        contains_faults: bool = False,
     ) -> None:
         self.table = table
         self.watcher = watcher
@@ -119,6 +123,7 @@ class UserAgent:
         self.timers = timers or Timers()
         self.dialogs = DialogTable()
         self._sent_by = sent_by
+        self._contains_faults = contains_faults
         self._usages: dict[Dialog, InviteUsage] = {}
         self._owners: dict[Transaction, InviteUsage] = {}
         self._unheard: dict[Transaction, InviteUsage] = {}
@@ -165,8 +170,9 @@ class UserAgent:
     def way_changed(self, now: float) -> None:
         """Send requests again that nothing has come back for, where their way is another now."""
         for transaction, usage in list(self._unheard.items()):
-            if isinstance(transaction, ClientTransaction) and usage.ask_again(transaction, now):
-                self._unheard.pop(transaction, None)
+            with self._kept_to(usage):
+                if isinstance(transaction, ClientTransaction) and usage.ask_again(transaction, now):
+                    self._unheard.pop(transaction, None)
         self._pump(now)
 
     def next_timeout(self) -> float | None:
@@ -180,14 +186,16 @@ class UserAgent:
         self._pump(now)
         for usage in self._deadlines.take_due(now):
             self._touched[usage] = None
-            usage.handle_timeout(now)
+            with self._kept_to(usage):
+                usage.handle_timeout(now)
         self._pump(now)
 
     def take_outputs(self) -> list[AgentOutput]:
         """Give what is to be sent and told, in order, once; with these done, there may be more."""
         waiting, self._waiting = self._waiting, []
         for session in waiting:
-            session.go_on(self._now)
+            with self._kept_to(session.usage):
+                session.go_on(self._now)
         self._pump(self._now)
         outputs, self._outputs = self._outputs, []
         return outputs
@@ -293,7 +301,8 @@ class UserAgent:
                 self._outputs.append(output)
             else:
                 self._touched[usage] = None
-                self._take_of(usage, output, now)
+                with self._kept_to(usage):
+                    self._take_of(usage, output, now)
         else:
             self._outputs.append(output)
 
@@ -358,7 +367,8 @@ class UserAgent:
             self.respond(transaction, transaction.response(481), now)
             return
         self._own(usage, transaction)
-        usage.receive_request(dialog, transaction, now)
+        with self._kept_to(usage):
+            usage.receive_request(dialog, transaction, now)
 
     def _take_invite(self, transaction: ServerTransaction, now: float) -> None:
         refusal = self._refusal_of(transaction)
@@ -394,7 +404,8 @@ class UserAgent:
             self._outputs.append(output)
             return
         self._touched[usage] = None
-        usage.receive_ack(output.request, now)
+        with self._kept_to(usage):
+            usage.receive_ack(output.request, now)
 
     def _take_stray(self, output: StraySuccess) -> None:
         dialog = self.dialogs.of_response(output.response)
@@ -402,7 +413,28 @@ class UserAgent:
         if dialog is None or usage is None:
             self._outputs.append(output)
         else:
-            usage.receive_stray_success(output.response, dialog)
+            with self._kept_to(usage):
+                usage.receive_stray_success(output.response, dialog)
+
+    @contextmanager
+    def _kept_to(self, usage: InviteUsage) -> Iterator[None]:
+        """Tell of a fault in here, instead of raising it."""
+        try:
+            yield
+        except Exception as error:
+            if not self._contains_faults:
+                raise
+            if usage.state not in LIVE:
+                self._discard(usage)
+            self.emit(Faulted(usage, error))
+
+    def _discard(self, usage: InviteUsage) -> None:
+        """Have nothing more come up of a usage that cannot even end."""
+        usage.state = UsageState.ENDED
+        for transaction in usage.transactions:
+            self._owners.pop(transaction, None)
+            self._unheard.pop(transaction, None)
+        usage.transactions.clear()
 
     def _own(self, usage: InviteUsage, transaction: Transaction) -> None:
         self._owners[transaction] = usage

@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from itertools import count
 from typing import TypeVar
 
-from b2bua.call_events import Event
+from b2bua.call_events import Event, Fault
 from b2bua.core import B2bua, Randomness
 from b2bua.dial_numbers import parse_dial_numbers
 from b2bua.media_plane import Address, MediaPortsExhausted, StreamCounters, StreamTerms
@@ -254,6 +254,7 @@ class Network:
     def __init__(self, **changes: object) -> None:
         self.now = 1000.0
         self.events: list[Event] = []
+        self.expects_faults = False
         self.plane: FakePlane = changes.pop("plane", None) or FakePlane()  # type: ignore[assignment]
         self.ours = Hop("UDP", OURS, 5066)
         self.trace: list[tuple[str, str, Message]] = []
@@ -284,8 +285,10 @@ class Network:
         self.settle()
 
     def tell(self, event: Event) -> None:
-        """Keep an event."""
+        """Keep an event; a fault is one of the test, unless it is expected."""
         self.events.append(event)
+        if isinstance(event, Fault) and not self.expects_faults:
+            raise event.error
 
     def has_left(self, hop: Hop, now: float) -> bool:
         """Whether the page at a hop is gone."""

@@ -7,7 +7,7 @@ from b2bua.sdp.codecs import parse_codec_list
 from b2bua.sdp.negotiation import CodecRules
 from b2bua.settings import MediaSettings
 from b2bua.sip.usage_events import Invited, OfferReceived
-from tests.b2bua.network import OURS, PHONE, Ended, Peer, described, sdp
+from tests.b2bua.network import OURS, PHONE, Ended, FakePlane, Peer, described, sdp
 from tests.b2bua.test_server_dialogs import WireCase
 
 VIDEO = "m=video {port} RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n"
@@ -113,6 +113,40 @@ class VideoTests(WireCase):
         self.assertNotIn(("203.0.113.5", 41000), self.remotes())
         back = self.wire.within("INVITE", 3, with_video(version=4))
         self.assertEqual(back and back.status, 200)
+
+
+class NoPortsTests(WireCase):
+    """Video is added while no pair of ports is free."""
+
+    def setUp(self) -> None:
+        self.plane = FakePlane(pairs=2)
+        self.build(media=media_settings("(pcmu,pcma,vp8=100)"), plane=self.plane)
+
+    def test_video_is_refused(self) -> None:
+        """The phone is not asked; the server's answer has audio as it was, and no video."""
+        self.up()
+        answer = self.wire.within("INVITE", 2, with_video(version=2))
+        assert answer is not None
+        self.assertEqual(answer.status, 200)
+        self.assertEqual([m.port > 0 for m in described(answer).media], [True, False])
+        self.assertFalse(self.phone.has(OfferReceived))
+        self.assertEqual(len(self.plane.open_ends), 2)
+
+    def test_later_changes(self) -> None:
+        """A hold that follows reaches the phone, and so does video once ports are free."""
+        self.up()
+        self.wire.within("INVITE", 2, with_video(version=2))
+        self.wire.acknowledge(2)
+        held = with_video(0, version=3).replace(b"sendrecv", b"sendonly")
+        answer = self.wire.within("INVITE", 3, held)
+        self.assertEqual(answer and answer.status, 200)
+        self.wire.acknowledge(3)
+        offer = described(self.phone.last(OfferReceived).message)
+        self.assertEqual(str(offer.direction_of(offer.media[0])), "sendonly")
+        self.plane._pairs = 4
+        self.wire.within("INVITE", 4, with_video(version=4))
+        offer = described(self.phone.last(OfferReceived).message)
+        self.assertEqual([m.kind for m in offer.media], ["audio", "video"])
 
 
 class FewerCodecsTests(WireCase):

@@ -117,7 +117,7 @@ class Stage(Network):
                 fraction=lambda: 0.5,
                 octets=lambda size: next(octets).to_bytes(size, "big"),
             ),
-            emit=self.events.append,
+            emit=super().tell,
             lend=self.core.lend,
             proved=self.core.proved,
             is_registered=self.core.servers.is_registered,

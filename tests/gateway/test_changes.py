@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from b2bua.call_events import CallEnded, CallHeld
 from b2bua.gateway.call import ANSWER_WITHIN, OK_WITHIN, TABLE
 from b2bua.gateway.roap_states import IGNORED, RoapInput, RoapState
+from b2bua.sdp.description import parse
 from b2bua.sip.usage_events import (
     Ended,
     OfferReceived,
@@ -72,6 +73,27 @@ class ChangeTests(PageCase):
             self.page.reply("2002", "OK", answer)
             self.server.last(OfferReceived).usage.accept(sdp(version=held + 2), self.stage.now)
             self.stage.settle()
+
+    def test_video_without_ports(self) -> None:
+        """
+        A page adds video while no pair of ports is free: it is refused, and audio goes on.
+
+        A hold that it posts afterwards is served.
+        """
+        self.up()
+        self.stage.plane._pairs = len(self.stage.plane.open_ends)
+        self.assertEqual(200, self.page.offer("2002", web_sdp("audio", "video", version=2)).code)
+        answer = roap(self.page.next())
+        self.assertEqual("ANSWER", answer["messageType"])
+        audio, video = parse(answer["sdp"].encode()).media
+        self.assertTrue(audio.port)
+        self.assertTrue(video.rejected)
+        self.assertFalse(self.server.has(OfferReceived))
+        self.page.reply("2002", "OK", answer)
+        hold = web_sdp("audio", "video", version=3, direction="inactive")
+        self.assertEqual(200, self.page.offer("2002", hold).code)
+        self.assertTrue(self.stage.told(CallHeld)[-1].held)
+        self.assertIn("a=inactive", roap(self.page.next())["sdp"])
 
     def hold_by_server(self) -> dict[str, Any]:
         """The SIP Server's side holds the page: the OFFER of that."""

@@ -16,6 +16,7 @@ from b2bua.sip.usage_events import (
     Ended,
     InDialogRequest,
     ModificationFailed,
+    NotOffered,
     OfferReceived,
     Profile,
     RequestAnswered,
@@ -55,6 +56,41 @@ class ModificationTests(SynchronousTestCase):
             wire.run()
             self.assertEqual(side.told(), ["AnswerReceived", "Modified"])
             self.assertEqual(wire.other(side).told(), ["OfferReceived", "Modified"])
+
+    def test_offer_that_cannot_be_made(self) -> None:
+        """It is a change that failed: nothing is sent, and the next change goes out."""
+
+        def none() -> bytes:
+            raise NotOffered(500)
+
+        wire = Wire()
+        alice, _ = wire.call()
+        wire.looked()
+        alice.modify(none, 0)
+        self.assertEqual(wire.run(), [])
+        failed = wire.alice.last(ModificationFailed)
+        self.assertEqual((failed.status, failed.is_ours), (500, True))
+        alice.modify(lambda: NEW, 0)
+        wire.run()
+        self.assertEqual(wire.bob.last(OfferReceived).message.body, NEW)
+
+    def test_offer_that_cannot_be_made_again(self) -> None:
+        """Nor is one sent again after glare that can be made no more."""
+        offers = iter([NEW])
+
+        def once() -> bytes:
+            for offer in offers:
+                return offer
+            raise NotOffered(488)
+
+        wire = Wire()
+        alice, bob = wire.call()
+        alice.modify(once, 0)
+        bob.modify(lambda: NEW, 0)
+        wire.run()
+        accept_all(wire)
+        wire.wait(5, hold=True)
+        self.assertEqual(wire.alice.last(ModificationFailed).status, 488)
 
     def test_offerless(self) -> None:
         """A re-INVITE without offer asks for one; the ACK brings the answer."""

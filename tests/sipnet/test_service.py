@@ -162,3 +162,35 @@ class LongRequestTests(ServiceCase):
         await self.place()
         invite, hop = self.server.got("INVITE")[0]
         self.assertEqual((hop.transport, invite.via.transport), ("UDP", "UDP"))
+
+
+class Injected(Exception):
+    """Nobody has foreseen this one."""
+
+
+class FaultTests(ServiceCase):
+    """A fault of our own that is no call's."""
+
+    def faulty(self, method: str) -> list[str]:
+        """Have a method of the core raise the next time; a list that grows with every call."""
+        real, done = getattr(self.service.core, method), list[str]()
+
+        def act(*given: object) -> object:
+            done.append(method)
+            if len(done) == 1:
+                raise Injected
+            return real(*given)
+
+        setattr(self.service.core, method, act)
+        return done
+
+    async def test_timers_go_on(self) -> None:
+        """What goes wrong as a timer fires is logged once, and timers fire after it."""
+        await self.build("127.0.0.1", "UDP")
+        done = self.faulty("handle_timeout")
+        usage = self.server.call("1001", self.at)
+        await self.take()
+        await until(lambda: len(done) > 1, "another timer")
+        self.assertEqual(len(self.flushLoggedErrors(Injected)), 1)
+        self.server.bye(usage)
+        await until(lambda: self.phone.has(Ended), "over")
