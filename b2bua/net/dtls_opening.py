@@ -196,7 +196,7 @@ class Opening(ABC):
 
     def _choose(self, attempt: Attempt, flight: tuple[Message, ...], now: float) -> None:
         """Take this flight for the peer's; there is no way back but to begin anew."""
-        self.chosen, self._held, self._doubted_at = attempt, None, None
+        self.chosen, self._held = attempt, None
         early, self._early = self._early, deque(maxlen=_MOST_EARLY)
         try:
             attempt.take(flight)

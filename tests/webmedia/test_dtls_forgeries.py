@@ -246,21 +246,39 @@ class ImpostorTests(ForgeryTestCase):
             for datagram in server.take_datagrams():
                 client.receive(datagram, 0.0)
 
+    def spoil(self, hello: bytes) -> bytes:
+        """Make the peer's flight for a hello, with a cipher that was not offered."""
+        flight = flight_of(THEIRS, hello)
+        [shown] = [each for each in fragments_in([flight]) if each.kind == SERVER_HELLO]
+        # It comes after version, random number and session.
+        at = flight.index(shown.body) + 35 + shown.body[34]
+        return flight[:at] + b"\x00\x00" + flight[at + 2 :]
+
     def test_spoiled(self) -> None:
         """After a flight that is spoiled where nothing is signed comes another hello."""
         pair = Pair()
         pair.start()
         [hello] = pair.client.take_datagrams()
         pair.server.receive(hello, pair.now())
-        [flight] = pair.server.take_datagrams()
-        [shown] = [each for each in fragments_in([flight]) if each.kind == SERVER_HELLO]
-        # The cipher: after version, random number and session.
-        at = flight.index(shown.body) + 35 + shown.body[34]
-        pair.client.receive(flight[:at] + b"\x00\x00" + flight[at + 2 :], pair.now())
+        pair.client.receive(self.spoil(hello), pair.now())
         self.assertEqual((pair.client.state, pair.client.take_datagrams()), (HANDSHAKING, []))
         self.assertIn("OpenSSL gave up", pair.client.hint)
         pair.let_pass(PATIENCE)
         self.assertConnected(pair)
+
+    def test_spoiled_for_long(self) -> None:
+        """If each one is, that is the peer's fault after a while, and it is told."""
+        client = DtlsAssociation(OURS, is_client=True, fingerprints=(THEIRS.fingerprint,))
+        client.start(0.0)
+        tries = 0
+        while client.state is HANDSHAKING:
+            [hello] = client.take_datagrams()
+            client.receive(self.spoil(hello), tries * PATIENCE)
+            tries += 1
+            client.handle_timeout(tries * PATIENCE)
+        self.assertEqual((client.state, tries), (FAILED, 1 + BELIEVED_AFTER / PATIENCE))
+        self.assertIn("OpenSSL gave up", client.failure)
+        self.assertEqual(len(client.take_datagrams()), 1)
 
 
 def seen(kind: int, datagrams: list[bytes]) -> dict[bytes, bytes]:
@@ -318,7 +336,7 @@ CHANGES = st.lists(st.tuples(st.integers(0, 1200), st.integers(0, 255)), max_siz
 class InjectionTests(ForgeryTestCase):
     """Anything in between does not keep a handshake from its end."""
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.data())
     def test_anything(self, data: st.DataObject) -> None:
         """
