@@ -94,7 +94,8 @@ class StreamCounters:
     peer's), payload-type, held (``receives``, or ``sends`` of the joined end), nowhere (no joined
     end, or it has no address yet), late (older than what the joined end sends now), refused (by
     the kernel, or no packet for SRTP), flood (more than anybody needs), srtp (not authentic,
-    replayed, or before there are keys). Of RTCP: malformed, source and srtp.
+    replayed, or before there are keys). Of RTCP: malformed, source and srtp. Of DTLS: malformed,
+    which is all that belongs to no handshake, and source.
     """
     lost: int = 0
     """Missing in what was received."""

@@ -23,11 +23,13 @@ _MOST_REMEMBERED: Final = 1000
 _Key: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 # The two bytes of SignatureAndHashAlgorithm (RFC 5246, 7.4.1.4.1), as RFC 8446 goes on with them.
 _PKCS1: Final = {
+    0x0301: hashes.SHA224(),
     0x0401: hashes.SHA256(),
     0x0501: hashes.SHA384(),
     0x0601: hashes.SHA512(),
 }
 _ECDSA: Final = {
+    0x0303: hashes.SHA224(),
     0x0403: hashes.SHA256(),
     0x0503: hashes.SHA384(),
     0x0603: hashes.SHA512(),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime, timedelta
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
@@ -15,7 +18,7 @@ from b2bua.net.dtls_identity import OWN_FILE, PROFILES, DtlsIdentity
 from b2bua.net.dtls_opening import BELIEVED_AFTER, PATIENCE
 from b2bua.net.dtls_records import pack, read_records
 from b2bua.settings import DtlsSettings
-from tests.webmedia.dtls_pair import OURS, THEIRS, Pair
+from tests.webmedia.dtls_pair import MTU, OURS, THEIRS, Pair
 from tests.webmedia.folders import temporary_folder
 
 CONNECTED, FAILED, CLOSED = DtlsState.CONNECTED, DtlsState.FAILED, DtlsState.CLOSED
@@ -65,6 +68,29 @@ class HandshakeTests(SynchronousTestCase):
             keys = pair.server.keys
             assert keys is not None
             self.assertEqual((keys.profile, len(keys.sends)), (name, length))
+
+    def rsa(self, ciphers: str = "") -> DtlsIdentity:
+        """An identity with the other kind of key."""
+        key = rsa.generate_private_key(65537, 3072)
+        own = OURS.certificate
+        now = datetime.now(UTC)
+        builder = x509.CertificateBuilder(
+            own.issuer, own.subject, key.public_key(), 5, now, now + timedelta(1)
+        )
+        return DtlsIdentity(builder.sign(key, hashes.SHA256()), key, ciphers)
+
+    def test_rsa(self) -> None:
+        """Certificates of RSA sign as well, on either side, and over several datagrams."""
+        for mtu in (MTU, 400):
+            self.assertConnected(Pair(client=self.rsa(), server=self.rsa(), mtu=mtu).run())
+
+    def test_no_signature(self) -> None:
+        """A cipher by which a server signs nothing is believed after a while."""
+        ciphers = "kRSA+AESGCM"
+        pair = Pair(client=self.rsa(ciphers), server=self.rsa(ciphers)).run()
+        self.assertEqual(pair.client.state, DtlsState.HANDSHAKING)
+        pair.let_pass(PATIENCE)
+        self.assertConnected(pair)
 
     def test_small_mtu(self) -> None:
         """Flights are cut so that no datagram is longer than the MTU."""
