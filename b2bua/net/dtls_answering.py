@@ -74,8 +74,9 @@ class Answering(Opening):
         if found is not None:
             self._hold(Held(now + PATIENCE, found[0], found[1].messages))
         for choice in self._inbox.choices(CERTIFICATE, 1):
-            if choice.arrival == self._arrival and choice.message.body == _NO_CERTIFICATE:
-                self._doubt("the peer shows no certificate", now, [])
+            # Anybody can say that, at any time, so it never ends anything by itself.
+            if choice.message.body == _NO_CERTIFICATE:
+                self.hint = "the peer shows no certificate"
 
     def _hear(self, message: Message, now: float) -> None:
         hello = self._hellos.get(message.body)

@@ -271,12 +271,18 @@ class RefusalTests(SynchronousTestCase):
         self.assertIn("sha-256 or better", server.failure)
 
     def test_no_certificate(self) -> None:
-        """A client without a certificate is sent away when it has insisted."""
+        """A client without a certificate has until the end to show one."""
         peer = DtlsIdentity.load(DtlsSettings())
         peer.context = SSL.Context(SSL.DTLS_METHOD)
         peer.context.set_options(SSL.OP_NO_QUERY_MTU)
         peer.context.set_tlsext_use_srtp(PROFILES)
-        self.assertRefused(Pair(client=peer), "the peer shows no certificate")
+        pair = Pair(client=peer).run()
+        pair.let_pass(BELIEVED_AFTER)
+        pair.repeat()
+        self.assertEqual(pair.server.state, DtlsState.HANDSHAKING)
+        pair.let_pass(HANDSHAKE_SECONDS)
+        self.assertEqual(pair.server.state, FAILED)
+        self.assertIn("(the peer shows no certificate)", pair.server.failure)
 
     def test_no_srtp(self) -> None:
         """A peer that agrees to no profile is of no use."""

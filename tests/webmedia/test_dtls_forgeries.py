@@ -210,6 +210,16 @@ class HelloTests(ForgeryTestCase):
         pair.settle()
         self.assertConnected(pair)
 
+    def test_none_for_long(self) -> None:
+        """Somebody who says for long that there is no certificate ends nothing."""
+        pair = Pair()
+        pair.start()
+        for _ in range(4):
+            pair.server.receive(FORGED["no certificate"], pair.now())
+            pair.ahead += BELIEVED_AFTER
+        pair.settle()
+        self.assertConnected(pair)
+
 
 class ImpostorTests(ForgeryTestCase):
     """Somebody reads all that is sent, and answers before the peer does, as himself."""
