@@ -171,6 +171,10 @@ class IncomingStream(Protocol):
         if header.client is not None:
             self._count_stranger(False)
             self.client = header.client
+            if not self._admission.admits(self.client[0]):
+                # The proxy was let in for its own address; its clients share as all others do.
+                self.refuse("too many connections")
+                return
             self._count_stranger(True)
             announced = AnnouncedTransport(self.wire, header.client)
             self.wire = cast(ITCPTransport, announced)

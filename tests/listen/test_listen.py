@@ -493,6 +493,21 @@ class ProxyTests(SynchronousTestCase):
         stream.dataReceived(b"PROXY TCP4 198.51.100.7 192.0.2.99 40000 80\r\n" + GET)
         self.assertIn(b" 301 ", wire.value())
 
+    def test_announced_client_that_takes_all(self) -> None:
+        """One client behind the proxy gets half of the places, and leaves the others to others."""
+        setting = Setting(
+            TcpListen(address=SERVER, web=True, proxy_from=PROXIES),
+            limits=ListenLimits(max_connections=20),
+        )
+        header = "PROXY TCP4 {} 192.0.2.99 40000 443\r\n"
+        for host, admitted in (("198.51.100.7", 11), ("198.51.100.8", 5)):
+            before = setting.admission.refused["too many connections"]
+            for _ in range(20):
+                stream, _ = setting.connect(self.proxy)
+                stream.dataReceived(header.format(host).encode())
+            refused = setting.admission.refused["too many connections"] - before
+            self.assertEqual(admitted, 20 - refused, host)
+
     def test_without_a_valid_header(self) -> None:
         """A named source that sends something else is closed; one that is silent, too."""
         for data in (BINDING, GET, b"\x16\x03\x01", b"PROXY TCP9 "[:11] + b"x\r\n"):
