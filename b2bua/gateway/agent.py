@@ -198,7 +198,7 @@ class Agent:
             return 484
         if len(session.calls) > _MOST_CALLS:
             return 486
-        if number != SELF and not self._sessions.may_call(session, number, now):
+        if not self._sessions.may_call(session, number, now):
             return 403
         return None
 

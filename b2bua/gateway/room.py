@@ -41,6 +41,10 @@ class Room:
                 return idle
         raise SignInRefusal("full")
 
+    def calls_of(self, source: str) -> int:
+        """How many calls a source has that has proved nothing."""
+        return sum(len(session.calls) for session in self._unproved.get(source, ()))
+
     def take(self, session: Session) -> None:
         """A session begins."""
         self._held += 1

@@ -20,6 +20,7 @@ from b2bua.gate import GUESSES, TROUBLE, WINDOW, WRONG_PASSWORD
 from b2bua.gateway.errors import SignInRefusal
 from b2bua.gateway.room import Room
 from b2bua.gateway.session import Session
+from b2bua.parties import SELF
 from b2bua.settings import B2buaSettings, GatewaySettings
 from b2bua.sip.timers import Deadlines
 from b2bua.source_budget import SourceBudget, source_of
@@ -29,6 +30,10 @@ UNPROVED: Final = 20
 Passwords for one user from one source that the SIP Server is to judge, in ``WINDOW``: pages that
 are loaded anew have as many, and who guesses has no more.
 """
+CALLS_TO_SELF: Final = 60
+"""A minute, of all anonymous users of one source: each takes a port and a handshake."""
+ANONYMOUS_CALLS: Final = 100
+"""At a time, of all anonymous users of one source; there are a thousand ports for everybody."""
 _NO_PASSWORD: Final = frozenset({"", "undefined", "null"})
 """What old clients send where a page gave none."""
 
@@ -58,6 +63,7 @@ class Sessions:
         self._guesses = SourceBudget(GUESSES, WINDOW, key)
         self._unproved = SourceBudget(UNPROVED, WINDOW, key)
         self._calls = SourceBudget(gateway.anonymous_calls_per_minute, 60.0, key)
+        self._calls_to_self = SourceBudget(CALLS_TO_SELF, 60.0, key)
 
     def __len__(self) -> int:
         return len(self._by_sid)
@@ -202,17 +208,22 @@ class Sessions:
     # What anonymous users may do.
 
     def may_call(self, session: Session, number: str, now: float) -> bool:
-        """Whether a session may call a number now; it is counted if so."""
+        """Whether a session may call a number, or itself, now; it is counted if so."""
         if not session.is_anonymous:
             return True
-        allowed = self._gateway.anonymous_destinations
-        if allowed is not None and not allowed.matches(number):
+        if number != SELF and not self._is_open(number):
             return False
+        budget = self._calls_to_self if number == SELF else self._calls
         source = source_of(session.host)
-        if self._calls.is_spent(source, now):
+        if budget.is_spent(source, now) or self._room.calls_of(source) > ANONYMOUS_CALLS:
             return False
-        self._calls.charge(source, now)
+        budget.charge(source, now)
         return True
+
+    def _is_open(self, number: str) -> bool:
+        """Whether anonymous users may call a number."""
+        allowed = self._gateway.anonymous_destinations
+        return allowed is None or allowed.matches(number)
 
 
 def _given(password: str) -> str:

@@ -8,12 +8,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call_events import CallEnded, PhoneGone, SignedIn, SignedOut, SignInRefused
 from b2bua.dial_numbers import parse_dial_numbers
-from b2bua.gateway.sessions import UNPROVED
+from b2bua.gateway.sessions import ANONYMOUS_CALLS, CALLS_TO_SELF, UNPROVED
 from b2bua.net.web_sign_in import WAIT
 from b2bua.settings import GatewaySettings, PhoneSettings
 from b2bua.sip.digest import Login
 from b2bua.sip.usage_events import Ended
 from tests.b2bua.network import sdp
+from tests.b2bua.web_plane import FakeWebPlane
 from tests.gateway.stage import ORIGIN, BrowserPage, Stage, Wire, roap
 
 USERS = PhoneSettings(
@@ -472,6 +473,30 @@ class LifeTests(SynchronousTestCase):
 class AnonymousTests(SynchronousTestCase):
     """What those may do whom nobody knows."""
 
+    def calls_to_self(self, pages: list[BrowserPage]) -> int:
+        """How many calls to itself stand after each page has made one, and another one."""
+        for page in pages:
+            for peer in ("self", page.sid):
+                page.offer(peer, multipleCalls=True)
+            while page.poll() is not None:
+                pass
+        return sum(len(session.calls) for session in self.stage.gateway.sessions)
+
+    def test_calls_to_self_of_one_address(self) -> None:
+        """Strangers of one address cannot use up the ports by calls to themselves."""
+        self.stage = Stage(GatewaySettings(), plane=FakeWebPlane(1000))
+        pages = [BrowserPage(self.stage) for _ in range(90)]
+        for number, page in enumerate(pages):
+            page.sign_in(f"visitor-{number}")
+            page.poll()
+        self.assertEqual(CALLS_TO_SELF, self.calls_to_self(pages[:45]))
+        self.stage.advance(61)
+        self.assertEqual(ANONYMOUS_CALLS, self.calls_to_self(pages[45:]))
+        elsewhere = BrowserPage(self.stage, "203.0.113.78")
+        elsewhere.sign_in("visitor")
+        elsewhere.offer("self")
+        self.assertEqual("ANSWER", roap(elsewhere.next())["messageType"])
+
     def build(self, **changes: object) -> BrowserPage:
         """Make a stage and an anonymous page."""
         self.stage = Stage(GatewaySettings(**changes))  # type: ignore[arg-type]
@@ -480,7 +505,7 @@ class AnonymousTests(SynchronousTestCase):
         return page
 
     def test_rate(self) -> None:
-        """Six calls a minute of one address, whatever the session; to self as many as it likes."""
+        """Six calls a minute of one address, whatever the session; to self as many as anybody."""
         page = self.build()
         for number in range(8):
             page.offer(f"20{number:02}")
