@@ -19,7 +19,7 @@ from b2bua.call_events import PageGone, SignedIn, SignedOut, SignInRefused, Subs
 from b2bua.core import Randomness
 from b2bua.faults import contained
 from b2bua.gateway.agent import Agent, Counters
-from b2bua.gateway.errors import SignInRefusal, TooOften
+from b2bua.gateway.errors import Malformed, SignInRefusal, TooOften
 from b2bua.gateway.mailbox import Letter
 from b2bua.gateway.roap import MessageType, RoapMessage
 from b2bua.gateway.session import Session
@@ -68,6 +68,8 @@ Seconds after which a page that closed the connection of its poll does not come 
 client asks anew after 3 s, and a page that is loaded anew is another one.
 """
 _LOOK_AGAIN: Final = 2.0
+LONGEST_PEER: Final = 256
+"""Characters of whom a message is for: a number is shorter, and so is each name we give."""
 _DESCRIPTIONS: Final = frozenset({MessageType.OFFER, MessageType.ANSWER})
 
 
@@ -214,6 +216,9 @@ class Gateway:
     def post(self, session: Session, peer: str, text: str, now: float) -> None:
         """Take a message of a page to, or about, a peer. Raises Malformed, and TooOften."""
         self._is_here(session)
+        if len(peer) > LONGEST_PEER:
+            # Every answer about it would have it in its head.
+            raise Malformed("the name of a peer is too long")
         if not session.allowance.takes(text, now):
             raise TooOften
         posted = read_posted(text)

@@ -80,6 +80,11 @@ class DataTests(PageCase):
             self.assertTrue(25 <= codes.count(429) <= 30, (prefix, codes))
             self.assertEqual(200, page.post("2002", "BYE").code)
 
+    def test_name_of_a_peer(self) -> None:
+        """Nobody's name fills the head of an answer."""
+        for length, code in ((256, 200), (257, 400)):
+            self.assertEqual(code, self.page.offer("x" * length).code, length)
+
     def test_too_many_texts(self) -> None:
         """So is who floods with ROAP, or what should be; another page notices nothing."""
         codes = [self.page.post("2002", "RSMP {").code for _ in range(300)]
