@@ -66,8 +66,8 @@ from b2bua.upstreams import State as PoolState
 TALK_HOLD = ("talk", "hold")
 TRANSPORTS = frozenset({"UDP", "TCP", "TLS"})
 """What we can reach somebody over by ourselves; any other in a URI is as good as none."""
-_UNWANTED = frozenset({401, 403, 404, 407})
-"""By these a SIP Server says that a password, or a DN, is none; other failures say nothing."""
+_UNWANTED = frozenset({0, 401, 403, 404, 407})
+"""By these a DN has signed out (0), or is none, or not by that password; others say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,26 +122,11 @@ class B2bua:
         """Whether each message is told as an event."""
         self._sent_by = sent_by
         self._lent: dict[str, str] = {}
-        self._taken: set[str] = set()
-        """DNs whose lent password a SIP Server has taken."""
         """Passwords of DNs at the SIP Server, as their pages have given them."""
+        self._taken: dict[str, str] = {}
+        """Those that a SIP Server has taken, whoever gave them."""
         self._outputs: list[Output] = []
-        profile = Profile(allow_events=TALK_HOLD if settings.talk_hold else ())
-        timers = Timers(failover=settings.servers.times.failover)
-        limit = settings.limits.transactions
-        table = TransactionTable(sent_by, random.token, timers, limit=limit, sharer=self._sharer_of)
-        self.agent = UserAgent(
-            table,
-            sent_by=sent_by,
-            token=random.token,
-            contact=self._contact,
-            route=self._route,
-            random_below=random.below,
-            profile=profile,
-            timers=timers,
-            watcher=_Books(self),
-            contains_faults=True,
-        )
+        self.agent = self._user_agent(random)
         self.servers = Servers(
             settings.servers,
             self.agent,
@@ -175,6 +160,24 @@ class B2bua:
             emit=emit,
             wake=wake,
             has_left=has_left,
+        )
+
+    def _user_agent(self, random: Randomness) -> UserAgent:
+        settings = self.settings
+        timers = Timers(failover=settings.servers.times.failover)
+        limit = settings.limits.transactions
+        sharer = self._sharer_of
+        return UserAgent(
+            TransactionTable(self._sent_by, random.token, timers, limit=limit, sharer=sharer),
+            sent_by=self._sent_by,
+            token=random.token,
+            contact=self._contact,
+            route=self._route,
+            random_below=random.below,
+            profile=Profile(allow_events=TALK_HOLD if settings.talk_hold else ()),
+            timers=timers,
+            watcher=_Books(self),
+            contains_faults=True,
         )
 
     # What the shell tells.
@@ -226,8 +229,8 @@ class B2bua:
         Where it was refused for want of one, and somebody is signed in still, it is tried again.
         """
         if password is None:
-            self._lent.pop(dn, None)
-            self._taken.discard(dn)
+            if self._lent.pop(dn, None) is not None:
+                self._taken.pop(dn, None)
         elif dn in self._lent or not self._stands(dn):
             # What a stranger says must not end a registration that stands by a password of ours.
             self._lent[dn] = password
@@ -241,7 +244,9 @@ class B2bua:
 
     def proved(self, dn: str) -> str | None:
         """Give the password that was lent for a DN, once the SIP Server has taken it."""
-        return self._lent.get(dn) if self._stands(dn) else None
+        if dn not in self._lent:
+            return None
+        return self._taken.get(dn) or self.servers.proved_password(dn)
 
     def _stands(self, dn: str) -> bool:
         """
@@ -254,9 +259,11 @@ class B2bua:
     def _note_password(self, event: DnRegistered | DnUnregistered) -> None:
         if isinstance(event, DnUnregistered):
             if event.status in _UNWANTED:
-                self._taken.discard(event.dn)
-        elif event.dn in self._lent and self.servers.has_proved(event.dn):
-            self._taken.add(event.dn)
+                self._taken.pop(event.dn, None)
+            return
+        taken = self.servers.proved_password(event.dn)
+        if taken is not None:
+            self._taken[event.dn] = taken
 
     def _password_of(self, dn: str) -> str | None:
         own = self.settings.phones.users.get(dn)

@@ -35,6 +35,7 @@ class Accounts:
         self._is_ours = is_ours
         self._token = token
         self._clients: dict[str, DigestClient] = {}
+        self._used: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -71,9 +72,19 @@ class Accounts:
         client = self._clients.get(dn)
         return client is not None and client.has_challenge
 
+    def note(self, dn: str, password: str) -> None:
+        """An answer to a challenge is made of this password."""
+        if dn in self._clients:
+            self._used[dn] = password
+
+    def used(self, dn: str) -> str | None:
+        """Of what password the latest answer for a DN was made."""
+        return self._used.get(dn)
+
     def forget(self, dn: str) -> None:
         """The DN is not ours any more."""
         self._clients.pop(dn, None)
+        self._used.pop(dn, None)
 
 
 class _Account:
@@ -89,4 +100,5 @@ class _Account:
         password = self._accounts.password(self._dn)
         if password is None or not self._accounts.is_server(hop):
             return None
+        self._accounts.note(self._dn, password)
         return Login(self._dn, password)

@@ -269,6 +269,10 @@ class Servers:
         """Whether a DN is registered by a password that the servers have asked for."""
         return self.is_registered(dn) and self._accounts.is_challenged(dn)
 
+    def proved_password(self, dn: str) -> str | None:
+        """The password by which it is; it may be another than the one that is ours by now."""
+        return self._accounts.used(dn) if self.has_proved(dn) else None
+
     def _password(self, dn: str) -> str | None:
         own = self._passwords(dn)
         return self._settings.password if own is None else own

@@ -66,7 +66,7 @@ class ListenLimits:
         return replace(
             limits,
             # Half of all is one source's; idle ones must be closed before that is reached.
-            http_strangers=min(gateway.strangers_per_address, most // 4),
+            http_strangers=min(gateway.strangers_per_address, max(1, most // 4)),
             http_of_user=_OF_PAGE * gateway.sessions_per_user,
             proxies=gateway.proxies,
         )

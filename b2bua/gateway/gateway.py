@@ -103,7 +103,8 @@ class Gateway:
         self._proved = proved
         self._is_registered = is_registered
         self._is_registering = is_registering
-        self._lent: set[str] = set()
+        self._lent: dict[str, str] = {}
+        """Passwords of DNs that the SIP Server has, or is to judge."""
         self._statuses: dict[str, int] = {}
         """What the SIP Server has answered the REGISTERs of DNs whose passwords were lent."""
         self._closed: list[Session] = []
@@ -136,18 +137,29 @@ class Gateway:
         except SignInRefusal as refused:
             self._emit(SignInRefused(host, refused.status, refused.reason))
             raise
-        for other in leaving:
-            self.end(other, "replaced", now)
-        lent = self.sessions.upstream_password(user, password)
-        if lent is not None:
-            session.password = lent
-            self._statuses.pop(user, None)
-            self._lent.add(user)
-            self._lend(user, lent, now)
+        if leaving is not None:
+            self.end(leaving, "replaced", now)
+        session.password = self.sessions.upstream_password(user, password)
+        if session.password is not None and not self._is_judging_another(user, session.password):
+            self._lend_for(user, session.password, now)
         self._emit(SignedIn(user, host, session.is_anonymous))
         if not session.is_anonymous:
             self.agent.register(session, now)
         return session
+
+    def _lend_for(self, dn: str, password: str, now: float) -> None:
+        self._statuses.pop(dn, None)
+        self._lent[dn] = password
+        self._lend(dn, password, now)
+
+    def _is_judging_another(self, dn: str, password: str) -> bool:
+        """
+        Whether the SIP Server is about to say what it thinks of another password of a DN.
+
+        Until it has, no other is lent: the verdict would be taken for that on the new one.
+        """
+        lent = self._lent.get(dn, password)
+        return lent != password and dn not in self._statuses and self._is_registering(dn)
 
     def judged(self, dn: str, status: int) -> None:
         """Note what the SIP Server says of a DN: 200, or why it is not registered."""
@@ -159,8 +171,11 @@ class Gateway:
         End the sessions of a DN that did not begin with the password that the SIP Server took.
 
         They signed in before anybody could know, and would call by another's password. Whoever is
-        left has proved to be that DN, if the SIP Server has it registered.
+        left has proved to be that DN, if the SIP Server has it registered. Where it has refused
+        the password, the next one is tried that a page has brought meanwhile.
         """
+        if self._statuses.get(dn) in _WRONG_PASSWORD:
+            self._try_next_password(dn, now)
         taken = self._proved(dn) if dn in self._lent else None
         for session in self.sessions.of_user(dn):
             if taken is not None and session.password != taken:
@@ -168,6 +183,15 @@ class Gateway:
                 self.end(session, "refused", now)
         if self._is_registered(dn):
             self.sessions.registered(dn)
+
+    def _try_next_password(self, dn: str, now: float) -> None:
+        refused = self._lent.get(dn)
+        sessions = [each for each in self.sessions.of_user(dn) if each.password is not None]
+        for session in sessions:
+            session.is_refused = session.is_refused or session.password == refused
+        waiting = next((session for session in sessions if not session.is_refused), None)
+        if waiting is not None and waiting.password is not None:
+            self._lend_for(dn, waiting.password, now)
 
     def verdict(self, session: Session) -> Verdict:
         """Tell how the password fares that a session began with."""
@@ -203,7 +227,7 @@ class Gateway:
         self.sessions.remove(session)
         self._closed.append(session)
         if session.user in self._lent and not self.sessions.of_user(session.user):
-            self._lent.discard(session.user)
+            del self._lent[session.user]
             self._statuses.pop(session.user, None)
             self._lend(session.user, None, now)
         self._emit(SignedOut(session.user, session.host, reason))

@@ -42,8 +42,9 @@ class Room:
         raise SignInRefusal("full")
 
     def calls_of(self, source: str) -> int:
-        """How many calls a source has that has proved nothing."""
-        return sum(len(session.calls) for session in self._unproved.get(source, ()))
+        """How many calls the anonymous users of a source have."""
+        present = self._unproved.get(source, ())
+        return sum(len(session.calls) for session in present if session.is_anonymous)
 
     def take(self, session: Session) -> None:
         """A session begins."""

@@ -102,9 +102,9 @@ class Sessions:
         proved: str | None = None,
         *,
         is_registered: bool = False,
-    ) -> tuple[Session, list[Session]]:
+    ) -> tuple[Session, Session | None]:
         """
-        Make a session, and say which ones give way to it. Raises SignInRefusal.
+        Make a session, and say which one gives way to it. Raises SignInRefusal.
 
         ``is_registered`` says whether the SIP Server has the user registered, and ``proved`` is the
         password by which it has, if it has asked for one.
@@ -114,7 +114,8 @@ class Sessions:
         expected = self._settings.phones.users.get(user, proved)
         is_anonymous = self._check(user, _given(password), expected, source_of(host), now)
         is_proved = bool(expected) or (is_registered and not is_anonymous)
-        leaving = [self._room.find(host, is_proved=is_proved), self._make_room(user)]
+        # Where one of its own gives way, nobody else has to.
+        leaving = self._make_room(user) or self._room.find(host, is_proved=is_proved)
         self._last_number += 1
         session = Session(
             self._octets(16).hex(),
@@ -131,7 +132,7 @@ class Sessions:
         self._by_user.setdefault(user, []).append(session)
         self._room.take(session)
         self.set_deadline(session)
-        return session, [session for session in leaving if session is not None]
+        return session, leaving
 
     def _check(
         self, user: str, password: str, expected: str | None, source: str, now: float

@@ -246,8 +246,8 @@ def judged_session(web: WebInterface, request: Request) -> Session | None:
     """
     The session of a request for what is not the interface's own, if its page may read that.
 
-    Then the answer says so; without one nothing is said. A page without an origin has none of it,
-    whatever session it names.
+    Then the answer says so; without one nothing is said. A page whose origin is
+    null has none of it, whatever session it names.
     """
     client = web.access.client(request)
     judgement = web.access.judge(request, client)

@@ -68,7 +68,8 @@ class SignIns:
     def judged(self, dn: str) -> None:
         """The SIP Server has said something of a DN: answer those that wait for it."""
         for held in [each for each in self._held.values() if each.session.user == dn]:
-            self._finish(held)
+            if self._web.gateway.verdict(held.session) is not Verdict.AWAITED:
+                self._finish(held)
 
     def stop(self) -> None:
         """Answer all of them."""

@@ -225,7 +225,7 @@ class MediaEnd(ABC):
         ours = self.outgoing.ssrc
         translated = [found for item in feedback if (found := translate(item, stream, ours))]
         passed = [item for item in translated if item.kind == RTPFB and self._passes_nack(item)]
-        # Any of them gets all that others of the same moment are for.
+        # One request serves all of the same moment.
         picture = next((item for item in translated if item.kind == PSFB), None)
         if picture is not None and self._may_ask(now):
             passed.append(picture)

@@ -32,8 +32,8 @@ Trace = Callable[[server.Request, str], None]
 """Is told of each request, with the name of its address, before it is answered."""
 RelayUser = Callable[[server.Request], str | None]
 """
-The id of the session that a request for ICE servers comes from, and the answer's words on who may
-read it; None where it comes from none, or from a page that may not have them.
+Gives the id of the session that a request for ICE servers comes from, and says in the answer's head
+who may read it; None where it comes from none, or from a page that may not have them.
 """
 
 

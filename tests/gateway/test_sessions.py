@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from ipaddress import ip_network
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.call_events import CallEnded, PhoneGone, SignedIn, SignedOut, SignInRefused
 from b2bua.dial_numbers import parse_dial_numbers
+from b2bua.gateway.gateway import Verdict
+from b2bua.gateway.session import Session
 from b2bua.gateway.sessions import ANONYMOUS_CALLS, CALLS_TO_SELF, UNPROVED
 from b2bua.net.web_sign_in import WAIT
 from b2bua.settings import GatewaySettings, PhoneSettings
 from b2bua.sip.digest import Login
+from b2bua.sip.message import Request
 from b2bua.sip.usage_events import Ended
-from tests.b2bua.network import sdp
+from tests.b2bua.network import default_settings, sdp
 from tests.b2bua.web_plane import FakeWebPlane
 from tests.gateway.stage import ORIGIN, BrowserPage, Stage, Wire, roap
 
@@ -137,6 +141,60 @@ class SignInTests(SynchronousTestCase):
         for password in (None, "guess"):
             self.assertEqual(403, thief.sign_in("1002", password).code, password)
         self.assertEqual(Login("1002", "upstream"), self.login("1002"))
+
+    def with_another_under_way(self, other: str, status: int) -> Session:
+        """Somebody signs in as 1002 while the SIP Server judges a password, then says ``status``."""
+        found: list[Session] = []
+
+        def behave(request: Request) -> int:
+            if not request.get("Authorization"):
+                return 401
+            if not found:
+                found.append(
+                    self.stage.gateway.sign_in("1002", other, "203.0.113.78", self.stage.now)
+                )
+                return status
+            return 200
+
+        self.stage.a.behave = behave
+        self.page.sign_in("1002", "first")
+        self.stage.settle()
+        return found[0]
+
+    def test_wrong_password_while_the_right_one_is_judged(self) -> None:
+        """It is the password that the SIP Server was shown which is a DN's from then on."""
+        self.page = self.build()
+        thief = self.with_another_under_way("wrong", 200)
+        self.assertTrue(thief.is_over)
+        self.assertEqual("first", self.stage.core.proved("1002"))
+        self.assertEqual(200, self.page.sign_in("1002", "first").code)
+        self.assertEqual(403, BrowserPage(self.stage).sign_in("1002", "wrong").code)
+
+    def test_right_password_while_a_wrong_one_is_judged(self) -> None:
+        """What the SIP Server says of a stranger's password is no word on the owner's."""
+        self.page = self.build()
+        owner = self.with_another_under_way("right", 403)
+        self.assertFalse(owner.is_over)
+        self.assertIs(Verdict.TAKEN, self.stage.gateway.verdict(owner))
+        self.assertEqual("right", self.stage.core.proved("1002"))
+        self.assertEqual([owner], self.stage.gateway.sessions.of_user("1002"))
+
+    def test_own_password_of_ours_in_an_outage(self) -> None:
+        """While no server answers, a DN that has the password of all DNs is no page's to take."""
+        servers = dataclasses.replace(default_settings().servers, password="general")
+        self.stage = Stage(GatewaySettings(), servers=servers)
+        for server in (self.stage.a, self.stage.b):
+            server.behave = lambda request: 200 if request.get("Authorization") else 401
+        page = BrowserPage(self.stage)
+        self.assertEqual(200, page.sign_in("1002").code)
+        self.stage.settle()
+        self.stage.a.works = self.stage.b.works = False
+        for _ in range(5):
+            page.poll()
+            self.stage.advance(60.0)
+        self.assertFalse(self.stage.core.servers.has_proved("1002"))
+        BrowserPage(self.stage, "203.0.113.79").sign_in("1002", "W")
+        self.assertEqual("general", self.stage.core.servers._password("1002"))
 
     def test_whoever_came_before_the_password(self) -> None:
         """
@@ -263,6 +321,15 @@ class SignInTests(SynchronousTestCase):
         self.assertEqual([200, 200, 503, 503], codes)
         self.assertEqual("10", pages[0].sign_in("1005").headers["retry-after"])
         self.assertEqual(["full"] * 3, self.reasons())
+
+    def test_one_gives_way_for_one(self) -> None:
+        """Where a user's own session gives way, nobody else's has to, however full it is."""
+        page = self.build(sessions=2, sessions_per_user=1)
+        page.sign_in("1001", "s3cret")
+        BrowserPage(self.stage, "203.0.113.78").sign_in("anon")
+        self.assertEqual(200, page.sign_in("1001", "s3cret").code)
+        users = {session.user for session in self.stage.gateway.sessions}
+        self.assertEqual({"1001", "anon"}, users)
 
     def test_room_for_others(self) -> None:
         """Anonymous ones of one address have as many of them as they leave to others."""
