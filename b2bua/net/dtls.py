@@ -4,42 +4,26 @@ One DTLS association of a browser's transport, for the keys of its SRTP (RFC 576
 Datagrams and moments go in, datagrams and a state come out; there is no socket here. OpenSSL does
 the work over memory. It takes the time of its timers from the system: ``now`` tells when to ask
 it, and how long a handshake may take, but does not hurry it. No fault of a peer raises anything:
-it ends the association, and ``failure`` says why.
-
-What is said before there are keys has no known sender, so nothing of it ends a handshake at once.
-OpenSSL, which believes all of it, gets only what the peer's certificate has signed. What another
-certificate has signed waits a second for the right one; then it is believed to be the peer's,
-since it takes somebody who has read what we said. Alerts in the clear are words for a log.
-Absent: DTLS 1.0 and 1.3, application data.
+it ends the association, and ``failure`` says why. Absent: DTLS 1.0 and 1.3, application data.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from enum import Enum
-from itertools import islice
 from typing import Final
 
 from OpenSSL import SSL
-from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
 from b2bua.media_plane import SrtpKeys
-from b2bua.net.dtls_answering import Answering
-from b2bua.net.dtls_attempt import Attempt
-from b2bua.net.dtls_calling import Calling
 from b2bua.net.dtls_identity import DtlsIdentity
-from b2bua.net.dtls_opening import Opening, words
-from b2bua.net.dtls_records import Record, read_records
-from b2bua.net.dtls_signatures import Fingerprints
 
 HANDSHAKE_SECONDS: Final = 30.0
 """OpenSSL sends a flight again after 1, 3, 7 and 15 seconds; a peer that is there has answered."""
-MOST_A_SECOND: Final = 64 * 1024
-"""Bytes that are looked at before there are keys. A handshake has some five thousand."""
+MOST_BEFORE_CONNECTED: Final = 64 * 1024
+"""Bytes. A handshake has some five thousand, and twice that with long chains."""
 
-_LEAST_COST: Final = 256
-"""Bytes that a datagram counts as: small ones are work too."""
-_MOST_RECORDS: Final = 32
-"""Of one datagram; what comes after that is passed over."""
 _PROFILES: Final = {
     b"SRTP_AEAD_AES_128_GCM": ("AEAD_AES_128_GCM", 16, 12),
     b"SRTP_AEAD_AES_256_GCM": ("AEAD_AES_256_GCM", 32, 12),
@@ -47,7 +31,18 @@ _PROFILES: Final = {
     b"SRTP_AES128_CM_SHA1_32": ("AES_CM_128_HMAC_SHA1_32", 16, 14),
 }
 """By OpenSSL's names: the name in SDP, bytes of the key and of the salt."""
+_HASHES: Final = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
+"""Those that a fingerprint may be made with; sha-1 and md5 prove nothing any more."""
 _LABEL: Final = b"EXTRACTOR-dtls_srtp"
+_READ: Final = 65536
+_SOONEST: Final = 0.01
+"""Seconds after which OpenSSL is asked again when its clock says that it is not time yet."""
+
+_HEADER: Final = 13
+_MAJOR: Final = 0xFE
+_FIRST_TYPE: Final = 20
+_DATA: Final = 23
+_LONGEST_RECORD: Final = 2**14 + 2048
 
 
 class DtlsState(Enum):
@@ -70,15 +65,14 @@ class DtlsAssociation:
     """
 
     __slots__ = (
-        "_attempt",
+        "_again_at",
+        "_connection",
         "_datagrams",
         "_deadline",
+        "_fingerprints",
         "_is_client",
-        "_looked_at",
-        "_opening",
-        "_peer",
-        "_second",
-        "dropped",
+        "_mtu",
+        "_received",
         "failure",
         "keys",
         "state",
@@ -89,8 +83,6 @@ class DtlsAssociation:
     """Why it failed, in words for a log; "" while it has not."""
     keys: SrtpKeys | None
     """Those of SRTP, from the moment of CONNECTED on."""
-    dropped: int
-    """Records that were no part of a handshake, and datagrams beyond what is looked at."""
 
     def __init__(
         self,
@@ -104,46 +96,43 @@ class DtlsAssociation:
         self.state = DtlsState.HANDSHAKING
         self.failure = ""
         self.keys = None
-        self.dropped = 0
         self._is_client = is_client
-        self._peer = Fingerprints(fingerprints)
+        self._fingerprints = fingerprints
+        self._mtu = mtu
         self._datagrams: list[bytes] = []
-        self._second = float("-inf")
-        self._looked_at = 0
+        self._received = 0
         self._deadline: float | None = None
-        self._attempt: Attempt | None = None
-        role = Calling if is_client else Answering
-        self._opening: Opening = role(identity, self._peer, mtu)
-
-    @property
-    def hint(self) -> str:
-        """What has gone wrong so far, by whomever; "" if nothing has."""
-        return self._opening.hint
+        self._again_at: float | None = None
+        self._connection = SSL.Connection(identity.context, None)
+        self._connection.set_ciphertext_mtu(mtu)
+        if is_client:
+            self._connection.set_connect_state()
+        else:
+            self._connection.set_accept_state()
 
     def start(self, now: float) -> None:
         """Begin: a client says hello, a server waits for that."""
         if self._deadline is None:
             self._deadline = now + HANDSHAKE_SECONDS
-        if self.state is DtlsState.HANDSHAKING:
-            self._opening.start(now)
-            self._take_stock()
+        self._step(now)
 
     def receive(self, datagram: bytes, now: float) -> None:
         """Take a datagram of the peer; what is no DTLS in it is dropped."""
         if self.state in (DtlsState.FAILED, DtlsState.CLOSED):
             return
-        records = list(islice(read_records(datagram), _MOST_RECORDS))
+        records = b"".join(split_records(datagram))
         if not records:
-            self.dropped += 1
-        elif self._attempt is not None:
-            self._go_on(self._attempt, records)
-        elif not self._may_look(len(datagram), now):
-            self.dropped += 1
-        else:
-            if self._deadline is None:
-                self._deadline = now + HANDSHAKE_SECONDS
-            self.dropped += self._opening.receive(records, now)
-            self._take_stock()
+            return
+        if self._deadline is None:
+            self._deadline = now + HANDSHAKE_SECONDS
+        if self.state is DtlsState.HANDSHAKING:
+            self._received += len(records)
+            if self._received > MOST_BEFORE_CONNECTED:
+                self._fail("the peer sends more than a handshake has")
+                return
+        # One at a time: OpenSSL takes what one read gives for one datagram.
+        self._connection.bio_write(records)
+        self._step(now)
 
     def take_datagrams(self) -> list[bytes]:
         """Take what is to be sent, each no longer than the MTU."""
@@ -154,19 +143,22 @@ class DtlsAssociation:
         """When to call ``handle_timeout``; None: not at all."""
         if self.state is not DtlsState.HANDSHAKING or self._deadline is None:
             return None
-        at = self._opening.next_timeout()
-        return self._deadline if at is None else min(at, self._deadline)
+        return self._deadline if self._again_at is None else min(self._again_at, self._deadline)
 
     def handle_timeout(self, now: float) -> None:
         """Send again what was not answered, or give up."""
         if self.state is not DtlsState.HANDSHAKING or self._deadline is None:
             return
         if now >= self._deadline:
-            hint = f" ({self.hint})" if self.hint else ""
-            self._fail(f"no handshake within {HANDSHAKE_SECONDS:.0f} seconds{hint}")
+            self._fail(f"no handshake within {HANDSHAKE_SECONDS:.0f} seconds")
             return
-        self._opening.handle_timeout(now)
-        self._take_stock()
+        try:
+            self._connection.DTLSv1_handle_timeout()
+        except SSL.Error as error:
+            self._fail(_words(error))
+            return
+        self._drain()
+        self._schedule(now)
 
     def close(self) -> None:
         """Tell the peer that this is the end (close_notify)."""
@@ -175,74 +167,75 @@ class DtlsAssociation:
         self.state = DtlsState.CLOSED
         self._say_end()
 
-    # Before there are keys
+    # What OpenSSL does.
 
-    def _may_look(self, length: int, now: float) -> bool:
-        if not self._second <= now < self._second + 1.0:
-            self._second, self._looked_at = now, 0
-        self._looked_at += max(length, _LEAST_COST)
-        return self._looked_at <= MOST_A_SECOND
+    def _step(self, now: float) -> None:
+        try:
+            if self.state is DtlsState.HANDSHAKING:
+                self._connection.do_handshake()
+                self._complete()
+            while self.state is DtlsState.CONNECTED:
+                # Flights that came again, alerts, and data that nobody here is waiting for.
+                self._connection.recv(_READ)
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            self.close()
+        except SSL.Error as error:
+            self._fail(_words(error))
+        self._drain()
+        self._schedule(now)
 
-    def _take_stock(self) -> None:
-        """See how far the opening has come."""
-        opening = self._opening
-        self._datagrams += opening.take_datagrams()
-        chosen = opening.chosen
-        if opening.verdict:
-            self._fail(opening.verdict)
-        elif chosen is not None and (chosen.is_done or chosen.is_ended):
-            self._attempt = chosen
-            if chosen.is_done:
-                self._complete(chosen)
-            if chosen.is_ended:
-                self.close()
-
-    def _complete(self, attempt: Attempt) -> None:
-        fault = self._why_unknown(attempt)
+    def _complete(self) -> None:
+        fault = self._why_unknown()
         if fault:
             self._refuse(fault)
             return
-        profile = attempt.connection.get_selected_srtp_profile()
+        profile = self._connection.get_selected_srtp_profile()
         if profile not in _PROFILES:
             self._refuse("the peer agrees to no protection profile of SRTP")
             return
-        self.keys = self._export(attempt, profile)
+        self.keys = self._export(profile)
         self.state = DtlsState.CONNECTED
 
-    def _why_unknown(self, attempt: Attempt) -> str:
+    def _why_unknown(self) -> str:
         """Why the peer's certificate is not the one of its SDP; "" if it is."""
-        shown = attempt.connection.get_peer_certificate()
+        shown = self._connection.get_peer_certificate()
         if shown is None:
             return "the peer shows no certificate"
-        if not self._peer:
+        usable = [
+            (_HASHES[function.lower()], _digits(value))
+            for function, value in self._fingerprints
+            if function.lower() in _HASHES
+        ]
+        if not usable:
             return "the peer's SDP has no fingerprint of sha-256 or better"
-        if self._peer.has(dump_certificate(FILETYPE_ASN1, shown)):
+        if any(_digits(shown.digest(name).decode("ascii")) == value for name, value in usable):
             return ""
         return "the peer's certificate is not that of its fingerprint"
 
-    def _export(self, attempt: Attempt, profile: bytes) -> SrtpKeys:
+    def _export(self, profile: bytes) -> SrtpKeys:
         """Cut the keying material as RFC 5764, section 4.2, has it: client's before server's."""
         name, key, salt = _PROFILES[profile]
-        material = attempt.connection.export_keying_material(_LABEL, 2 * (key + salt))
+        material = self._connection.export_keying_material(_LABEL, 2 * (key + salt))
         salts = material[2 * key :]
         client = material[:key] + salts[:salt]
         server = material[key : 2 * key] + salts[salt:]
         ours, theirs = (client, server) if self._is_client else (server, client)
         return SrtpKeys(profile=name, sends=ours, receives=theirs)
 
-    # After that
-
-    def _go_on(self, attempt: Attempt, records: list[Record]) -> None:
-        """Take flights that come again, alerts, and data; in the clear there is nothing more."""
+    def _drain(self) -> None:
+        written: list[bytes] = []
         try:
-            for record in records:
-                if record.epoch:
-                    attempt.receive(record.data)
-        except SSL.Error as error:
-            self._fail(words(error))
-        self._datagrams += attempt.drain()
-        if attempt.is_ended:
-            self.close()
+            while True:
+                written.append(self._connection.bio_read(_READ))
+        except SSL.WantReadError:
+            pass
+        self._datagrams += pack(b"".join(written), self._mtu)
+
+    def _schedule(self, now: float) -> None:
+        left = self._connection.DTLSv1_get_timeout()
+        self._again_at = None if left is None else now + max(left, _SOONEST)
 
     def _refuse(self, why: str) -> None:
         """End an association whose handshake is done, but not to be believed."""
@@ -254,6 +247,49 @@ class DtlsAssociation:
         self.failure = why
 
     def _say_end(self) -> None:
-        if self._attempt is not None:
-            self._attempt.say_end()
-            self._datagrams += self._attempt.drain()
+        with suppress(SSL.Error):  # There is no way to say so before the handshake is done.
+            self._connection.shutdown()
+        self._drain()
+
+
+def split_records(datagram: bytes) -> Iterator[bytes]:
+    """
+    Give the records at the beginning of a datagram, up to the first that is none of DTLS 1.2.
+
+    What OpenSSL reads from memory has no ends of datagrams: half a record would swallow the
+    next datagram's first.
+    """
+    at = 0
+    while at + _HEADER <= len(datagram):
+        length = int.from_bytes(datagram[at + 11 : at + 13], "big")
+        end = at + _HEADER + length
+        is_record = _FIRST_TYPE <= datagram[at] <= _DATA and datagram[at + 1] == _MAJOR
+        if not is_record or length > _LONGEST_RECORD or end > len(datagram):
+            return
+        # Data in the clear are forged, and would end a handshake.
+        if datagram[at] == _DATA and not any(datagram[at + 3 : at + 5]):
+            return
+        yield datagram[at:end]
+        at = end
+
+
+def pack(flight: bytes, mtu: int) -> list[bytes]:
+    """Cut what OpenSSL wrote at once into datagrams of whole records, as few as the MTU allows."""
+    datagrams: list[bytes] = []
+    for record in split_records(flight):
+        if datagrams and len(datagrams[-1]) + len(record) <= mtu:
+            datagrams[-1] += record
+        else:
+            datagrams.append(record)
+    return datagrams
+
+
+def _digits(value: str) -> str:
+    return value.replace(":", "").strip().lower()
+
+
+def _words(error: SSL.Error) -> str:
+    """The last of what OpenSSL says, which is the nearest to the cause."""
+    reasons = error.args[0] if error.args else ()
+    words = [entry[-1] for entry in reasons if entry[-1]] if isinstance(reasons, list) else []
+    return f"OpenSSL gave up: {words[0] if words else type(error).__name__}"

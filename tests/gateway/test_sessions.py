@@ -143,7 +143,7 @@ class SignInTests(SynchronousTestCase):
         self.assertEqual(Login("1002", "upstream"), self.login("1002"))
 
     def with_another_under_way(self, other: str, status: int) -> Session:
-        """Somebody signs in as 1002 while the SIP Server judges a password, then says ``status``."""
+        """Sign in as 1002 while the SIP Server judges another password, then have it say so."""
         found: list[Session] = []
 
         def behave(request: Request) -> int:
