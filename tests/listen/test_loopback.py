@@ -235,9 +235,8 @@ class HalfOpenTests(PortTestCase):
         self.addCleanup(good.close)
         while not self.clients:
             yield pause(0.01)
-        yield pause(1.5)
-        self.assertEqual(self.admission.strangers, 1)
-        self.assertEqual(self.admission.handshakes, 0)
+        while self.admission.strangers > 1 or self.admission.handshakes:
+            yield pause(0.01)
         self.assertEqual(sum(self.admission.refused.values()), 200)
 
 
