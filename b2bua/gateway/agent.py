@@ -115,7 +115,7 @@ class Agent:
             contains_faults=True,
         )
         self._calls: dict[InviteUsage, Call] = {}
-        self.registers = Registers(self.user_agent, self._domain, random.token)
+        self.registers = Registers(self.user_agent, self._domain, random.token, emit)
         self._deadlines: Deadlines[Call] = Deadlines()
         self._outputs: list[Send] = []
 
@@ -470,9 +470,9 @@ class Agent:
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
-        self.user_agent.handle_timeout(now)
         with contained(self._emit):
-            self.registers.handle_timeout(now)
+            self.user_agent.handle_timeout(now)
+        self.registers.handle_timeout(now)
         for call in self._deadlines.take_due(now):
             with self._kept_to(now, call):
                 call.handle_timeout(now)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from b2bua.call_events import Fault, SignedOut
 from b2bua.gateway import agent as gateway_agent
 from b2bua.gateway.call import Call
 from b2bua.gateway.session import Session
+from b2bua.sip.message import Request
 from b2bua.sip.usage_events import Ended
 from tests.b2bua.browsers import web_sdp
 from tests.b2bua.network import sdp
@@ -17,7 +20,7 @@ class Injected(Exception):
     """Nobody has foreseen this one."""
 
 
-def _fail(*given: object) -> None:
+def _fail(*given: object) -> NoReturn:
     raise Injected
 
 
@@ -146,3 +149,22 @@ class PageFaultTests(PageCase):
         self.assertEqual(self.statuses()[-1], 180)
         self.assertNotIn(486, self.statuses())
         self.assertEqual([fault.call for fault in self.stage.told(Fault)], ["of page w1"])
+
+    def test_refreshes_of_one_moment(self) -> None:
+        """Both pages' DNs are due: one is refreshed, the other tried again half a minute later."""
+        assert self.stage.gateway is not None
+        registers = self.stage.gateway.agent.registers
+        first, second = self.stage.gateway.sessions
+        real = registers._request
+
+        def request(session: Session) -> Request:
+            return _fail() if session is first else real(session)
+
+        self.patch(registers, "_request", request)
+        due = self.stage.now + 3600
+        registers.handle_timeout(due)
+        self.assertEqual((first.register_sequence, second.register_sequence), (1, 2))
+        self.assertEqual(len(self.stage.told(Fault)), 1)
+        self.patch(registers, "_request", real)
+        registers.handle_timeout(due + 31)
+        self.assertEqual(first.register_sequence, 2)

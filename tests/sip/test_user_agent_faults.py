@@ -93,6 +93,11 @@ class UsageFaultTests(SynchronousTestCase):
         self.assertEqual(table.next_timeout(), due)
         table.handle_timeout(due)
         self.assertEqual(len(self.wire.looked()), 1)
+        self.assertTrue(faulty.is_terminated)
+        self.assertNotIn(faulty, table._client.values())
+        self.assertIs(self.first.state, UsageState.ENDED)
+        self.wire.wait(70)
+        self.assertTrue(self.wire.alice.is_clean)
 
     def test_changes_that_wait_for_the_user(self) -> None:
         """Both have something to offer as soon as the user has heard what was: one does."""
