@@ -5,7 +5,7 @@ A NOTIFY is answered first and acted on afterwards. A page that takes these even
 instead, so that it shows what happens; if it does not follow in time, we do it over its head.
 Attached data go on to the other leg, written anew; digits that come as INFO, and what one page
 sends another, go on as they are. A request for a whole picture (RFC 5168) becomes one by RTCP on
-the other leg, and any other body is refused.
+the other leg, if that takes RTCP feedback, and has its 200 in any case. Any other body is refused.
 """
 
 from __future__ import annotations

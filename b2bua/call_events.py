@@ -221,6 +221,7 @@ class Fault:
     Something went wrong that nobody has foreseen: an error of ours, to be logged as one.
 
     ``call`` has ended for it, together with what is told of that; it is empty where no call had to.
+    A page's call, of the gateway's side, is named by the user of its Contact, as in SIP traces.
     """
 
     call: str

@@ -59,7 +59,7 @@ from b2bua.sip.usage_events import (
     Progress,
     UsageEvent,
 )
-from b2bua.sip.usage_states import UsageState
+from b2bua.sip.usage_states import LIVE, UsageState
 from b2bua.sip.user_agent import AgentOutput, UserAgent
 
 OCTETS: Final = "application/octet-stream"
@@ -115,7 +115,7 @@ class Agent:
             contains_faults=True,
         )
         self._calls: dict[InviteUsage, Call] = {}
-        self.registers = Registers(self.user_agent, self._domain, random.token)
+        self.registers = Registers(self.user_agent, self._domain, random.token, emit)
         self._deadlines: Deadlines[Call] = Deadlines()
         self._outputs: list[Send] = []
 
@@ -222,23 +222,23 @@ class Agent:
         """End every call of a session whose page is gone, and its registration's refreshes."""
         self.registers.stop(session)
         for call in list(session.calls.values()):
-            self._hang_up(call, now, 480)
+            with self._kept_to(now, call):
+                self._hang_up(call, now, 480)
         self.pump(now)
 
     def hang_up_silent(self, session: Session, left_at: float, now: float) -> int:
         """End the calls whose media ceased when the page left, at that time; how many there are."""
-        silent = [
-            call
-            for call in session.calls.values()
-            if have_ceased(self._counters_of(call), left_at, now)
-        ]
-        for call in silent:
-            # Should the page be there after all, it finds that out with its next poll.
-            self._over(call, 480)
-            if call.usage is not None:
-                call.usage.bye(now)
+        silent = 0
+        for call in list(session.calls.values()):
+            with self._kept_to(now, call):
+                if have_ceased(self._counters_of(call), left_at, now):
+                    silent += 1
+                    # Should the page be there after all, it finds that out with its next poll.
+                    self._over(call, 480)
+                    if call.usage is not None:
+                        call.usage.bye(now)
         self.pump(now)
-        return len(silent)
+        return silent
 
     def _counters_of(self, call: Call) -> Mapping[str, StreamCounters]:
         if call.usage is None or not call.usage.dialogs:
@@ -341,8 +341,8 @@ class Agent:
             return
         number = number_of(event.request.from_.uri)
         call = self._new_call(session, session.name_for(number), number)
-        call.attached = from_headers(event.request.headers).pairs
         self._adopt(call, usage)
+        call.attached = from_headers(event.request.headers).pairs
         try:
             body = session_description(event.request)
         except NotAcceptable as refused:
@@ -415,10 +415,10 @@ class Agent:
 
     def _over(self, call: Call, status: int) -> None:
         """Tell a page that a call is over, and forget it."""
-        error = None if call.established_at is not None else _SAID.get(status)
-        call.end(error, f"{status} {REASONS.get(status, '')}" if error is not None else "")
         call.session.remove(call, is_told=True)
         self._deadlines.set(call, None)
+        error = None if call.established_at is not None else _SAID.get(status)
+        call.end(error, f"{status} {REASONS.get(status, '')}" if error is not None else "")
 
     @contextmanager
     def _kept_to(
@@ -432,8 +432,8 @@ class Agent:
         try:
             yield
         except Exception as error:
-            self._emit(Fault("", error))
             call = found() or call
+            self._emit(Fault(_ended_by_fault(call, usage), error))
             with contained(self._emit):
                 if call is not None:
                     self._over(call, STATUS)
@@ -470,9 +470,9 @@ class Agent:
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
-        self.user_agent.handle_timeout(now)
         with contained(self._emit):
-            self.registers.handle_timeout(now)
+            self.user_agent.handle_timeout(now)
+        self.registers.handle_timeout(now)
         for call in self._deadlines.take_due(now):
             with self._kept_to(now, call):
                 call.handle_timeout(now)
@@ -483,6 +483,14 @@ class Agent:
         """Give what is to be sent to the B2BUA, in order, once."""
         outputs, self._outputs = self._outputs, []
         return outputs
+
+
+def _ended_by_fault(call: Call | None, usage: InviteUsage | None) -> str:
+    """Whose call a fault is about to end, by the user of its Contact; "" where it ends none."""
+    if call is not None:
+        return f"of page w{call.session.hop.flow}"
+    is_open = usage is not None and usage.state in LIVE
+    return f"of page w{usage.hop.flow}" if usage is not None and is_open else ""
 
 
 def _is_rung(call: Call) -> bool:

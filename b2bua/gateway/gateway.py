@@ -222,7 +222,8 @@ class Gateway:
         """End a session and its calls; ``reason`` is a fixed word."""
         if session.is_over:
             return
-        self.agent.hang_up_all(session, now)
+        with contained(self._emit):
+            self.agent.hang_up_all(session, now)
         self._absent.set(session, None)
         self.sessions.remove(session)
         self._closed.append(session)

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from b2bua.call_events import Subscriber
+from b2bua.faults import contained
 from b2bua.gateway.session import Session
 from b2bua.sip.client_transaction import ClientTransaction
 from b2bua.sip.headers import CSeq, NameAddr
@@ -30,10 +32,13 @@ _RETRY: Final = 30.0
 class Registers:
     """The REGISTERs of all sessions; their ends are not sent, since the hop ends with them."""
 
-    def __init__(self, agent: UserAgent, domain: str, token: Callable[[], str]) -> None:
+    def __init__(
+        self, agent: UserAgent, domain: str, token: Callable[[], str], emit: Subscriber
+    ) -> None:
         self._agent = agent
         self._domain = domain
         self._token = token
+        self._emit = emit
         self._sent: dict[Transaction, Session] = {}
         self._refreshes: Deadlines[Session] = Deadlines()
 
@@ -101,7 +106,10 @@ class Registers:
     def handle_timeout(self, now: float) -> None:
         """Refresh what is due."""
         for session in self._refreshes.take_due(now):
-            self.register(session, now)
+            # The answer sets it anew. Where a fault of ours lets none come it is tried again.
+            self._refreshes.set(session, now + _RETRY)
+            with contained(self._emit):
+                self.register(session, now)
 
 
 def contact_of(hop: Hop) -> NameAddr:

@@ -239,11 +239,13 @@ class B2buaService:
                 pass
         finally:
             self._is_pumping = False
-        self._set_timer()
+            self._set_timer()
 
     def _pump_core(self) -> bool:
         """Do what the core wants; whether it wanted anything."""
-        outputs = self.core.take_outputs()
+        outputs: list[CoreOutput] = []
+        with contained(self._tell):
+            outputs = self.core.take_outputs()
         for output in outputs:
             with contained(self._tell):
                 self._do(output)
@@ -260,7 +262,9 @@ class B2buaService:
 
     def _pump_gateway(self) -> bool:
         """Do what the gateway wants; whether it wanted anything."""
-        outputs = self.gateway.take_outputs() if self.gateway is not None else []
+        outputs: list[GatewayOutput] = []
+        with contained(self._tell):
+            outputs = self.gateway.take_outputs() if self.gateway is not None else []
         for output in outputs:
             with contained(self._tell):
                 self._do_of_gateway(output, self._clock.seconds())
@@ -288,9 +292,10 @@ class B2buaService:
             self.log.error("a message could not be written: {error}", error=error)
 
     def _set_timer(self) -> None:
-        due = self.core.next_timeout()
-        if self.gateway is not None:
-            due = earliest(due, self.gateway.next_timeout())
+        due: float | None = self._clock.seconds()
+        with contained(self._tell):
+            # Else, for a fault of ours, it is asked for again soon.
+            due = self._next_timeout()
         if due is not None:
             due = max(due, self._rests_until)
             # Of many calls something is due in every millisecond; one look in ten does as well.
@@ -306,6 +311,10 @@ class B2buaService:
             self._delayed = self._clock.callLater(
                 max(0.0, due - self._clock.seconds()), self._time_out
             )
+
+    def _next_timeout(self) -> float | None:
+        of_gateway = None if self.gateway is None else self.gateway.next_timeout()
+        return earliest(self.core.next_timeout(), of_gateway)
 
     def _wake(self) -> None:
         if self._is_running:

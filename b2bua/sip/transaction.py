@@ -183,6 +183,11 @@ class Transaction(ABC):
         outputs, self._outputs = self._outputs, []
         return outputs
 
+    def break_off(self) -> None:
+        """Be over at once, after a fault of ours; whoever waits for its end has waited enough."""
+        self._outputs = [TimedOut(self)] if self.state < State.COMPLETED else []
+        self.enter(State.TERMINATED, frozenset())
+
     def enter(self, state: State, running: frozenset[Input]) -> None:
         """Go to a state in which no timers but these may run; ``Machine`` decides when."""
         self.state = state

@@ -181,13 +181,21 @@ class TransactionTable:
         due = deque(self._deadlines.take_due(now))
         try:
             while due:
-                transaction = due.popleft()
-                transaction.handle_timeout(now)
-                self._settle(transaction, now)
+                self._time_out(due.popleft(), now)
         finally:
             # A fault of ours in one of them: the others come up again at once.
             for other in due:
                 self._deadlines.set(other, now)
+
+    def _time_out(self, transaction: Transaction, now: float) -> None:
+        try:
+            transaction.handle_timeout(now)
+            self._settle(transaction, now)
+        except Exception:
+            # It has no timer any more, so nothing else would ever end it.
+            transaction.break_off()
+            self._settle(transaction, now)
+            raise
 
     def take_outputs(self) -> list[Output]:
         """Give what is to be sent and told, in order, once."""

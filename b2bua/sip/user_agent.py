@@ -44,7 +44,7 @@ from b2bua.sip.timers import Deadlines, Timers, earliest
 from b2bua.sip.transaction import Transaction
 from b2bua.sip.transactions import TransactionTable
 from b2bua.sip.uri import Uri
-from b2bua.sip.usage_events import Faulted, Invitation, Invited, Profile, UsageEvent
+from b2bua.sip.usage_events import Cause, Faulted, Invitation, Invited, Profile, UsageEvent
 from b2bua.sip.usage_states import LIVE, UsageState
 
 AgentOutput = Output | UsageEvent
@@ -86,6 +86,10 @@ _OF_TRANSACTION: Final = (
     *(TimedOut, TransportFailed, Terminated),
 )
 """What happens to one transaction, so concerns its usage only."""
+_PAST_BYE: Final = frozenset({UsageState.ENDING, UsageState.ENDED})
+"""What the peer had to be told has gone out."""
+_DONE: Final = frozenset({UsageState.CANCELLING, UsageState.ENDED})
+"""Where only transactions are waited for."""
 
 
 class UserAgent:
@@ -130,6 +134,8 @@ class UserAgent:
         """Requests inside sessions that nothing has come back for."""
         self._deadlines: Deadlines[InviteUsage] = Deadlines()
         self._touched: dict[InviteUsage, None] = {}
+        self._faulty: set[InviteUsage] = set()
+        """Those whose next fault is their last."""
         self._inbox: deque[Output] = deque()
         self._outputs: list[AgentOutput] = []
         self._waiting: list[Session] = []
@@ -284,9 +290,7 @@ class UserAgent:
             self._take(self._inbox.popleft(), now)
             self._collect()
         if self._touched:
-            touched, self._touched = self._touched, {}
-            for usage in touched:
-                self._settle(usage)
+            self._settle_touched()
 
     def _take(self, output: Output, now: float) -> None:
         if isinstance(output, RequestReceived):
@@ -424,9 +428,21 @@ class UserAgent:
         except Exception as error:
             if not self._contains_faults:
                 raise
-            if usage.state not in LIVE:
-                self._discard(usage)
-            self.emit(Faulted(usage, error))
+            self._note_fault(usage, error, is_live=usage.state in LIVE)
+
+    def _note_fault(self, usage: InviteUsage, error: Exception, *, is_live: bool) -> None:
+        """
+        Tell of a fault. The user ends a usage that ``is_live``; of any other the next is the last.
+
+        Before its BYE a usage runs on: the peer may still have a session, and wait for its end.
+        """
+        if not is_live and (usage.state in _PAST_BYE or usage in self._faulty):
+            self._outputs.append(Faulted(usage, error))
+            self._discard(usage)
+            return
+        if not is_live:
+            self._faulty.add(usage)
+        self.emit(Faulted(usage, error))
 
     def _discard(self, usage: InviteUsage) -> None:
         """Have nothing more come up of a usage that cannot even end."""
@@ -435,18 +451,38 @@ class UserAgent:
             self._owners.pop(transaction, None)
             self._unheard.pop(transaction, None)
         usage.transactions.clear()
+        usage.tell_end(Cause.LOCAL)
+        self._release(usage)
 
     def _own(self, usage: InviteUsage, transaction: Transaction) -> None:
         self._owners[transaction] = usage
         usage.transactions.add(transaction)
         self._touched[usage] = None
 
+    def _settle_touched(self) -> None:
+        touched, self._touched = self._touched, {}
+        for usage in touched:
+            try:
+                self._settle(usage)
+            except Exception as error:
+                if not self._contains_faults:
+                    raise
+                # It would come again each time: even a live usage has one more try only.
+                self._note_fault(usage, error, is_live=False)
+
     def _settle(self, usage: InviteUsage) -> None:
         """Note when a usage must act next, or that nothing of it is left."""
-        if usage.state is not UsageState.ENDED or usage.transactions:
+        if usage.transactions or usage.state not in _DONE:
             self._deadlines.set(usage, usage.next_timeout())
-            return
+        elif usage.state is UsageState.ENDED:
+            self._release(usage)
+        else:
+            # The final response came, and a fault has lost it.
+            self._discard(usage)
+
+    def _release(self, usage: InviteUsage) -> None:
         self._deadlines.set(usage, None)
+        self._faulty.discard(usage)
         for dialog in list(usage.dialogs):
             self.remove_dialog(dialog)
         usage.forget()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from b2bua.call_events import Fault
+from typing import NoReturn
+
+from b2bua.call_events import Fault, SignedOut
+from b2bua.gateway import agent as gateway_agent
 from b2bua.gateway.call import Call
+from b2bua.gateway.session import Session
+from b2bua.sip.message import Request
 from b2bua.sip.usage_events import Ended
 from tests.b2bua.browsers import web_sdp
 from tests.b2bua.network import sdp
@@ -15,7 +20,7 @@ class Injected(Exception):
     """Nobody has foreseen this one."""
 
 
-def _fail(*given: object) -> None:
+def _fail(*given: object) -> NoReturn:
     raise Injected
 
 
@@ -49,6 +54,7 @@ class PageFaultTests(PageCase):
         self.assertEqual("ANSWER", roap(self.other.next())["messageType"])
         (fault,) = self.stage.told(Fault)
         self.assertIsInstance(fault.error, Injected)
+        self.assertEqual(fault.call, "of page w1")
         self.assertEqual(len(self.stage.core.calls), 1)
 
     def test_fault_as_a_page_posts(self) -> None:
@@ -82,3 +88,83 @@ class PageFaultTests(PageCase):
         self.assertIsNone(second.deadline)
         self.assertEqual(len(self.stage.told(Fault)), 1)
         self.assertEqual(len(self.ends()), 1)
+
+    def test_fault_as_a_session_ends(self) -> None:
+        """Its poll has been missing for too long: the session ends, and so do all its calls."""
+        called = self.up()
+        self.call_of("2002").forget = _fail  # type: ignore[method-assign]
+        self.stage.advance(600)
+        assert self.stage.gateway is not None
+        self.assertEqual(list(self.stage.gateway.sessions), [])
+        self.assertEqual(len(self.stage.gateway.sessions.deadlines), 0)
+        self.assertEqual(len(self.stage.told(SignedOut)), 2)
+        self.assertEqual([event.usage for event in self.ends()], [called])
+        self.assertEqual(len(self.stage.core.calls), 0)
+
+    def test_fault_behind_the_calls_of_a_session(self) -> None:
+        """What goes wrong in none of its calls does not keep a session either."""
+        assert self.stage.gateway is not None
+        self.stage.gateway.agent.registers.stop = _fail  # type: ignore[method-assign]
+        self.stage.advance(600)
+        self.assertEqual(list(self.stage.gateway.sessions), [])
+        self.assertEqual([fault.call for fault in self.stage.told(Fault)], ["", ""])
+
+    def test_fault_as_a_silent_call_ends(self) -> None:
+        """Of the calls of a page that is gone the other one ends all the same."""
+        session = self.call_of_two()
+        self.call_of("2002").end = _fail  # type: ignore[method-assign]
+        assert self.stage.gateway is not None
+        self.patch(gateway_agent, "have_ceased", lambda *given: True)
+        ended = self.stage.gateway.agent.hang_up_silent(session, 0.0, self.stage.now)
+        self.stage.settle()
+        self.assertEqual(ended, 2)
+        self.assertEqual(session.calls, {})
+        self.assertEqual(len(self.ends()), 2)
+
+    def call_of_two(self) -> Session:
+        """The session of the first page, which holds two calls."""
+        session = self.session()
+        session.holds_several = True
+        for peer in ("2002", "2003"):
+            self.page.offer(peer)
+            self.server.called.answer(self.stage.now, sdp())
+            self.stage.settle()
+        self.assertEqual(list(session.calls), ["2002", "2003"])
+        return session
+
+    def session(self) -> Session:
+        """The session of the first page."""
+        assert self.stage.gateway is not None
+        return next(s for s in self.stage.gateway.sessions if s.sid == self.page.sid)
+
+    def test_fault_as_a_page_is_rung(self) -> None:
+        """The caller hears 500, and the page is free for the next one."""
+        real = gateway_agent.from_headers
+        self.patch(gateway_agent, "from_headers", _fail)
+        self.server.call("1001", sdp())
+        self.assertEqual(self.session().calls, {})
+        self.patch(gateway_agent, "from_headers", real)
+        self.server.call("1001", sdp())
+        self.assertIn("OFFER", self.page.next())
+        self.assertEqual(self.statuses()[-1], 180)
+        self.assertNotIn(486, self.statuses())
+        self.assertEqual([fault.call for fault in self.stage.told(Fault)], ["of page w1"])
+
+    def test_refreshes_of_one_moment(self) -> None:
+        """Both pages' DNs are due: one is refreshed, the other tried again half a minute later."""
+        assert self.stage.gateway is not None
+        registers = self.stage.gateway.agent.registers
+        first, second = self.stage.gateway.sessions
+        real = registers._request
+
+        def request(session: Session) -> Request:
+            return _fail() if session is first else real(session)
+
+        self.patch(registers, "_request", request)
+        due = self.stage.now + 3600
+        registers.handle_timeout(due)
+        self.assertEqual((first.register_sequence, second.register_sequence), (1, 2))
+        self.assertEqual(len(self.stage.told(Fault)), 1)
+        self.patch(registers, "_request", real)
+        registers.handle_timeout(due + 31)
+        self.assertEqual(first.register_sequence, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
@@ -114,6 +115,25 @@ class ServiceTests(TestCase):
         self.assertTrue(self.server.has(Ended))
         self.assertEqual(2, len(self.server.got("REGISTER")))
         self.assertEqual(set(), self.plane.open_ends)
+
+    async def test_fault_as_outputs_are_taken(self) -> None:
+        """It is logged, and the service goes on."""
+        await self.build()
+        self.addCleanup(self.service.stop, 0.1)
+        self.patch(self.service.gateway, "take_outputs", self.fail_once(self.service.gateway))
+        self.service._pump()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        await self.sign_in()
+
+    def fail_once(self, gateway: Any) -> Callable[[], list[Any]]:
+        """What gives outputs, but for the first time."""
+        real, calls = gateway.take_outputs, list[int]()
+
+        def take() -> list[Any]:
+            calls.append(1)
+            return real() if len(calls) > 1 else [1 // 0]
+
+        return take
 
     async def test_self(self) -> None:
         """A call to self; the end of the service closes a poll that has nothing to bring."""

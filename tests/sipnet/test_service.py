@@ -184,6 +184,50 @@ class FaultTests(ServiceCase):
         setattr(self.service.core, method, act)
         return done
 
+    def pumped(self) -> float:
+        """Pump with no timer set; in how many seconds one is set for by then."""
+        delayed = self.service._delayed
+        assert delayed is not None
+        delayed.cancel()
+        self.service._delayed = None
+        self.service._pump()
+        return self.set_for()
+
+    def set_for(self) -> float:
+        """In how many seconds the timer fires."""
+        delayed = self.service._delayed
+        assert delayed is not None, "no timer is set"
+        return delayed.getTime() - clock().seconds()
+
+    async def test_outputs(self) -> None:
+        """What goes wrong as outputs are taken is logged, and the timer is set all the same."""
+        await self.build("127.0.0.1", "UDP")
+        self.faulty("take_outputs")
+        self.pumped()
+        self.assertEqual(len(self.flushLoggedErrors(Injected)), 1)
+
+    async def test_next_moment(self) -> None:
+        """Where the next moment cannot be told it is asked for again soon."""
+        await self.build("127.0.0.1", "UDP")
+        done = self.faulty("next_timeout")
+        self.assertLess(self.pumped(), 0.2)
+        self.assertEqual(len(self.flushLoggedErrors(Injected)), 1)
+        await until(lambda: len(done) > 1, "asked again")
+
+    async def test_subscriber(self) -> None:
+        """Not even a fault that nobody can be told of keeps the timer from being set."""
+        await self.build("127.0.0.1", "UDP")
+        self.faulty("take_outputs")
+
+        def hear(event: object) -> None:
+            raise Injected
+
+        self.service.subscribe(hear)
+        self.assertRaises(Injected, self.pumped)
+        self.service._subscribers.remove(hear)
+        self.set_for()
+        self.assertEqual(len(self.flushLoggedErrors(Injected)), 1)
+
     async def test_timers_go_on(self) -> None:
         """What goes wrong as a timer fires is logged once, and timers fire after it."""
         await self.build("127.0.0.1", "UDP")
