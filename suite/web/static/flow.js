@@ -134,12 +134,10 @@ async function move(channel, result) {
 
 async function selectedCandidate(connection) {
   const stats = await connection.getStats();
-  let pair = null;
-  stats.forEach((entry) => {
-    if (entry.type === "candidate-pair" && entry.nominated && entry.state === "succeeded") {
-      pair = entry;
-    }
-  });
+  const entries = [...stats.values()];
+  // While a check of it is under way the pair in use is not "succeeded", and Firefox has no transport.
+  const pair = stats.get(entries.find(({ type }) => type === "transport")?.selectedCandidatePairId)
+    ?? entries.find(({ type, nominated, state }) => type === "candidate-pair" && nominated && state === "succeeded");
   const local = pair && stats.get(pair.localCandidateId);
   return local ? { type: local.candidateType, relayProtocol: local.relayProtocol ?? null } : null;
 }
