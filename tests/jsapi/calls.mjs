@@ -177,7 +177,6 @@ const scenarios = {
     for (const session of gateway.sessions.values()) {
       session.waiting?.destroy();
     }
-    await a.evaluate(() => { client.options.pollTimeout = 200; });
     gateway.server.closeAllConnections();
     await until(() => gateway.of("1001") !== null);
     await a.evaluate(() => until(() => client.state === "signed-in"));
