@@ -21,6 +21,11 @@ from b2bua.net.dtls_identity import DtlsIdentity
 
 HANDSHAKE_SECONDS: Final = 30.0
 """OpenSSL sends a flight again after 1, 3, 7 and 15 seconds; a peer that is there has answered."""
+REFUSED_SECONDS: Final = 5.0
+"""
+How much longer to wait once an alert has come in the clear: whoever knows the addresses can forge
+one (RFC 9147, section 4.5.2), and a peer that did not send it goes on with its handshake.
+"""
 MOST_BEFORE_CONNECTED: Final = 64 * 1024
 """Bytes. A handshake has some five thousand, and twice that with long chains."""
 
@@ -33,14 +38,31 @@ _PROFILES: Final = {
 """By OpenSSL's names: the name in SDP, bytes of the key and of the salt."""
 _HASHES: Final = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
 """Those that a fingerprint may be made with; sha-1 and md5 prove nothing any more."""
+_ALERTS: Final = {
+    0: "close notify",
+    10: "unexpected message",
+    40: "handshake failure",
+    42: "bad certificate",
+    43: "unsupported certificate",
+    47: "illegal parameter",
+    50: "decode error",
+    51: "decrypt error",
+    70: "protocol version",
+    71: "insufficient security",
+    80: "internal error",
+    90: "user canceled",
+}
+"""Those that a browser may end a handshake with, by number (RFC 5246, section 7.2)."""
 _LABEL: Final = b"EXTRACTOR-dtls_srtp"
 _READ: Final = 65536
 _SOONEST: Final = 0.01
 """Seconds after which OpenSSL is asked again when its clock says that it is not time yet."""
 
 _HEADER: Final = 13
+_EPOCH: Final = slice(3, 5)
 _MAJOR: Final = 0xFE
 _FIRST_TYPE: Final = 20
+_ALERT: Final = 21
 _DATA: Final = 23
 _LONGEST_RECORD: Final = 2**14 + 2048
 
@@ -66,6 +88,7 @@ class DtlsAssociation:
 
     __slots__ = (
         "_again_at",
+        "_alert",
         "_connection",
         "_datagrams",
         "_deadline",
@@ -101,6 +124,7 @@ class DtlsAssociation:
         self._mtu = mtu
         self._datagrams: list[bytes] = []
         self._received = 0
+        self._alert = ""
         self._deadline: float | None = None
         self._again_at: float | None = None
         self._connection = SSL.Connection(identity.context, None)
@@ -120,11 +144,14 @@ class DtlsAssociation:
         """Take a datagram of the peer; what is no DTLS in it is dropped."""
         if self.state in (DtlsState.FAILED, DtlsState.CLOSED):
             return
-        records = b"".join(split_records(datagram))
-        if not records:
+        found = list(split_records(datagram))
+        if not found:
             return
         if self._deadline is None:
             self._deadline = now + HANDSHAKE_SECONDS
+        records = b"".join(each for each in found if not self._doubts(each, now))
+        if not records:
+            return
         if self.state is DtlsState.HANDSHAKING:
             self._received += len(records)
             if self._received > MOST_BEFORE_CONNECTED:
@@ -133,6 +160,16 @@ class DtlsAssociation:
         # One at a time: OpenSSL takes what one read gives for one datagram.
         self._connection.bio_write(records)
         self._step(now)
+
+    def _doubts(self, record: bytes, now: float) -> bool:
+        """Whether a record is an alert that anybody may have sent; it is not shown to OpenSSL."""
+        is_clear = not any(record[_EPOCH])
+        if record[0] != _ALERT or not is_clear or self.state is not DtlsState.HANDSHAKING:
+            return False
+        if not self._alert and self._deadline is not None:
+            self._alert = _alert(record)
+            self._deadline = min(self._deadline, now + REFUSED_SECONDS)
+        return True
 
     def take_datagrams(self) -> list[bytes]:
         """Take what is to be sent, each no longer than the MTU."""
@@ -150,7 +187,7 @@ class DtlsAssociation:
         if self.state is not DtlsState.HANDSHAKING or self._deadline is None:
             return
         if now >= self._deadline:
-            self._fail(f"no handshake within {HANDSHAKE_SECONDS:.0f} seconds")
+            self._fail(self._alert or f"no handshake within {HANDSHAKE_SECONDS:.0f} seconds")
             return
         try:
             self._connection.DTLSv1_handle_timeout()
@@ -267,7 +304,7 @@ def split_records(datagram: bytes) -> Iterator[bytes]:
         if not is_record or length > _LONGEST_RECORD or end > len(datagram):
             return
         # Data in the clear are forged, and would end a handshake.
-        if datagram[at] == _DATA and not any(datagram[at + 3 : at + 5]):
+        if datagram[at] == _DATA and not any(datagram[at:end][_EPOCH]):
             return
         yield datagram[at:end]
         at = end
@@ -286,6 +323,12 @@ def pack(flight: bytes, mtu: int) -> list[bytes]:
 
 def _digits(value: str) -> str:
     return value.replace(":", "").strip().lower()
+
+
+def _alert(record: bytes) -> str:
+    """What a peer means that sends this alert."""
+    name = _ALERTS.get(record[_HEADER + 1]) if len(record) > _HEADER + 1 else None
+    return "the peer ended the handshake" + (f": {name}" if name else "")
 
 
 def _words(error: SSL.Error) -> str:

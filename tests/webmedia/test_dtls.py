@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from b2bua.net.dtls import (
     HANDSHAKE_SECONDS,
     MOST_BEFORE_CONNECTED,
+    REFUSED_SECONDS,
     DtlsAssociation,
     DtlsState,
     pack,
@@ -199,6 +200,14 @@ class HandshakeTests(SynchronousTestCase):
         pair = Pair(fate=lambda datagram: [stun, rtp, noise, datagram, datagram[:9], b""])
         self.assertConnected(pair.run())
 
+    def test_forged_alerts(self) -> None:
+        """Alerts in the clear, alone or with a genuine record, end no handshake that goes on."""
+        header = b"\x15\xfe\xfd" + bytes(8)
+        for body in (b"\x02\x28", b"\x01\x00", b"\x02\xff", b"\x02", b""):
+            alert = header + len(body).to_bytes(2, "big") + body
+            pair = Pair(fate=lambda datagram, alert=alert: [alert, alert + datagram])
+            self.assertConnected(pair.run())
+
     def test_half_a_record(self) -> None:
         """A record that is cut short takes nothing of the next datagram with it."""
         pair = Pair(fate=lambda datagram: [datagram[:-1], datagram])
@@ -257,6 +266,23 @@ class LossTests(SynchronousTestCase):
 
 class RefusalTests(SynchronousTestCase):
     """Who is not believed gets no keys."""
+
+    def test_alert_and_silence(self) -> None:
+        """A peer that ends the handshake and says no more is given up soon, and once."""
+        for body, words in (
+            (b"\x02\x50", "the peer ended the handshake: internal error"),
+            (b"\x02\xee", "the peer ended the handshake"),
+            (b"\x02", "the peer ended the handshake"),
+        ):
+            alert = b"\x15\xfe\xfd" + bytes(8) + len(body).to_bytes(2, "big") + body
+            client = DtlsAssociation(OURS, is_client=True, fingerprints=())
+            client.start(0.0)
+            client.receive(alert, 1.0)
+            client.receive(alert, 3.0)
+            client.handle_timeout(5.9)
+            self.assertEqual(client.state, DtlsState.HANDSHAKING)
+            client.handle_timeout(1.0 + REFUSED_SECONDS)
+            self.assertEqual((client.state, client.failure), (FAILED, words))
 
     def fingerprint_of(self, identity: DtlsIdentity, function: str) -> str:
         kinds = {"sha-1": hashes.SHA1(), "sha-384": hashes.SHA384(), "sha-512": hashes.SHA512()}
@@ -334,8 +360,12 @@ class RefusalTests(SynchronousTestCase):
         modern = DtlsIdentity.load(DtlsSettings(ciphers="ECDHE-ECDSA-CHACHA20-POLY1305"))
         pair = Pair(client=modern, server=DtlsIdentity.load(DtlsSettings(ciphers="ECDHE+AESGCM")))
         pair.run()
-        self.assertEqual((pair.client.state, pair.server.state), (FAILED, FAILED))
         self.assertIn("no shared cipher", pair.server.failure)
+        # The client hears of it in the clear, where anybody could have said so.
+        self.assertEqual(pair.client.state, DtlsState.HANDSHAKING)
+        pair.client.handle_timeout(pair.now() + REFUSED_SECONDS)
+        self.assertEqual(pair.client.state, FAILED)
+        self.assertEqual(pair.client.failure, "the peer ended the handshake: handshake failure")
 
     def test_old_version(self) -> None:
         """DTLS 1.0 is not spoken."""
