@@ -9,7 +9,8 @@ TESTS ?= tests
 REPEAT ?= 20
 JOBS ?= 1
 SCENARIOS ?= tests/interop tests/sippeers tests/historic tests/webrtc tests/dmz tests/browser \
-    tests/jsapi/test_suite.py tests/webmedia/test_dtls_peers.py
+    tests/jsapi tests/webmedia/test_dtls_peers.py tests/listen/test_haproxy.py \
+    tests/sipnet/test_resolver.py tests/web/test_check_servers.py
 MINUTES ?= 10
 RUNS ?= 2000000
 
