@@ -66,7 +66,7 @@ class UclientTests(SynchronousTestCase):
     ) -> Run:
         run = run_uclient(relay, scenario, echo, source)
         for _ in range(ALONE):
-            if scenario.quick or not run.asked_twice:
+            if not scenario.is_by_chance(run):
                 break
             run = run_uclient(relay, scenario, echo, source)
         return run

@@ -48,6 +48,14 @@ class ReadRunTests(SynchronousTestCase):
             self.assertFalse(read_run(exit_code, output).is_as_clean_as(clean), output)
         self.assertTrue(clean.is_as_clean_as(clean))
 
+    def test_drawn(self) -> None:
+        """A run with an error that a draw may have brought is done again, no other one is."""
+        clean, unlucky = read_run(0, _CLEAN), read_run(0, "channel bind: error 400\n" + _CLEAN)
+        plain, drawing = Scenario("-c", ""), Scenario("-G", "", drawn=frozenset(["error 400"]))
+        runs = [(drawing, unlucky), (drawing, clean), (plain, unlucky)]
+        self.assertEqual([one.is_by_chance(run) for one, run in runs], [True, False, False])
+        self.assertFalse(unlucky.is_as_clean_as(clean))
+
     def test_leaves(self) -> None:
         """What a client that leaves has lost does not count; all else does."""
         clean = read_run(0, _CLEAN)
