@@ -34,6 +34,20 @@ class SignInTests(SynchronousTestCase):
         self.stage = Stage(GatewaySettings(**changes), phones=USERS)  # type: ignore[arg-type]
         return BrowserPage(self.stage)
 
+    def servers_ask(self) -> None:
+        """Have both SIP Servers want a password."""
+        for server in (self.stage.a, self.stage.b):
+            server.behave = lambda request: 200 if request.get("Authorization") else 401
+
+    def outlast(self, page: BrowserPage) -> None:
+        """No SIP Server answers any more, until 1002 has lapsed there; the page stays."""
+        self.stage.settle()
+        self.stage.a.works = self.stage.b.works = False
+        for _ in range(5):
+            page.poll()
+            self.stage.advance(60.0)
+        self.assertFalse(self.stage.core.servers.has_proved("1002"))
+
     def reasons(self) -> list[str]:
         """Why pages were refused."""
         return [event.reason for event in self.stage.told(SignInRefused)]
@@ -128,15 +142,9 @@ class SignInTests(SynchronousTestCase):
     def test_outage_after_a_password_was_taken(self) -> None:
         """A DN stays its owner's while no SIP Server answers, though it lapses there."""
         page = self.build()
-        for server in (self.stage.a, self.stage.b):
-            server.behave = lambda request: 200 if request.get("Authorization") else 401
+        self.servers_ask()
         self.assertEqual(200, page.sign_in("1002", "upstream").code)
-        self.stage.settle()
-        self.stage.a.works = self.stage.b.works = False
-        for _ in range(5):
-            page.poll()
-            self.stage.advance(60.0)
-        self.assertFalse(self.stage.core.servers.has_proved("1002"))
+        self.outlast(page)
         thief = BrowserPage(self.stage, "203.0.113.78")
         for password in (None, "guess"):
             self.assertEqual(403, thief.sign_in("1002", password).code, password)
@@ -183,16 +191,10 @@ class SignInTests(SynchronousTestCase):
         """While no server answers, a DN that has the password of all DNs is no page's to take."""
         servers = dataclasses.replace(default_settings().servers, password="general")
         self.stage = Stage(GatewaySettings(), servers=servers)
-        for server in (self.stage.a, self.stage.b):
-            server.behave = lambda request: 200 if request.get("Authorization") else 401
+        self.servers_ask()
         page = BrowserPage(self.stage)
         self.assertEqual(200, page.sign_in("1002").code)
-        self.stage.settle()
-        self.stage.a.works = self.stage.b.works = False
-        for _ in range(5):
-            page.poll()
-            self.stage.advance(60.0)
-        self.assertFalse(self.stage.core.servers.has_proved("1002"))
+        self.outlast(page)
         BrowserPage(self.stage, "203.0.113.79").sign_in("1002", "W")
         self.assertEqual("general", self.stage.core.servers._password("1002"))
 
