@@ -9,8 +9,10 @@ TESTS ?= tests
 REPEAT ?= 20
 JOBS ?= 1
 SCENARIOS ?= tests/interop tests/sippeers tests/historic tests/webrtc tests/dmz tests/browser \
-    tests/jsapi tests/webmedia/test_dtls_peers.py tests/listen/test_haproxy.py \
-    tests/sipnet/test_resolver.py tests/web/test_check_servers.py
+    tests/jsapi tests/webmedia/test_dtls_peers.py tests/webmedia/test_browsers.py \
+    tests/listen/test_haproxy.py tests/listen/test_loopback.py tests/sipnet/test_resolver.py \
+    tests/sipnet/test_loopback.py tests/web/test_check_servers.py tests/web/test_trust.py \
+    tests/turn/test_userdb.py tests/config/test_turnserver_conf.py
 MINUTES ?= 10
 RUNS ?= 2000000
 
