@@ -82,6 +82,11 @@ def _outcome(case: xml.Element) -> bool | None:
     return not results & {"failure", "error"}
 
 
+def report_of(target: str, number: int) -> Path:
+    """Where the report of one run goes: called after the whole target, for files share names."""
+    return REPORTS / f"{'-'.join(Path(target).parts)}-{number}.xml"
+
+
 def repeat(targets: list[str], times: int, jobs: int) -> Tally:
     """
     All targets so many times, each target of each time as one run of pytest.
@@ -93,7 +98,7 @@ def repeat(targets: list[str], times: int, jobs: int) -> Tally:
 
     def one(number: int, target: str) -> dict[str, bool | None]:
         began = time.monotonic()
-        keep = REPORTS / f"{Path(target).name}-{number}.xml"
+        keep = report_of(target, number)
         outcomes = run_once([target], keep, around)
         bad = sorted(name for name, outcome in outcomes.items() if outcome is False)
         took = time.monotonic() - began
