@@ -6,6 +6,11 @@ Steps, on lines of their own between the messages::
     {{expect 200 INVITE}}           that response, or a request: {{expect BYE}}
     {{offer 200 INVITE sendrecv}}   the same with SDP of that direction ({{offer INVITE sendonly}})
     {{maybe 100 INVITE}}            it may come or not
+    {{expect 200 NOTIFY 2}}         that response to the request of that transaction, no other one
+
+What is between ``<send`` and ``>``::
+
+    {{starts 2}}                    the transaction with this CSeq
 
 Heads of messages, each with all that a dialog needs. SIPp is the caller in ``invite``, ``request``,
 ``ack``, ``refused`` (the ACK of a failure) and ``cancel``, the callee in ``callee-request``::
@@ -14,7 +19,11 @@ Heads of messages, each with all that a dialog needs. SIPp is the caller in ``in
     {{reply 200 OK}}                to the message received last
 
 Whole passages: ``{{answered}}``, a call with an offer that is answered and acknowledged (CSeq 1),
-``{{answered-offerless}}``, and ``{{hang-up 7}}``.
+``{{answered-offerless}}``, ``{{answered-by-method}}``, and ``{{hang-up 7}}``.
+
+Whoever is busy sends a message twice. Without transactions SIPp goes by the methods of what it has
+sent: a second 200 to its INVITE passes for the answer to its NOTIFY. Within one it goes by the
+branch, acknowledges such a 200 again and ignores a copy of any other response.
 
 Ends of messages: ``empty``, or ``sdp DIRECTION VERSION HOST PORT FORMAT`` with defaults;
 ``both-sdp`` and ``second-sdp`` have two slots, of which the first one is encrypted or refused.
@@ -33,6 +42,7 @@ _MACRO = re.compile(r"\{\{([a-z-]+)((?: +[^ {}]+)*)\}\}")
 _HOOK = re.compile(r"\{\{hook ([a-z-]+)\}\}")
 _REPEAT = re.compile(r"[ \t]*\{\{repeat (\d+)\}\}\n(.*?)[ \t]*\{\{end\}\}\n", re.DOTALL)
 _COUNTED = re.compile(r"(?<=[ :])(\d*)n(?:\+(\d+))?(?=[ }])")
+_OF_TRANSACTION = re.compile(r' (?:start|response|ack)_txn="[^"]*"')
 _CRYPTO = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
 _FORMATS = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000", "111": "opus/48000/2"}
 
@@ -276,13 +286,22 @@ def _step(words: tuple[str, ...], checks: str, *, optional: bool = False) -> str
         learn = ' rrs="true"' if words[0] == "INVITE" else ""
         action = f"<action>{checks}</action>" if checks else ""
         return f'<recv request="{words[0]}"{learn}{may}>{action}</recv>'
-    status, method = words
+    status, method, *transaction = words
     # Who is talked to is learnt from whatever makes a dialog.
     learn = ' rrs="true"' if method == "INVITE" and "101" <= status < "300" else ""
+    learn += "".join(f' response_txn="{_transaction(cseq)}"' for cseq in transaction)
     if optional:
         return f'<recv response="{status}"{learn}{may}></recv>'
     cseq = _check("hdr", method, "CSeq:")
     return f'<recv response="{status}"{learn}><action>{cseq}{checks}</action></recv>'
+
+
+def _transaction(cseq: str) -> str:
+    return f"cseq-{cseq}"
+
+
+def _starts(cseq: str) -> str:
+    return f'start_txn="{_transaction(cseq)}"'
 
 
 def _check(where: str, regexp: str, header: str = "", *, absent: bool = False) -> str:
@@ -302,13 +321,15 @@ def _maybe(*words: str) -> str:
 def _offer(*words: str) -> str:
     """With SDP of a direction, or of one of several: ``recvonly/inactive``."""
     *message, direction = words
-    if direction == "sendrecv":
-        checks = _check("body", "m=audio [1-9]") + _check(
+    return _step(tuple(message), _direction(direction))
+
+
+def _direction(wanted: str) -> str:
+    if wanted == "sendrecv":
+        return _check("body", "m=audio [1-9]") + _check(
             "body", "a=(sendonly|recvonly|inactive)", absent=True
         )
-    else:
-        checks = _check("body", f"a=({direction.replace('/', '|')})")
-    return _step(tuple(message), checks)
+    return _check("body", f"a=({wanted.replace('/', '|')})")
 
 
 def _listing(status: str, method: str, header: str, value: str) -> str:
@@ -350,29 +371,28 @@ def _registrar_end() -> str:
     )
 
 
-def _send(*lines: str, again: bool = True) -> str:
-    retransmitted = ' retrans="500"' if again else ""
-    return _lines(f"<send{retransmitted}><![CDATA[", *lines, "]]></send>")
+def _send(*lines: str, again: bool = True, told: str = "") -> str:
+    attributes = "".join(f" {one}" for one in ('retrans="500"' if again else "", told) if one)
+    return _lines(f"<send{attributes}><![CDATA[", *lines, "]]></send>")
 
 
-def _answered() -> str:
+def _answered(offer: str = "", answer: str = "") -> str:
     return _lines(
-        _send(_invite(), _sdp()),
-        _maybe("100", "INVITE"),
-        _maybe("180", "INVITE"),
-        _offer("200", "INVITE", "sendrecv"),
-        _send(_ack("1"), _empty(), again=False),
+        _send(_invite(), offer or _sdp(), told=_starts("1")),
+        _maybe("100", "INVITE", "1"),
+        _maybe("180", "INVITE", "1"),
+        _step(("200", "INVITE", "1"), _direction("sendrecv")),
+        _send(_ack("1"), answer or _empty(), again=False, told=f'ack_txn="{_transaction("1")}"'),
     )
 
 
 def _answered_offerless() -> str:
-    return _lines(
-        _send(_invite(), _empty()),
-        _maybe("100", "INVITE"),
-        _maybe("180", "INVITE"),
-        _offer("200", "INVITE", "sendrecv"),
-        _send(_ack("1"), _sdp(), again=False),
-    )
+    return _answered(_empty(), _sdp())
+
+
+def _answered_by_method() -> str:
+    """Without a transaction: SIPp then takes every 200 to an INVITE for a copy of this one."""
+    return _OF_TRANSACTION.sub("", _answered())
 
 
 def _hang_up(cseq: str) -> str:
@@ -383,6 +403,7 @@ _PARTS: dict[str, Callable[..., str]] = {
     "ack": _ack,
     "acknowledged": _acknowledged,
     "answered": _answered,
+    "answered-by-method": _answered_by_method,
     "answered-offerless": _answered_offerless,
     "both-sdp": _both_sdp,
     "branch-reply": _branch_reply,
@@ -409,4 +430,5 @@ _PARTS: dict[str, Callable[..., str]] = {
     "sdp": _sdp,
     "second-sdp": _second_sdp,
     "session-sdp": _session_sdp,
+    "starts": _starts,
 }
