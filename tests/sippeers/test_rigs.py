@@ -76,6 +76,14 @@ class SippTests(SynchronousTestCase):
         ):
             call_between(caller, callee)
 
+    def test_copies(self) -> None:
+        """A second 200 is a copy, and not the answer to whatever was sent in the meantime."""
+        calling, _ = call_between("caller-hears-twice", "callee-says-twice")
+        self.assertEqual(
+            [message.name for message in calling.received()],
+            ["200 INVITE", "200 INVITE", "200 NOTIFY", "200 NOTIFY", "200 BYE"],
+        )
+
     def test_failure(self) -> None:
         """A message that is not expected fails the run, which tells it and all that passed."""
         error = self.assertRaises(AssertionError, call_between, "call", "callee-busy")
