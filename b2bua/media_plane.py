@@ -103,7 +103,8 @@ class StreamCounters:
     end, or it has no address yet), late (older than what the joined end sends now), refused (by
     the kernel, or no packet for SRTP), too-long (for SRTP of this end or the joined one), flood
     (more of the peer's than anybody needs), srtp (not authentic, replayed, or before there are
-    keys). Of RTCP: malformed, source, flood, srtp and too-long.
+    keys). Of RTCP: malformed, source, flood, srtp and too-long. Of DTLS: malformed, which is all
+    that belongs to no handshake, and source.
     """
     lost: int = 0
     """Missing in what was received."""

@@ -122,6 +122,8 @@ def _context(certificate: x509.Certificate, key: _Key, ciphers: str) -> SSL.Cont
     except (SSL.Error, UnicodeEncodeError):
         raise DtlsIdentityError(_CIPHERS, "OpenSSL knows none of them") from None
     context.set_tlsext_use_srtp(PROFILES)
+    # A cookie was compared before OpenSSL gets a hello that has it.
+    context.set_cookie_verify_callback(lambda connection, cookie: True)
     try:
         context.use_certificate(certificate)
         context.use_privatekey(key)

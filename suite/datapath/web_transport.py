@@ -129,7 +129,8 @@ class WebTransport(ABC):
             return "DTLS: the browser has closed it"
         if self.ice.path is None:
             return "ICE: no way to the browser, or its consent has expired"
-        return "DTLS: not finished in time"
+        hint = "" if self._dtls is None else self._dtls.hint
+        return f"DTLS: not finished in time{hint and f' ({hint})'}"
 
     def restart(self) -> None:
         """See b2bua.media_plane.WebMediaPlane."""
@@ -269,7 +270,10 @@ class WebTransport(ABC):
 
     def _receive_handshake(self, data: bytes, base: IceBase, source: Address) -> None:
         if self._dtls is not None and source in base.valid:
+            before = self._dtls.dropped
             self._dtls.receive(data, self._terms.clock.seconds())
+            for _ in range(self._dtls.dropped - before):
+                self.drop("malformed")
             self._handshake_moved(self._dtls)
         elif self.ice.is_authentic((base, source)):
             # The peer has found the way, and we have not yet: it need not say all that again.

@@ -78,6 +78,33 @@ class FailedTests(WebPlaneTestCase):
         self.run_loop(scenario())
 
 
+class RefusedTests(WebPlaneTestCase):
+    """A browser that says in the clear that it will not have us."""
+
+    times = IceTimes(connecting=1.0)
+
+    def test_alert(self) -> None:
+        """It may be anybody's, so it ends nothing; in the end it is told with the reason."""
+
+        async def scenario() -> None:
+            heard: list[tuple[TransportEvent, str]] = []
+            self.plane._tell_of = lambda event, _, found: heard.append((event, found.trouble))
+            transport = self.open()
+            peer = self.peer()
+            await peer.gather()
+            await peer.hear(self.plane.describe_transport(transport))
+            prints = (("sha-256", "AB:" * 31 + "AB"),)
+            self.plane.set_remote(transport, peer.describe(keys=None, fingerprints=prints))
+            await peer.connect()
+            await peer.connection.send(b"\x15\xfe\xfd" + bytes(8) + b"\x00\x02\x02\x2a")
+            await until(lambda: heard)
+            [(event, trouble)] = heard
+            self.assertIs(TransportEvent.FAILED, event)
+            self.assertIn("not finished in time (the peer ended the handshake: bad", trouble)
+
+        self.run_loop(scenario())
+
+
 class StartTests(WebPlaneTestCase):
     """What keeps browsers from being served keeps nobody else."""
 

@@ -128,7 +128,7 @@ class OpenSslTests(SynchronousTestCase):
         self.assertEqual((keys.sends, keys.receives), (halves[ours], halves[1 - ours]))
 
     def test_their_client(self) -> None:
-        """``s_client`` calls us, with each profile; it hangs up and we notice."""
+        """``s_client`` calls us, with a cookie and each profile; it hangs up and we notice."""
         for profile in LENGTHS:
             wire = Wire(self.associate(is_client=False))
             self.addCleanup(wire.socket.close)
@@ -141,6 +141,16 @@ class OpenSslTests(SynchronousTestCase):
                 program.stdin.close()
                 wire.run_until(CLOSED)
                 self.assertExported(profile, keys, program.stdout.read(), ours=1)
+
+    def test_their_server_with_cookies(self) -> None:
+        """``s_server`` that asks for one gets it."""
+        port = free_port()
+        arguments = self.arguments("SRTP_AEAD_AES_128_GCM")
+        at = f"127.0.0.1:{port}"
+        with openssl("s_server", "-accept", at, "-Verify", "1", "-listen", *arguments):
+            wire = Wire(self.associate(is_client=True), ("127.0.0.1", port))
+            self.addCleanup(wire.socket.close)
+            wire.run_until(CONNECTED)
 
     def test_their_server(self) -> None:
         """``s_server`` is called by us; it chooses, and it hears when we hang up."""

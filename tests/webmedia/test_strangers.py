@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from b2bua.media_plane import RemoteTransport, TransportEvent
-from b2bua.net.dtls import DtlsAssociation
+from b2bua.net.dtls import DtlsAssociation, DtlsState
 from b2bua.net.dtls_identity import DtlsIdentity
 from b2bua.net.ice_agent import (
     LONGEST_MESSAGE,
@@ -24,6 +24,7 @@ from b2bua.net.ice_agent import (
 from b2bua.net.ice_candidates import is_peer, read_candidates
 from b2bua.rtp.packet import Packet, build
 from b2bua.settings import DtlsSettings
+from tests.webmedia.dtls_pair import believe
 from tests.webmedia.folders import temporary_folder
 from tests.webmedia.loops import until
 from tests.webmedia.planes import HOST, PCMU, WebPlaneTestCase
@@ -158,6 +159,47 @@ class StrangerTests(WebPlaneTestCase):
             self.assertEqual(self.answers(stranger), [])
             self.assertIn("source", self.plane.counters(end).dropped)
             self.assertEqual(self.told, [])
+
+        self.run_loop(scenario())
+
+    def test_forged_handshake(self) -> None:
+        """What comes from the peer's own address while it has a handshake ends nothing."""
+        forged = [
+            b"\x15\xfe\xfd" + bytes(8) + b"\x00\x02\x02\x28",
+            b"\x15\xfe\xfd" + bytes(8) + b"\x00\x02\x01\x00",
+            b"\x16\xfe\xfd" + bytes(8) + b"\x00\x10\x0b\x00\x00\x0a" + bytes(12),
+            b"\x16\xfe\xfd" + bytes(2) + b"\xff" * 6 + b"\x00\x0d\x63\x00\x00\x01" + bytes(9),
+            b"\x14\xfe\xfd" + bytes(8) + b"\x00\x01\x02",
+            b"\x16\xfe\xfd\xff",
+        ]
+
+        async def scenario() -> None:
+            transport = self.open()
+            end = self.plane.open_on(transport)
+            identity = DtlsIdentity.load(DtlsSettings())
+            local = self.plane.describe_transport(transport)
+            peer = self.peer()
+            await peer.gather()
+            await peer.hear(local)
+            remote = peer.describe(keys=None, fingerprints=(identity.fingerprint,))
+            self.plane.set_remote(transport, remote)
+            await peer.connect()
+            dtls = DtlsAssociation(identity, is_client=True, fingerprints=(local.fingerprint,))
+            dtls.start(0.0)
+            while dtls.state is not DtlsState.CONNECTED:
+                for data in forged:
+                    await peer.connection.send(data)
+                for data in dtls.take_datagrams():
+                    await peer.connection.send(data)
+                await until(lambda: peer.other)
+                for data in peer.other:
+                    dtls.receive(data, 0.0)
+                peer.other.clear()
+                believe(dtls, 0.0)
+            await until(lambda: self.told)
+            self.assertEqual(self.told, [(transport, CONNECTED)])
+            dropped = self.plane.counters(end).dropped["malformed"]
+            self.assertGreaterEqual(dropped, len(forged))
 
         self.run_loop(scenario())
 

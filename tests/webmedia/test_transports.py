@@ -8,6 +8,7 @@ from b2bua.media_plane import RemoteTransport, TransportEvent
 from b2bua.net.dtls import DtlsAssociation, DtlsState
 from b2bua.net.dtls_identity import DtlsIdentity
 from b2bua.settings import DtlsSettings
+from tests.webmedia.dtls_pair import believe
 from tests.webmedia.folders import temporary_folder
 from tests.webmedia.loops import until
 from tests.webmedia.peers import Peer
@@ -90,6 +91,7 @@ class HandshakeTests(WebPlaneTestCase):
             while dtls.state is DtlsState.HANDSHAKING:
                 await until(lambda: peer.other)
                 dtls.receive(peer.other.pop(0), self.loop.time())
+                believe(dtls, self.loop.time())
                 for data in dtls.take_datagrams():
                     await peer.connection.send(data)
             await until(lambda: self.told == [(transport, TransportEvent.CONNECTED)])
