@@ -96,7 +96,7 @@ class OneLeg:
         self._process.communicate(timeout=10)
 
 
-class DescriptionTests(SynchronousTestCase):
+class OneLegTestCase(SynchronousTestCase):
     """A browser at the desk, and the leg in the data centre."""
 
     network: ClassVar[Network]
@@ -130,6 +130,10 @@ class DescriptionTests(SynchronousTestCase):
     def act(self, what: str, argument: Any = None) -> None:
         """Let the page do something."""
         self.page.run(f"(argument) => acts.{what}(argument)", argument)
+
+
+class DescriptionTests(OneLegTestCase):
+    """What becomes of a session."""
 
     def offers(self, **options: bool) -> list[str]:
         """The page offers; the directions of our answer."""
